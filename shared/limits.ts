@@ -1,0 +1,78 @@
+/**
+ * Every quantity that a peer controls, with its limit and the reason for it.
+ * Sizes are bytes and times are milliseconds unless the name says otherwise.
+ */
+
+/** Version of everything in PROTOCOL.md; peers with another version refuse each other. */
+export const PROTOCOL_VERSION = 1;
+
+// ---- signaling -------------------------------------------------------------------------------
+
+/** A data-channel SDP is under 1 kB without candidates and under 4 kB with 30 of them. */
+export const MAX_SDP_BYTES = 32 * 1024;
+/** One signaling message or batch; an SDP plus JSON escaping fits, a memory attack does not. */
+export const MAX_SIGNAL_BYTES = 64 * 1024;
+/** An honest candidate line is under 200 bytes (RFC 8839, section 5.1); relay ones are the longest. */
+export const MAX_CANDIDATE_BYTES = 512;
+/** An honest peer sends under 20; bounds what a session stores and what the other end must try. */
+export const MAX_CANDIDATES_PER_SESSION = 64;
+/** Messages waiting for a peer that polls; offer, answer and candidates of one session fit. */
+export const MAX_QUEUED_SIGNALS = 128;
+/** A session that saw no message for this long is deleted; a connection takes under 10 s. */
+export const SIGNALING_SESSION_TTL_MS = 60_000;
+/** term-llm's agent gives up a poll after 15 s and its browser after 12 s, so answer before both. */
+export const POLL_HOLD_MS = 10_000;
+/** The agent pings its WebSocket this often; Cloudflare's auto-response answers without waking the object. */
+export const AGENT_PING_INTERVAL_MS = 25_000;
+/** Three missed pings: a host that was not heard from for this long is offline. */
+export const HOST_OFFLINE_AFTER_MS = 75_000;
+/** Sessions that one host accepts per minute, from all clients: a page reload costs one, a flood stops here. */
+export const MAX_SESSIONS_PER_HOST_PER_MINUTE = 120;
+/** `host id` and `session id` in URLs: base64url of at most 32 bytes, or a name that the owner chose. */
+export const MAX_ID_LENGTH = 64;
+
+// ---- session layer ---------------------------------------------------------------------------
+
+/** One message on a path. Chrome and werift accept more, but a longer one delays every other stream. */
+export const MAX_MESSAGE_BYTES = 65_536;
+/** Stream credit before the first MAX_STREAM_DATA: one bandwidth-delay product of 25 MB/s at 40 ms. */
+export const INITIAL_STREAM_CREDIT = 1024 * 1024;
+/** Session credit before the first MAX_DATA: bounds what one peer makes the other hold, over all streams. */
+export const INITIAL_SESSION_CREDIT = 4 * 1024 * 1024;
+/** Streams a client may have open at once; a browser page rarely has 10. Opening more is a violation. */
+export const MAX_CONCURRENT_STREAMS = 128;
+/** A request or response head as JSON. Node's own HTTP parser stops at 16 KiB; cookies may be larger behind proxies. */
+export const MAX_HEAD_BYTES = 64 * 1024;
+/** Header fields in one head; nginx and Node stop at 100 and 2,000. Bounds the work per head. */
+export const MAX_HEADERS = 256;
+/** The JSON of HELLO: versions and a token. */
+export const MAX_HELLO_BYTES = 4096;
+/** UTF-8 bytes of the reason in CONNECTION_CLOSE: a sentence for people. */
+export const MAX_REASON_BYTES = 512;
+/** Unanswered PINGs or control frames that a peer may make us queue while the path is blocked. */
+export const MAX_QUEUED_CONTROL_FRAMES = 1024;
+
+/** Nothing heard on a path for this long: send PING. */
+export const LIVENESS_IDLE_MS = 10_000;
+/** No answer to the PING for this long: the path is dead. */
+export const LIVENESS_TIMEOUT_MS = 10_000;
+/** After a network change the client wants to know now whether the path still works. */
+export const LIVENESS_PROBE_MS = 2_000;
+
+// ---- agent -----------------------------------------------------------------------------------
+
+/** From the offer to HELLO on the data channel; an abandoned attempt frees its slot after this. */
+export const HANDSHAKE_TIMEOUT_MS = 15_000;
+/** Request bodies towards the upstream; images for vision models fit. Configurable. */
+export const DEFAULT_MAX_BODY_BYTES = 10 * 1024 * 1024;
+/** Simultaneous connections per agent. Configurable. */
+export const DEFAULT_MAX_CONNECTIONS = 10;
+/** A request path with its query, before anything is done with it. */
+export const MAX_TARGET_BYTES = 8192;
+
+// ---- client ----------------------------------------------------------------------------------
+
+/** Without a direct path after this long, requests use HTTPS while the client keeps trying. */
+export const DIRECT_DEADLINE_MS = 8_000;
+/** Pauses between attempts in the background, in order; the last one repeats. */
+export const RETRY_DELAYS_MS: readonly number[] = [2_000, 5_000, 10_000, 30_000, 60_000];
