@@ -137,7 +137,8 @@ function candidate(value: unknown): Candidate {
   };
 }
 
-function iceServers(value: unknown): IceServer[] {
+/** Parses a list of RTCIceServer. @throws DirectError `E_BAD_REQUEST` that names the field. */
+export function parseIceServers(value: unknown): IceServer[] {
   if (!Array.isArray(value) || value.length > 16) return refuse('ice_servers must be a list of at most 16');
   return value.map((item) => {
     const raw = record(item, 'ice_servers');
@@ -164,7 +165,7 @@ export function parseSignal(value: unknown): SessionSignal {
         session_id,
         type: 'offer',
         sdp: sdp(raw.sdp),
-        ...(raw.ice_servers === undefined ? {} : { ice_servers: iceServers(raw.ice_servers) }),
+        ...(raw.ice_servers === undefined ? {} : { ice_servers: parseIceServers(raw.ice_servers) }),
       };
     case 'answer':
       return { session_id, type: 'answer', sdp: sdp(raw.sdp) };
@@ -223,7 +224,7 @@ export function parseSessionReady(value: unknown): SessionReady {
     session_id: sessionId(raw.session_id),
     expires_at: raw.expires_at,
     protocol_version: version,
-    ice_servers: iceServers(raw.ice_servers),
+    ice_servers: parseIceServers(raw.ice_servers),
     stun_url: text(raw.stun_url, 'stun_url', 512),
     turn_url: text(raw.turn_url, 'turn_url', 512),
     turn_username: text(raw.turn_username, 'turn_username', 512),

@@ -1,0 +1,93 @@
+/** Heads of HTTP messages as JSON (PROTOCOL.md, section 6), validated where they come in. */
+import { ProtocolError } from './errors.ts';
+import { MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES } from './limits.ts';
+
+/** Header fields in order, repeated ones repeated; names in lower case as in HTTP/2 and HTTP/3. */
+export type HeaderList = [name: string, value: string][];
+
+export interface RequestHead {
+  method: string;
+  /** Origin form: absolute path and query (RFC 9112, section 3.2.1). Checked by the agent, see target.ts. */
+  path: string;
+  headers: HeaderList;
+}
+
+export interface ResponseHead {
+  /** 200 to 599; interim responses are not forwarded. */
+  status: number;
+  statusText: string;
+  headers: HeaderList;
+}
+
+// RFC 9110, section 5.6.2.
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+// RFC 9110, section 5.5, with obs-text as Latin-1, which is what Fetch's ByteString allows.
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+const REASON_PHRASE = /^[\t\x20-\x7e\x80-\xff]{0,256}$/;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+/** @throws ProtocolError `E_HEAD_TOO_LARGE` when the JSON is over MAX_HEAD_BYTES or has over MAX_HEADERS fields. */
+export function encodeHead(head: RequestHead | ResponseHead | HeaderList): Uint8Array {
+  const fields = Array.isArray(head) ? head : head.headers;
+  const bytes = encoder.encode(JSON.stringify(head));
+  if (bytes.length > MAX_HEAD_BYTES || fields.length > MAX_HEADERS) {
+    throw new ProtocolError(`${bytes.length} bytes, ${fields.length} fields`, 'E_HEAD_TOO_LARGE');
+  }
+  return bytes;
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(decoder.decode(bytes)) as unknown;
+  } catch {
+    throw new ProtocolError('a head is not JSON');
+  }
+}
+
+function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  const raw = parseJson(bytes);
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) throw new ProtocolError('a head is no object');
+  return raw as Record<string, unknown>;
+}
+
+function parseFields(raw: unknown): HeaderList {
+  if (!Array.isArray(raw)) throw new ProtocolError('header fields must be a list');
+  if (raw.length > MAX_HEADERS) throw new ProtocolError(`${raw.length} header fields`, 'E_HEAD_TOO_LARGE');
+  return raw.map((field: unknown): [string, string] => {
+    if (!Array.isArray(field) || field.length !== 2) throw new ProtocolError('a header field must be a pair');
+    const [name, value] = field as [unknown, unknown];
+    if (typeof name !== 'string' || !TOKEN.test(name)) throw new ProtocolError('a header name is malformed');
+    if (typeof value !== 'string' || !FIELD_VALUE.test(value)) throw new ProtocolError('a header value is malformed');
+    return [name.toLowerCase(), value];
+  });
+}
+
+/** @throws ProtocolError */
+export function parseRequestHead(bytes: Uint8Array): RequestHead {
+  const { method, path, headers } = parseObject(bytes);
+  if (typeof method !== 'string' || method.length > 32 || !TOKEN.test(method)) {
+    throw new ProtocolError('the method is malformed');
+  }
+  // Twice the limit on purpose: target.ts says with its own code what is wrong with a path.
+  if (typeof path !== 'string' || path.length > 2 * MAX_TARGET_BYTES) throw new ProtocolError('the path is malformed');
+  return { method, path, headers: parseFields(headers) };
+}
+
+/** @throws ProtocolError */
+export function parseResponseHead(bytes: Uint8Array): ResponseHead {
+  const { status, statusText, headers } = parseObject(bytes);
+  if (typeof status !== 'number' || !Number.isInteger(status) || status < 200 || status > 599) {
+    throw new ProtocolError('the status is malformed');
+  }
+  if (typeof statusText !== 'string' || !REASON_PHRASE.test(statusText)) {
+    throw new ProtocolError('the reason phrase is malformed');
+  }
+  return { status, statusText, headers: parseFields(headers) };
+}
+
+/** @throws ProtocolError */
+export function parseTrailers(bytes: Uint8Array): HeaderList {
+  return parseFields(parseJson(bytes));
+}

@@ -1,0 +1,402 @@
+/**
+ * The session layer (PROTOCOL.md, sections 4 and 5): many streams with credit over one path, without any I/O of its
+ * own. Time and scheduling come in through `SessionEnvironment`, bytes through `Path`.
+ */
+import { codeFromNumber, DirectError, ERRORS, type ErrorCode, ProtocolError } from './errors.ts';
+import { decodeFrames, encodeFrames, type Frame, MAX_STREAM_HEADER_BYTES } from './frame.ts';
+import {
+  INITIAL_SESSION_CREDIT,
+  INITIAL_STREAM_CREDIT,
+  MAX_CONCURRENT_STREAMS,
+  MAX_REASON_BYTES,
+  PROTOCOL_VERSION,
+} from './limits.ts';
+import { Liveness } from './liveness.ts';
+import type { Path } from './path.ts';
+import { Stream, type StreamOwner } from './stream.ts';
+
+/** What a session takes from its runtime; tests give it a simulated one. */
+export interface SessionEnvironment {
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** Calls `run` once after `ms`; the returned function cancels it. */
+  timer(ms: number, run: () => void): () => void;
+  /** Calls `run` when the current event-loop turn's work is done, so that small writes leave as one message. */
+  defer(run: () => void): void;
+}
+
+export interface SessionEvents {
+  /** The peer opened a stream (agent only). */
+  stream?(stream: Stream): void;
+  /** The peer's HELLO arrived: it speaks our version of the protocol. */
+  open?(): void;
+  /** The session has ended; called once. */
+  closed?(error: DirectError): void;
+  /** A PING was answered after `ms`. */
+  rtt?(ms: number): void;
+}
+
+/** A client opens streams, an agent answers them. */
+export type SessionRole = 'client' | 'agent';
+
+/** Data of one stream in a row, when several want to send: a token waits behind at most this much per stream. */
+const QUANTUM_BYTES = 16 * 1024;
+
+export class Session {
+  readonly role: SessionRole;
+  readonly #environment: SessionEnvironment;
+  readonly #events: SessionEvents;
+  readonly #path: Path;
+  readonly #owner: StreamOwner;
+  readonly #streams = new Map<number, Stream>();
+  /** Streams with something to send, in the order in which they get their turn. */
+  readonly #ready = new Set<Stream>();
+  /** Control frames of the session itself, newest state only, so that a blocked path cannot make them pile up. */
+  #hello: Frame | undefined;
+  #pong: Frame | undefined;
+  #ping: Frame | undefined;
+  #late = new Map<number, Frame>();
+  #flushDue = false;
+
+  #nextId = 0;
+  /** Ids that the peer skipped: opening a stream opens all lower ones too (RFC 9000, section 2.1). */
+  readonly #skipped = new Set<number>();
+  #maxStreams = MAX_CONCURRENT_STREAMS;
+  #maxStreamsDue = false;
+
+  #sendMax = INITIAL_SESSION_CREDIT;
+  #sentData = 0;
+  #grantedMax = INITIAL_SESSION_CREDIT;
+  #arrivedData = 0;
+  #consumedData = 0;
+  #maxDataDue = false;
+
+  readonly #liveness: Liveness;
+  #opened = false;
+  #error: DirectError | undefined;
+
+  constructor(role: SessionRole, path: Path, environment: SessionEnvironment, events: SessionEvents = {}) {
+    this.role = role;
+    this.#path = path;
+    this.#environment = environment;
+    this.#events = events;
+    this.#owner = {
+      streamCredit: INITIAL_STREAM_CREDIT,
+      wake: (stream) => {
+        this.#ready.add(stream);
+        this.#flushSoon();
+      },
+      arrived: (bytes) => this.#arrived(bytes),
+      consumed: (bytes) => this.#consumed(bytes),
+      ended: (stream) => this.#ended(stream),
+    };
+    // A client speaks first; an agent answers the client's HELLO with its own.
+    if (role === 'client') this.#sayHello();
+    this.#liveness = new Liveness({
+      now: () => environment.now(),
+      timer: (ms, run) => environment.timer(ms, run),
+      ping: (nonce) => {
+        this.#ping = { type: 'PING', nonce };
+        this.#flushSoon();
+      },
+      dead: (silentMs) => {
+        this.#end(new DirectError('E_PATH_LOST', `nothing heard for ${silentMs} ms`));
+        path.close();
+      },
+    });
+    path.start({
+      message: (message) => this.#receive(message),
+      drained: () => this.#flush(),
+      closed: (reason) => this.#end(new DirectError('E_PATH_LOST', reason)),
+    });
+  }
+
+  /** Why the session has ended, undefined while it lives. */
+  get error(): DirectError | undefined {
+    return this.#error;
+  }
+
+  /** True once the peer's HELLO has arrived. */
+  get opened(): boolean {
+    return this.#opened;
+  }
+
+  /** Streams that have not ended in both directions. */
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+
+  /** Bytes held for all streams, in both directions; bounded by credit (PROTOCOL.md, section 5). */
+  get heldBytes(): number {
+    let bytes = 0;
+    for (const stream of this.#streams.values()) bytes += stream.heldBytes;
+    return bytes;
+  }
+
+  /**
+   * Opens a stream (client only). Over the peer's limit of streams, it starts to send when an earlier one has ended.
+   * @throws DirectError the session's error when it has ended.
+   */
+  openStream(): Stream {
+    if (this.#error !== undefined) throw this.#error;
+    if (this.role !== 'client') throw new Error('only clients open streams');
+    const stream = new Stream(this.#nextId++, this.#owner, INITIAL_STREAM_CREDIT);
+    this.#streams.set(stream.id, stream);
+    return stream;
+  }
+
+  /** Asks now whether the path still works; it is given up if no answer comes within `ms`. */
+  probe(ms: number): void {
+    if (this.#error === undefined) this.#liveness.probe(ms);
+  }
+
+  /** Ends the session and tells the peer why. Streams fail with the same code. */
+  close(code: ErrorCode, detail?: string): void {
+    this.#close(new DirectError(code, detail));
+  }
+
+  // ---- receiving ------------------------------------------------------------------------------
+
+  #receive(message: Uint8Array): void {
+    if (this.#error !== undefined) return;
+    this.#liveness.heard();
+    try {
+      for (const frame of decodeFrames(message)) {
+        this.#handle(frame);
+        if (this.#error !== undefined) return;
+      }
+    } catch (error) {
+      this.#close(error instanceof ProtocolError ? error : new DirectError('E_INTERNAL', undefined, { cause: error }));
+    }
+  }
+
+  #handle(frame: Frame): void {
+    if (!this.#opened && frame.type !== 'HELLO' && frame.type !== 'CONNECTION_CLOSE') {
+      throw new ProtocolError('the first frame must be HELLO');
+    }
+    switch (frame.type) {
+      case 'HELLO':
+        this.#handleHello(frame.json);
+        break;
+      case 'PING':
+        this.#pong = { type: 'PONG', nonce: frame.nonce };
+        this.#flushSoon();
+        break;
+      case 'PONG':
+        this.#handlePong(frame.nonce);
+        break;
+      case 'STREAM':
+        this.#accept(frame.id, frame.offset + frame.data.length + (frame.fin ? 1 : 0))?.receive(frame);
+        break;
+      case 'RESET_STREAM':
+        this.#accept(frame.id, frame.finalSize + 1)?.receiveReset(frame.code, frame.finalSize);
+        break;
+      case 'STOP_SENDING':
+        this.#accept(frame.id)?.receiveStop(frame.code);
+        break;
+      case 'MAX_STREAM_DATA':
+        this.#known(frame.id)?.receiveCredit(frame.received, frame.max);
+        break;
+      case 'MAX_DATA':
+        this.#sendMax = Math.max(this.#sendMax, frame.max);
+        this.#wakeAll();
+        break;
+      case 'MAX_STREAMS':
+        if (this.role !== 'client') throw new ProtocolError('MAX_STREAMS comes from agents only');
+        this.#maxStreams = Math.max(this.#maxStreams, frame.max);
+        this.#wakeAll();
+        break;
+      case 'CONNECTION_CLOSE':
+        this.#end(new DirectError(codeFromNumber(frame.code), frame.reason === '' ? undefined : frame.reason));
+        this.#path.close();
+        break;
+    }
+  }
+
+  #handleHello(json: string): void {
+    if (this.#opened) throw new ProtocolError('a second HELLO');
+    let version: unknown;
+    try {
+      version = (JSON.parse(json) as { protocol_version?: unknown } | null)?.protocol_version;
+    } catch {
+      throw new ProtocolError('HELLO is not JSON');
+    }
+    if (version !== PROTOCOL_VERSION) {
+      throw new ProtocolError(
+        `the peer has ${String(version).slice(0, 20)}, this end ${PROTOCOL_VERSION}`,
+        'E_VERSION',
+      );
+    }
+    this.#opened = true;
+    if (this.role === 'agent') this.#sayHello();
+    this.#events.open?.();
+  }
+
+  #handlePong(nonce: number): void {
+    const rtt = this.#liveness.pong(nonce);
+    if (rtt !== undefined) this.#events.rtt?.(rtt);
+  }
+
+  /** The stream for a frame that may open one; undefined when it has ended, which is said again for `received`. */
+  #accept(id: number, received?: number): Stream | undefined {
+    if (this.role === 'agent' && id >= this.#nextId) {
+      if (id >= this.#maxStreams) throw new ProtocolError(`stream ${id} is over the limit`, 'E_STREAM_LIMIT');
+      for (let skipped = this.#nextId; skipped <= id; skipped++) this.#skipped.add(skipped);
+      this.#nextId = id + 1;
+    }
+    if (this.#skipped.delete(id)) {
+      const stream = new Stream(id, this.#owner, INITIAL_STREAM_CREDIT);
+      this.#streams.set(id, stream);
+      this.#events.stream?.(stream);
+      return stream;
+    }
+    const stream = this.#known(id);
+    if (stream === undefined && received !== undefined) {
+      // The peer repeats itself because our acknowledgement was lost with a path.
+      this.#late.set(id, { type: 'MAX_STREAM_DATA', id, received, max: 0 });
+      this.#flushSoon();
+    }
+    return stream;
+  }
+
+  #known(id: number): Stream | undefined {
+    if (id >= this.#nextId) throw new ProtocolError(`stream ${id} was never opened`);
+    return this.#streams.get(id);
+  }
+
+  #arrived(bytes: number): void {
+    this.#arrivedData += bytes;
+    if (this.#arrivedData > this.#grantedMax) {
+      throw new ProtocolError('the session exceeds its credit', 'E_FLOW_CONTROL');
+    }
+  }
+
+  #consumed(bytes: number): void {
+    this.#consumedData += bytes;
+    if (this.#consumedData + INITIAL_SESSION_CREDIT - this.#grantedMax < INITIAL_SESSION_CREDIT / 4) return;
+    this.#maxDataDue = true;
+    this.#flushSoon();
+  }
+
+  #ended(stream: Stream): void {
+    // The last acknowledgement leaves before the stream is forgotten.
+    for (const frame of stream.takeControl()) if (frame.type === 'MAX_STREAM_DATA') this.#late.set(stream.id, frame);
+    this.#ready.delete(stream);
+    if (!this.#streams.delete(stream.id)) return;
+    if (this.role === 'agent') {
+      const open = this.#streams.size + this.#skipped.size;
+      const max = this.#nextId + MAX_CONCURRENT_STREAMS - open;
+      // Not for every stream: a frame each would be a message each on an idle path.
+      if (max - this.#maxStreams >= MAX_CONCURRENT_STREAMS / 4) this.#maxStreamsDue = true;
+      this.#maxStreams = this.#maxStreamsDue ? max : this.#maxStreams;
+    }
+    this.#flushSoon();
+  }
+
+  // ---- sending --------------------------------------------------------------------------------
+
+  #sayHello(): void {
+    this.#hello = { type: 'HELLO', json: JSON.stringify({ protocol_version: PROTOCOL_VERSION }) };
+    this.#flushSoon();
+  }
+
+  /** New session credit: streams that had to wait for it try again. */
+  #wakeAll(): void {
+    for (const stream of this.#streams.values()) this.#ready.add(stream);
+    this.#flushSoon();
+  }
+
+  #flushSoon(): void {
+    if (this.#flushDue || this.#error !== undefined) return;
+    this.#flushDue = true;
+    this.#environment.defer(() => {
+      this.#flushDue = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    while (this.#error === undefined && this.#path.capacity() > 0) {
+      const frames = this.#nextMessage();
+      if (frames.length === 0) return;
+      this.#path.send(encodeFrames(frames));
+    }
+  }
+
+  #sessionFrames(): Frame[] {
+    const frames: Frame[] = [];
+    const take = (frame: Frame | undefined) => {
+      if (frame !== undefined) frames.push(frame);
+    };
+    take(this.#hello);
+    take(this.#pong);
+    take(this.#ping);
+    this.#hello = undefined;
+    this.#pong = undefined;
+    this.#ping = undefined;
+    if (this.#maxDataDue) {
+      this.#maxDataDue = false;
+      this.#grantedMax = this.#consumedData + INITIAL_SESSION_CREDIT;
+      frames.push({ type: 'MAX_DATA', max: this.#grantedMax });
+    }
+    if (this.#maxStreamsDue) {
+      this.#maxStreamsDue = false;
+      frames.push({ type: 'MAX_STREAMS', max: this.#maxStreams });
+    }
+    return frames;
+  }
+
+  /** The frames of the next message: control first, then data by turns. Empty when nothing can be sent. */
+  #nextMessage(): Frame[] {
+    const frames = this.#sessionFrames();
+    let room = this.#path.maxMessageBytes;
+    for (const frame of frames) room -= MAX_STREAM_HEADER_BYTES + (frame.type === 'HELLO' ? frame.json.length : 0);
+    const fits = () => room > 3 * MAX_STREAM_HEADER_BYTES;
+    for (const [id, frame] of this.#late) {
+      if (!fits()) break;
+      this.#late.delete(id);
+      frames.push(frame);
+      room -= MAX_STREAM_HEADER_BYTES + 4;
+    }
+    for (const stream of this.#ready) {
+      if (!fits()) break;
+      // Whoever gets a turn goes to the end of the line.
+      this.#ready.delete(stream);
+      if (this.role === 'client' && stream.id >= this.#maxStreams) continue;
+      const control = stream.takeControl();
+      frames.push(...control);
+      room -= control.length * (MAX_STREAM_HEADER_BYTES + 4);
+      const alone = this.#ready.size === 0;
+      const limit = Math.min(alone ? room : QUANTUM_BYTES, room) - MAX_STREAM_HEADER_BYTES;
+      const taken = stream.takeData(limit, this.#sendMax - this.#sentData);
+      if (taken === undefined) continue;
+      this.#sentData += taken.fresh;
+      frames.push(taken.frame);
+      room -= MAX_STREAM_HEADER_BYTES + taken.frame.data.length;
+      this.#ready.add(stream);
+    }
+    return frames;
+  }
+
+  // ---- end ------------------------------------------------------------------------------------
+
+  #close(error: DirectError): void {
+    if (this.#error !== undefined) return;
+    const reason = (error.detail ?? '').slice(0, MAX_REASON_BYTES / 4);
+    // Ended first: in memory the peer answers before `send` returns.
+    this.#end(error);
+    this.#path.send(encodeFrames([{ type: 'CONNECTION_CLOSE', code: ERRORS[error.code].close, reason }]));
+    this.#path.close();
+  }
+
+  #end(error: DirectError): void {
+    if (this.#error !== undefined) return;
+    this.#error = error;
+    this.#liveness.stop();
+    this.#ready.clear();
+    this.#late.clear();
+    for (const stream of this.#streams.values()) stream.fail(error);
+    this.#streams.clear();
+    this.#events.closed?.(error);
+  }
+}
