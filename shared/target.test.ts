@@ -178,6 +178,8 @@ describe('isAllowed', () => {
     'GET /api/ps',
     'POST /completion',
     'POST /infill',
+    'POST /chat/completions',
+    'POST /chat/completions/input_tokens',
     'GET /props',
     'GET /models',
     'POST /api/v0/chat/completions',
@@ -273,6 +275,8 @@ describe('isAllowed', () => {
 describe('admitTarget', () => {
   it('returns what is forwarded', () => {
     expect(admitTarget('/v1/%6dodels?a=..', 'get', strict)).toEqual({ path: '/v1/models', query: '?a=..' });
+    const search = '/v1/completions?x=/api/admin/reload_config&y';
+    expect(admitTarget(search, 'POST', strict).query).toBe('?x=/api/admin/reload_config&y');
   });
 
   it.each([
@@ -280,8 +284,8 @@ describe('admitTarget', () => {
     ['/api/pull', 'E_FORBIDDEN_TARGET'],
     ['/api/%70ull', 'E_FORBIDDEN_TARGET'],
     ['/v1/back%65nd/load', 'E_FORBIDDEN_TARGET'],
-    ['/v1/models?x=/api/admin/reload_config', 'E_FORBIDDEN_TARGET'],
-    ['/v1/models?x=/api/admin/reload_config/', 'E_FORBIDDEN_TARGET'],
+    ['/v1/completions?x=/api/admin/reload_config', 'E_FORBIDDEN_TARGET'],
+    ['/v1/completions?x=/api/extra/data/save/', 'E_FORBIDDEN_TARGET'],
   ] as const)('refuses %s with %s', (raw, code) => {
     expect(codeOf(() => admitTarget(raw, 'POST', strict))).toBe(code);
   });

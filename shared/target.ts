@@ -93,7 +93,7 @@ const INFERENCE: readonly Route[] = [
   ...routes('/api/chat  /api/generate  /api/embed  /api/embeddings  /api/show'),
   ...routes('GET /api/tags  GET /api/ps  GET /api/version'),
   // llama.cpp, tools/server/server.cpp.
-  ...routes('/completion  /completions  /chat/completions  /embedding  /embeddings  /infill  /rerank  /reranking'),
+  ...routes('/completion  /completions  /chat/completions/**  /embedding  /embeddings  /infill  /rerank  /reranking'),
   ...routes('/tokenize  /detokenize  /apply-template  GET /props  GET /models  /responses/**  /messages/**'),
   // LM Studio, developer docs, "REST API".
   ...routes('GET /api/v0/models/**  /api/v0/chat/completions  /api/v0/completions  /api/v0/embeddings'),
@@ -119,6 +119,7 @@ const MANAGEMENT: readonly Route[] = [
   ...routes('/api/me  /api/signout  /api/user/**'),
   // llama.cpp, single model and router
   ...routes(`POST /props  ${WRITE} /models  /models/load  /models/unload  /models/sse  /slots/**  /lora-adapters`),
+  ...routes('/cvectors/**'),
   // LM Studio
   ...routes(`${WRITE} /api/v0/models/**  ${WRITE} /api/v1/models/**  /api/v1/models/download/**`),
   // LocalAI
@@ -140,7 +141,7 @@ const MANAGEMENT: readonly Route[] = [
 ];
 
 /** KoboldCpp dispatches on how the whole target ends, so these must not stand at the end of anything else. */
-const KOBOLDCPP_MANAGEMENT = /\/api\/(admin\/[^/?]+|extra\/(data\/[^/?]+|shutdown))\/*$/i;
+const KOBOLDCPP_MANAGEMENT = /\/api\/(admin\/[\w-]+|extra\/(data\/[\w-]+|shutdown))\/*$/i;
 
 /** Whether the host serves `method` on a path that `parseTarget` returned. */
 export function isAllowed(path: string, method: string, policy: TargetPolicy): boolean {

@@ -1,0 +1,87 @@
+/** Puts the agent together: link to the edge, WebRTC connections, proxy to the local servers. */
+import { type DirectError, ERRORS } from '../shared/errors.ts';
+import type { IceServer } from '../shared/signal.ts';
+import type { Config } from './config.ts';
+import { Connections } from './connections.ts';
+import type { LocalServer } from './discovery.ts';
+import { Link, type Transport } from './link.ts';
+import { UpstreamProxy } from './proxy.ts';
+import { nodeEnvironment } from './runtime.ts';
+import { Upstreams } from './upstreams.ts';
+import { Peer, prepareWebRtc } from './webrtc.ts';
+
+export interface AgentOptions {
+  config: Config;
+  servers: readonly LocalServer[];
+  /** Looks for local servers again. */
+  search(): Promise<readonly LocalServer[]>;
+  log(level: Config['logLevel'], line: string): void;
+  /** The link came up; called for each time. */
+  up?(transport: Transport): void;
+  /** The agent cannot go on without a person; it has stopped. */
+  refused(error: DirectError): void;
+}
+
+export interface RunningAgent {
+  /** Connections in use. */
+  readonly connections: number;
+  close(): Promise<void>;
+}
+
+/** Time for the messages that say goodbye. */
+const GOODBYE_MS = 300;
+
+/** Starts the agent; it stays connected until `close`. */
+export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
+  const { config, log } = options;
+  await prepareWebRtc();
+  const upstreams = new Upstreams(options.servers, options.search);
+  const proxy = new UpstreamProxy({
+    upstream: (path) => upstreams.choose(path),
+    policy: config,
+    maxBodyBytes: config.maxBodyBytes,
+    upstreamHeaders: config.upstreamHeaders,
+    log: (line) => log('debug', `proxy: ${line}`),
+  });
+  const connections = new Connections({
+    maxConnections: config.maxConns,
+    makePeer: (offer, events) => new Peer(iceServers(config, offer.ice_servers), events),
+    serve: (stream) => void proxy.serve(stream),
+    send: (signal) => link.send(signal),
+    log: (line) => log('info', line),
+    environment: nodeEnvironment,
+  });
+  const link = new Link({
+    url: config.signalingUrl,
+    token: config.token,
+    signal: (signal) => connections.handle(signal),
+    up: (transport) => {
+      log('info', `link: connected to the edge by ${transport === 'websocket' ? 'WebSocket' : 'HTTPS polling'}`);
+      options.up?.(transport);
+    },
+    down: (reason, retryMs) => log('warn', `link: not connected (${reason}), next attempt in ${retryMs} ms`),
+    refused: (error) => {
+      log('error', `link: ${ERRORS[error.code].message} ${ERRORS[error.code].hint}`);
+      connections.close('E_GOING_AWAY');
+      options.refused(error);
+    },
+  });
+  link.start();
+  return {
+    get connections() {
+      return connections.size;
+    },
+    async close() {
+      const busy = connections.size > 0;
+      connections.close('E_GOING_AWAY');
+      await link.close();
+      if (busy) await new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
+      await proxy.close();
+    },
+  };
+}
+
+/** The host's own STUN servers win over what the edge resolved. */
+function iceServers(config: Config, fromEdge: readonly IceServer[] = []): readonly IceServer[] {
+  return config.stunUrls.length > 0 ? [{ urls: [...config.stunUrls] }] : fromEdge;
+}

@@ -1,0 +1,313 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ConfigError, type ConfigSources, loadConfig } from './config.ts';
+
+const EDGE = 'https://edge.example/_direct/h/attic';
+const required = `signaling_url: ${EDGE}\ntoken: s3cret\n`;
+
+function withFile(
+  yaml: string | undefined,
+  more: ConfigSources & { files?: Record<string, string> } = {},
+): ConfigSources {
+  const files: Record<string, string | undefined> = { '/etc/da/config.yaml': yaml, ...more.files };
+  return {
+    env: {},
+    cwd: '/work',
+    configFolder: '/etc/da',
+    fileMode: () => 0o100600,
+    readFile(path) {
+      const text = files[path];
+      if (text === undefined) throw Object.assign(new Error(`no ${path}`), { code: 'ENOENT' });
+      return text;
+    },
+    ...more,
+  };
+}
+
+function problemsOf(sources: ConfigSources): string {
+  try {
+    loadConfig(sources);
+    return 'none';
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+}
+
+describe('loadConfig', () => {
+  it('fills in the defaults', () => {
+    expect(loadConfig(withFile(required))).toEqual({
+      signalingUrl: EDGE,
+      hostId: 'attic',
+      token: 's3cret',
+      upstreams: [],
+      stunUrls: [],
+      maxConns: 10,
+      maxBodyBytes: 10 * 1024 * 1024,
+      allowedPrefixes: [],
+      allowManagement: false,
+      upstreamHeaders: {},
+      logLevel: 'info',
+      file: '/etc/da/config.yaml',
+      warnings: [],
+    });
+  });
+
+  it('reads every key from the file', () => {
+    const yaml = `
+signaling_url: http://localhost:8787/_direct/h/attic/
+token: s3cret
+upstream:
+  - http://127.0.0.1:11434/
+  - https://gpu.lan:8000/base
+stun_urls: [stun:stun.example.org:3478, "stuns:[2001:db8::1]"]
+max_conns: 20
+max_body_bytes: 25MiB
+allowed_prefixes: [/custom/, /sdapi]
+allow_management: true
+upstream_headers:
+  Authorization: Bearer local
+log_level: debug
+`;
+    expect(loadConfig(withFile(yaml))).toMatchObject({
+      signalingUrl: 'http://localhost:8787/_direct/h/attic',
+      upstreams: ['http://127.0.0.1:11434', 'https://gpu.lan:8000/base'],
+      stunUrls: ['stun:stun.example.org:3478', 'stuns:[2001:db8::1]'],
+      maxConns: 20,
+      maxBodyBytes: 25 * 1024 * 1024,
+      allowedPrefixes: ['/custom', '/sdapi'],
+      allowManagement: true,
+      upstreamHeaders: { authorization: 'Bearer local' },
+      logLevel: 'debug',
+    });
+  });
+
+  it('reads every key from the environment, without any file', () => {
+    const env = {
+      DIRECT_AGENT_SIGNALING_URL: EDGE,
+      DIRECT_AGENT_TOKEN: 'from-env',
+      DIRECT_AGENT_UPSTREAM: 'http://127.0.0.1:1234, http://127.0.0.1:8000',
+      DIRECT_AGENT_STUN_URLS: 'stun:a.example,stun:b.example:99',
+      DIRECT_AGENT_MAX_CONNS: '3',
+      DIRECT_AGENT_MAX_BODY_BYTES: '1.5kB',
+      DIRECT_AGENT_ALLOWED_PREFIXES: '/a,/b',
+      DIRECT_AGENT_ALLOW_MANAGEMENT: 'yes',
+      DIRECT_AGENT_UPSTREAM_HEADERS: 'X-One: 1\nX-Two: a:b, c',
+      DIRECT_AGENT_LOG_LEVEL: 'warn',
+      PATH: '/bin',
+    };
+    expect(loadConfig(withFile(undefined, { env }))).toMatchObject({
+      token: 'from-env',
+      upstreams: ['http://127.0.0.1:1234', 'http://127.0.0.1:8000'],
+      stunUrls: ['stun:a.example', 'stun:b.example:99'],
+      maxConns: 3,
+      maxBodyBytes: 1500,
+      allowedPrefixes: ['/a', '/b'],
+      allowManagement: true,
+      upstreamHeaders: { 'x-one': '1', 'x-two': 'a:b, c' },
+      logLevel: 'warn',
+      file: undefined,
+    });
+  });
+
+  it('lets the environment win over the file and flags over both', () => {
+    const sources = withFile(`${required}max_conns: 1\nlog_level: error\nallowed_prefixes: [/file]`, {
+      env: { DIRECT_AGENT_MAX_CONNS: '2', DIRECT_AGENT_LOG_LEVEL: 'warn', DIRECT_AGENT_TOKEN: '' },
+      flags: { maxConns: 3, allowManagement: undefined, open: true, allowedPrefixes: ['/flag'] },
+    });
+    expect(loadConfig(sources)).toMatchObject({
+      maxConns: 3,
+      logLevel: 'warn',
+      token: 's3cret',
+      allowManagement: false,
+      allowedPrefixes: ['/flag'],
+    });
+  });
+
+  it('reads the file that --config or the environment names', () => {
+    const files = { '/work/mine.yaml': `${required}max_conns: 7`, '/abs.yaml': `${required}max_conns: 8` };
+    expect(loadConfig(withFile(required, { files, flags: { config: 'mine.yaml' } })).maxConns).toBe(7);
+    expect(loadConfig(withFile(required, { files, env: { DIRECT_AGENT_CONFIG: '/abs.yaml' } })).maxConns).toBe(8);
+  });
+
+  it('reads the token from token_file, relative to the configuration file', () => {
+    const files = { '/etc/da/token': ' from-file \n', '/work/token': 'from-cwd' };
+    const yaml = `signaling_url: ${EDGE}\ntoken_file: token\n`;
+    expect(loadConfig(withFile(yaml, { files })).token).toBe('from-file');
+    expect(loadConfig(withFile(yaml, { files, flags: { tokenFile: 'token' } })).token).toBe('from-cwd');
+    expect(loadConfig(withFile(yaml, { files, env: { DIRECT_AGENT_TOKEN: 'direct' } })).token).toBe('direct');
+    expect(loadConfig(withFile(required, { files, flags: { tokenFile: 'token' } })).token).toBe('from-cwd');
+  });
+
+  it('warns about a secret that others may read', () => {
+    const files = { '/etc/da/token': 'x' };
+    const yaml = `signaling_url: ${EDGE}\ntoken_file: token\n`;
+    const fileMode = () => 0o100644;
+    expect(loadConfig(withFile(yaml, { files, fileMode })).warnings).toEqual([
+      '/etc/da/token holds a secret and other users may read it (mode 644). Run: chmod 600 /etc/da/token',
+    ]);
+    expect(loadConfig(withFile(required, { fileMode })).warnings).toHaveLength(1);
+    expect(
+      loadConfig(withFile(`signaling_url: ${EDGE}`, { fileMode, env: { DIRECT_AGENT_TOKEN: 'x' } })).warnings,
+    ).toEqual([]);
+    expect(loadConfig(withFile(required, { fileMode: () => undefined })).warnings).toEqual([]);
+  });
+
+  it('drops /v1 from an upstream and warns about serving everything', () => {
+    const config = loadConfig(withFile(`${required}upstream: http://localhost:1234/v1/\nallowed_prefixes: /\n`));
+    expect(config.upstreams).toEqual(['http://localhost:1234']);
+    expect(config.warnings).toMatchInlineSnapshot(`
+      [
+        "upstream: left out the /v1 at its end; requests bring it.",
+        "allowed_prefixes: / lets clients reach every path of the upstream.",
+      ]
+    `);
+  });
+
+  it.each([
+    'http://127.0.0.1/_direct/h/x',
+    'http://127.9.8.7:99/_direct/h/x',
+    'http://127.1/_direct/h/x',
+    'http://[::1]:8787/_direct/h/x/',
+    'http://LOCALHOST:8787/_direct/h/x',
+    'https://edge.example/prefix/_direct/h/x',
+  ])('accepts the signaling URL %s', (url) => {
+    expect(loadConfig(withFile(undefined, { flags: { signalingUrl: url, token: 't' } })).hostId).toBe('x');
+  });
+
+  it.each([
+    'http://edge.example/_direct/h/x',
+    'http://127.0.0.1.evil.example/_direct/h/x',
+    'http://localhost.evil.example/_direct/h/x',
+    'http://[::2]/_direct/h/x',
+    'http://10.0.0.1/_direct/h/x',
+    'ws://localhost/_direct/h/x',
+    'wss://edge.example/_direct/h/x',
+    'https://edge.example/_direct/h/',
+    'https://edge.example/_direct/h/a/b',
+    'https://edge.example/_direct/h/a%20b',
+    `https://edge.example/_direct/h/${'a'.repeat(65)}`,
+    'https://user:pass@edge.example/_direct/h/x',
+    'https://edge.example/_direct/h/x?token=1',
+    'https://edge.example/_direct/h/x#key',
+    'edge.example/_direct/h/x',
+    '',
+  ])('refuses the signaling URL %j', (url) => {
+    expect(problemsOf(withFile(undefined, { flags: { signalingUrl: url, token: 't' } }))).toMatch(/^signaling_url /);
+  });
+
+  it('works with real files and permissions', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'config-'));
+    try {
+      writeFileSync(join(folder, 'config.yaml'), required, { mode: 0o640 });
+      const config = loadConfig({ env: {}, configFolder: folder });
+      expect(config.token).toBe('s3cret');
+      expect(config.warnings).toHaveLength(process.platform === 'win32' ? 0 : 1);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+/** What a person reads after each usual mistake. */
+describe('mistakes', () => {
+  const yaml = (lines: string) => withFile(required + lines);
+  const env = (name: string, value: string) => withFile(required, { env: { [`DIRECT_AGENT_${name}`]: value } });
+  const flag = (name: string, value: unknown) => withFile(required, { flags: { [name]: value } });
+
+  it('are explained with key, place, value and fix', () => {
+    const report = {
+      nothing: problemsOf(withFile(undefined)),
+      empty: problemsOf(withFile('# nothing yet\n')),
+      plain: problemsOf(flag('signalingUrl', 'http://edge.example/_direct/h/attic')),
+      pasted: problemsOf(flag('signalingUrl', 'https://edge.example/_direct/h/attic#hostkey')),
+      noHost: problemsOf(env('SIGNALING_URL', 'https://edge.example')),
+      slip: problemsOf(yaml('max_con: 3')),
+      camel: problemsOf(yaml('stunUrls: x')),
+      foreign: problemsOf(yaml('zzz: x')),
+      slipInEnv: problemsOf(env('SIGNALLING_URL', 'x')),
+      many: problemsOf(yaml('max_conns: 5000')),
+      words: problemsOf(env('MAX_CONNS', 'ten')),
+      none: problemsOf(flag('maxConns', '0')),
+      type: problemsOf(yaml('max_conns: [1]')),
+      size: problemsOf(env('MAX_BODY_BYTES', '10 megabytes')),
+      hugeSize: problemsOf(yaml('max_body_bytes: 5000GB')),
+      stun: problemsOf(env('STUN_URLS', 'stun:ok.example,stun://stun.example:3478')),
+      stunPort: problemsOf(yaml('stun_urls: [stun:a.example:70000]')),
+      turn: problemsOf(flag('stunUrls', ['turn:turn.example'])),
+      upstream: problemsOf(yaml('upstream: [localhost:11434]')),
+      upstreamSecret: problemsOf(yaml('upstream: http://me:hunter2@gpu.lan')),
+      prefix: problemsOf(yaml('allowed_prefixes: [v1]')),
+      prefixDots: problemsOf(yaml('allowed_prefixes: [/a, /../b]')),
+      bool: problemsOf(env('ALLOW_MANAGEMENT', 'maybe')),
+      level: problemsOf(env('LOG_LEVEL', 'verbose')),
+      spacedToken: problemsOf(env('TOKEN', 'Bearer hunter2')),
+      numericToken: problemsOf(withFile(`signaling_url: ${EDGE}\ntoken: 123456\n`)),
+      headerType: problemsOf(yaml('upstream_headers: {Authorization: [hunter2]}')),
+      headerName: problemsOf(env('UPSTREAM_HEADERS', 'hunter2')),
+      headerBreak: problemsOf(flag('upstreamHeaders', ['X-Key: hunter2\r\nHost: x'])),
+      headerFraming: problemsOf(yaml('upstream_headers: {Content-Length: "5"}')),
+      bothTokens: problemsOf(yaml('token_file: x')),
+      noTokenFile: problemsOf(withFile(`signaling_url: ${EDGE}\ntoken_file: gone`)),
+      emptyTokenFile: problemsOf(withFile(`signaling_url: ${EDGE}\ntoken_file: t`, { files: { '/etc/da/t': '\n' } })),
+      noConfig: problemsOf(withFile(required, { flags: { config: 'gone.yaml' } })),
+      broken: problemsOf(yaml('token2: "hunter2\nmax_conns: 3')),
+      twice: problemsOf(yaml('max_conns: 3\nmax_conns: 4')),
+      list: problemsOf(withFile('- a\n- b\n')),
+      alias: problemsOf(yaml('upstream: *nowhere')),
+    };
+    expect(JSON.stringify(report)).not.toContain('hunter2');
+    expect(JSON.stringify(report)).not.toContain('hostkey');
+    expect(report).toMatchInlineSnapshot(`
+      {
+        "alias": "config (/etc/da/config.yaml): an alias (*name) has no anchor (&name) before it. Write the value itself.",
+        "bool": "allow_management (DIRECT_AGENT_ALLOW_MANAGEMENT): "maybe" is neither yes nor no. Write true or false.",
+        "bothTokens": "token and token_file (/etc/da/config.yaml:2, /etc/da/config.yaml:3) are both set. Remove one of them.",
+        "broken": "config (/etc/da/config.yaml:4): not valid YAML: Missing closing "quote. Correct the line.",
+        "camel": "stunUrls (/etc/da/config.yaml:3) is no known key. Did you mean stun_urls?",
+        "empty": "signaling_url is missing: the agent does not know its edge. Set it in config.yaml, as DIRECT_AGENT_SIGNALING_URL or with --signaling-url.
+      token is missing: the agent cannot prove to the edge that it may serve this host. Set it in config.yaml, as DIRECT_AGENT_TOKEN or with --token.",
+        "emptyTokenFile": "token_file (/etc/da/config.yaml:2): the file /etc/da/t is empty or contains spaces. Copy the whole token, nothing else.",
+        "foreign": "zzz (/etc/da/config.yaml:3) is no known key. Known keys: signaling_url, token, token_file, upstream, stun_urls, max_conns, max_body_bytes, allowed_prefixes, allow_management, upstream_headers, log_level",
+        "headerBreak": "upstream_headers (--upstream-headers): the value (secret, not shown) has a control or non-ASCII character in X-Key. Remove it.",
+        "headerFraming": "upstream_headers (/etc/da/config.yaml:3): the value (secret, not shown) sets Content-Length, which the agent sets itself. Remove that line.",
+        "headerName": "upstream_headers (DIRECT_AGENT_UPSTREAM_HEADERS): the value (secret, not shown) has a line without a field name. Write a map, or lines of the form “Name: value”.",
+        "headerType": "upstream_headers (/etc/da/config.yaml:3): the value (secret, not shown) is not valid. Write a map, or lines of the form “Name: value”.",
+        "hugeSize": "max_body_bytes (/etc/da/config.yaml:3): "5000GB" is no size. Write a size such as 10MB, 512KiB or 1000000.",
+        "level": "log_level (DIRECT_AGENT_LOG_LEVEL): "verbose" is not valid. Write error, warn, info or debug.",
+        "list": "config (/etc/da/config.yaml:1): a list or a single value. Write lines of the form “key: value”.",
+        "many": "max_conns (/etc/da/config.yaml:3): 5000 is out of range. Write a whole number from 1 to 1000.",
+        "noConfig": "config: the file /work/gone.yaml cannot be read (ENOENT). Check its name and permissions.",
+        "noHost": "signaling_url (DIRECT_AGENT_SIGNALING_URL): "https://edge.example" does not end in a host. Write https://EDGE/_direct/h/HOST, as the edge shows it.",
+        "noTokenFile": "token_file (/etc/da/config.yaml:2): the file /etc/da/gone cannot be read (ENOENT). Check the name.",
+        "none": "max_conns (--max-conns): "0" is out of range. Write a whole number from 1 to 1000.",
+        "nothing": "signaling_url is missing: the agent does not know its edge. Set it in config.yaml, as DIRECT_AGENT_SIGNALING_URL or with --signaling-url.
+      token is missing: the agent cannot prove to the edge that it may serve this host. Set it in config.yaml, as DIRECT_AGENT_TOKEN or with --token.",
+        "numericToken": "token (/etc/da/config.yaml:2): the value (secret, not shown) is not valid. Write the agent’s token, in quotes.",
+        "pasted": "signaling_url (--signaling-url): "https://edge.example/_direct/h/attic#…" has a query or a fragment. Write https://EDGE/_direct/h/HOST, as the edge shows it.",
+        "plain": "signaling_url (--signaling-url): "http://edge.example/_direct/h/attic" is not HTTPS, so others could read the token. Use https://; http:// is for localhost only.",
+        "prefix": "allowed_prefixes[0] (/etc/da/config.yaml:3): "v1" is no path (not an absolute path). Write a path such as /custom.",
+        "prefixDots": "allowed_prefixes[1] (/etc/da/config.yaml:3): "/../b" is no path (a dot segment). Write a path such as /custom.",
+        "size": "max_body_bytes (DIRECT_AGENT_MAX_BODY_BYTES): "10 megabytes" is no size. Write a size such as 10MB, 512KiB or 1000000.",
+        "slip": "max_con (/etc/da/config.yaml:3) is no known key. Did you mean max_conns?",
+        "slipInEnv": "DIRECT_AGENT_SIGNALLING_URL (environment) is no known key. Did you mean DIRECT_AGENT_SIGNALING_URL?",
+        "spacedToken": "token (DIRECT_AGENT_TOKEN): the value (secret, not shown) is empty or contains spaces. Copy the whole token, nothing else.",
+        "stun": "stun_urls[1] (DIRECT_AGENT_STUN_URLS): "stun://stun.example:3478" is no STUN address. Write stun:HOST:PORT, such as stun:stun.cloudflare.com:3478.",
+        "stunPort": "stun_urls[0] (/etc/da/config.yaml:3): "stun:a.example:70000" is no STUN address. Write stun:HOST:PORT, such as stun:stun.cloudflare.com:3478.",
+        "turn": "stun_urls[0] (--stun-urls): "turn:turn.example" is no STUN address. Write stun:HOST:PORT, such as stun:stun.cloudflare.com:3478.",
+        "twice": "config (/etc/da/config.yaml:4): not valid YAML: Map keys must be unique. Correct the line.",
+        "type": "max_conns (/etc/da/config.yaml:3): [1] is not valid. Write a whole number from 1 to 1000.",
+        "upstream": "upstream[0] (/etc/da/config.yaml:3): "localhost:11434" is no http URL. Write the base URL of your LLM server, such as http://127.0.0.1:11434; secrets go to upstream_headers.",
+        "upstreamSecret": "upstream[0] (/etc/da/config.yaml:3): "http://…@gpu.lan" contains a password. Write the base URL of your LLM server, such as http://127.0.0.1:11434; secrets go to upstream_headers.",
+        "words": "max_conns (DIRECT_AGENT_MAX_CONNS): "ten" is out of range. Write a whole number from 1 to 1000.",
+      }
+    `);
+  });
+
+  it('are reported all at once', () => {
+    const sources = withFile('max_conns: 0\nlog_lvl: debug\n', { env: { DIRECT_AGENT_STUN_URLS: 'x' } });
+    expect(problemsOf(sources).split('\n')).toHaveLength(5);
+  });
+});

@@ -1,0 +1,317 @@
+import { readFileSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import envPaths from 'env-paths';
+import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import {
+  bearerToken,
+  commaSeparated,
+  EXPECTED,
+  isKey,
+  KEYS,
+  type Key,
+  Mistake,
+  SECRETS,
+  settings,
+} from './settings.ts';
+
+const ENV_PREFIX = 'DIRECT_AGENT_';
+
+/** What the agent runs with; every value is checked. */
+export interface Config {
+  /** Ends in `/_direct/h/{host id}`, without a slash after it. */
+  readonly signalingUrl: string;
+  readonly hostId: string;
+  readonly token: string;
+  /** Base URLs without a slash at the end; empty: find local servers. */
+  readonly upstreams: readonly string[];
+  /** Empty: use what the edge sends. */
+  readonly stunUrls: readonly string[];
+  readonly maxConns: number;
+  readonly maxBodyBytes: number;
+  readonly allowedPrefixes: readonly string[];
+  readonly allowManagement: boolean;
+  readonly upstreamHeaders: Readonly<Record<string, string>>;
+  readonly logLevel: 'error' | 'warn' | 'info' | 'debug';
+  /** The file that was read, if there was one. */
+  readonly file: string | undefined;
+  /** What works but should be changed; for stderr. */
+  readonly warnings: readonly string[];
+}
+
+export interface ConfigSources {
+  /** As commander gives them: `signalingUrl`; `config` names the file. Unknown ones are the command's own business. */
+  readonly flags?: Readonly<Record<string, unknown>>;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Throws an error with code ENOENT if there is no such file. */
+  readonly readFile?: (path: string) => string;
+  /** Permission bits, or undefined where they mean nothing. */
+  readonly fileMode?: (path: string) => number | undefined;
+  readonly cwd?: string;
+  /** Where `config.yaml` is looked for. */
+  readonly configFolder?: string;
+}
+
+/** Every problem of the configuration at once, one line each. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'));
+    this.problems = problems;
+  }
+}
+
+interface Found {
+  readonly value: unknown;
+  /** For people: `config.yaml:3`, `DIRECT_AGENT_TOKEN`, `--token`. */
+  readonly origin: string;
+  readonly priority: 0 | 1 | 2;
+  /** Relative file names start here. */
+  readonly folder: string;
+}
+
+/**
+ * Reads file, environment and flags, in that order of increasing priority.
+ * @throws {ConfigError} naming the key, where it stands, its value unless secret, and the fix
+ */
+export function loadConfig(sources: ConfigSources = {}): Config {
+  const { flags = {}, env = process.env, readFile = readText, fileMode = permissions, cwd = process.cwd() } = sources;
+  const problems: string[] = [];
+  const warnings: string[] = [];
+
+  const named = flags.config ?? env[`${ENV_PREFIX}CONFIG`];
+  const folder = sources.configFolder ?? envPaths('direct-agent', { suffix: '' }).config;
+  const path = typeof named === 'string' ? expand(named, cwd) : join(folder, 'config.yaml');
+  const text = readOptional(path, readFile, typeof named === 'string');
+  const fromFile = text === undefined ? new Map<Key, Found>() : readYaml(path, text, problems);
+  const found = new Map([...fromFile, ...readEnv(env, cwd, problems), ...readFlags(flags, cwd)]);
+  preferOneToken(found, problems);
+  if ([...fromFile.keys()].some((key) => SECRETS.includes(key))) warnIfReadable(path, fileMode, warnings);
+
+  const parsed = settings.safeParse(Object.fromEntries([...found].map(([key, { value }]) => [key, value])));
+  for (const issue of parsed.error?.issues ?? []) problems.push(explain(issue, found));
+  if (!found.has('token') && !found.has('token_file')) {
+    problems.push(missing('token', 'the agent cannot prove to the edge that it may serve this host'));
+  }
+  const tokenFile = found.get('token_file');
+  let token = parsed.data?.token;
+  if (parsed.success && tokenFile !== undefined && parsed.data.token_file !== undefined) {
+    const name = expand(parsed.data.token_file, tokenFile.folder);
+    try {
+      token = bearerToken(readFile(name).trim());
+      warnIfReadable(name, fileMode, warnings);
+    } catch (error) {
+      const reason = error instanceof Mistake ? error.message : `cannot be read (${reasonOf(error)}). Check the name`;
+      problems.push(`token_file (${tokenFile.origin}): the file ${name} ${reason}.`);
+    }
+  }
+  if (problems.length > 0 || !parsed.success || token === undefined) throw new ConfigError(problems);
+
+  const { data } = parsed;
+  const bases = data.upstream.map((url) => url.replace(/\/v1$/, ''));
+  if (bases.join() !== data.upstream.join()) warnings.push('upstream: left out the /v1 at its end; requests bring it.');
+  if (data.allowed_prefixes.includes('/'))
+    warnings.push('allowed_prefixes: / lets clients reach every path of the upstream.');
+  return {
+    ...data.signaling_url,
+    token,
+    upstreams: bases,
+    stunUrls: data.stun_urls,
+    maxConns: data.max_conns,
+    maxBodyBytes: data.max_body_bytes,
+    allowedPrefixes: data.allowed_prefixes,
+    allowManagement: data.allow_management,
+    upstreamHeaders: data.upstream_headers,
+    logLevel: data.log_level,
+    file: text === undefined ? undefined : path,
+    warnings,
+  };
+}
+
+// ---- sources ---------------------------------------------------------------------------------
+
+function readOptional(path: string, readFile: (path: string) => string, required: boolean): string | undefined {
+  try {
+    return readFile(path);
+  } catch (error) {
+    const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    if (absent && !required) return undefined;
+    throw new ConfigError([
+      `config: the file ${path} cannot be read (${reasonOf(error)}). Check its name and permissions.`,
+    ]);
+  }
+}
+
+/** A file that is no YAML map is the only problem worth reporting, so it throws; unknown keys are collected. */
+function readYaml(path: string, text: string, problems: string[]): Map<Key, Found> {
+  const found = new Map<Key, Found>();
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { lineCounter });
+  if (document.errors.length > 0) {
+    throw new ConfigError(
+      document.errors.map((error) => {
+        // The rest of the library's message quotes the line, which may hold a secret.
+        const what = error.message.split(/ at line |\n/)[0];
+        return `config (${path}:${error.linePos?.[0].line ?? 1}): not valid YAML: ${what}. Correct the line.`;
+      }),
+    );
+  }
+  if (document.contents === null) return found;
+  if (!isMap(document.contents)) {
+    throw new ConfigError([`config (${path}:1): a list or a single value. Write lines of the form “key: value”.`]);
+  }
+  const values = plainValues(path, document);
+  for (const { key } of document.contents.items) {
+    const name = isScalar(key) ? String(key.value) : String(key);
+    const range = isScalar(key) ? key.range : undefined;
+    const origin = `${path}:${range == null ? 1 : lineCounter.linePos(range[0]).line}`;
+    const value = values[name];
+    if (!isKey(name)) problems.push(unknownKey(name, origin, KEYS));
+    // “key:” with nothing behind it means that it is not set.
+    else if (value !== null) found.set(name, { value, origin, priority: 0, folder: dirname(path) });
+  }
+  return found;
+}
+
+function plainValues(path: string, document: Document): Record<string, unknown> {
+  try {
+    return z.record(z.string(), z.unknown()).parse(document.toJS());
+  } catch {
+    throw new ConfigError([
+      `config (${path}): an alias (*name) has no anchor (&name) before it. Write the value itself.`,
+    ]);
+  }
+}
+
+function readEnv(
+  env: Readonly<Record<string, string | undefined>>,
+  folder: string,
+  problems: string[],
+): Map<Key, Found> {
+  const found = new Map<Key, Found>();
+  for (const [name, value] of Object.entries(env)) {
+    if (!name.startsWith(ENV_PREFIX) || name === `${ENV_PREFIX}CONFIG` || value === undefined || value === '') continue;
+    const key = name.slice(ENV_PREFIX.length).toLowerCase();
+    if (isKey(key)) found.set(key, { value, origin: name, priority: 1, folder });
+    else problems.push(unknownKey(name, 'environment', KEYS.map(envName)));
+  }
+  return found;
+}
+
+function readFlags(flags: Readonly<Record<string, unknown>>, folder: string): Map<Key, Found> {
+  const found = new Map<Key, Found>();
+  for (const [name, value] of Object.entries(flags)) {
+    const key = name.replace(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`);
+    if (isKey(key) && value !== undefined) found.set(key, { value, origin: flagName(key), priority: 2, folder });
+  }
+  return found;
+}
+
+/** The source of higher priority decides between token and token_file; both in one source is a mistake. */
+function preferOneToken(found: Map<Key, Found>, problems: string[]): void {
+  const token = found.get('token');
+  const file = found.get('token_file');
+  if (token === undefined || file === undefined) return;
+  if (token.priority === file.priority) {
+    problems.push(`token and token_file (${token.origin}, ${file.origin}) are both set. Remove one of them.`);
+  }
+  found.delete(token.priority < file.priority ? 'token' : 'token_file');
+}
+
+function warnIfReadable(path: string, fileMode: (path: string) => number | undefined, warnings: string[]): void {
+  const mode = fileMode(path);
+  if (mode === undefined || (mode & 0o077) === 0) return;
+  warnings.push(
+    `${path} holds a secret and other users may read it (mode ${(mode & 0o777).toString(8)}). Run: chmod 600 ${path}`,
+  );
+}
+
+function envName(key: string): string {
+  return ENV_PREFIX + key.toUpperCase();
+}
+
+function flagName(key: string): string {
+  return `--${key.replaceAll('_', '-')}`;
+}
+
+function expand(path: string, folder: string): string {
+  return path.startsWith('~/') ? join(homedir(), path.slice(2)) : resolve(folder, path);
+}
+
+function readText(path: string): string {
+  return readFileSync(path, 'utf8');
+}
+
+function permissions(path: string): number | undefined {
+  return process.platform === 'win32' ? undefined : statSync(path).mode;
+}
+
+// ---- messages --------------------------------------------------------------------------------
+
+function explain(issue: z.core.$ZodIssue, found: Map<Key, Found>): string {
+  const [key = '', ...inner] = issue.path.map(String);
+  const entry = isKey(key) ? found.get(key) : undefined;
+  if (!isKey(key) || entry === undefined) return missing(key, 'the agent does not know its edge');
+  const secret = SECRETS.includes(key);
+  const place = secret ? key : [key, ...inner.map((index) => `[${index}]`)].join('');
+  const shown = secret ? 'the value (secret, not shown)' : show(pick(entry.value, inner));
+  const what = issue.code === 'custom' ? issue.message : `is not valid. Write ${EXPECTED[key]}`;
+  return `${place} (${entry.origin}): ${shown} ${what}.`;
+}
+
+function missing(key: string, consequence: string): string {
+  return `${key} is missing: ${consequence}. Set it in config.yaml, as ${envName(key)} or with ${flagName(key)}.`;
+}
+
+function unknownKey(name: string, origin: string, known: readonly string[]): string {
+  const near = nearest(name, known);
+  const fix = near === undefined ? `Known keys: ${known.join(', ')}` : `Did you mean ${near}?`;
+  return `${name} (${origin}) is no known key. ${fix}`;
+}
+
+function pick(value: unknown, path: readonly string[]): unknown {
+  const items = typeof value === 'string' && path.length > 0 ? commaSeparated(value) : value;
+  const [first] = path;
+  if (first === undefined || typeof items !== 'object' || items === null) return items;
+  return new Map<string, unknown>(Object.entries(items)).get(first);
+}
+
+function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  // A URL may hold secrets as well: credentials, a token in the query, a host key in the fragment.
+  const safe = text.replace(/\/\/[^/@"]*@/g, '//…@').replace(/([?#])[^"]+/g, '$1…');
+  return safe.length > 100 ? `${safe.slice(0, 100)}…` : safe;
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof Error && 'code' in error) return String(error.code);
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The known name with the fewest edits (Levenshtein), if they are few enough to be a slip. */
+function nearest(name: string, known: readonly string[]): string | undefined {
+  const plain = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, '');
+  let best: string | undefined;
+  let fewest = Math.max(2, Math.floor(plain(name).length / 3)) + 1;
+  for (const candidate of known) {
+    const edits = distance(plain(name), plain(candidate));
+    if (edits < fewest) [best, fewest] = [candidate, edits];
+  }
+  return best;
+}
+
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, swap));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

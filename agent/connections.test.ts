@@ -1,0 +1,158 @@
+import { describe, expect, test } from 'vitest';
+import { HANDSHAKE_TIMEOUT_MS } from '../shared/limits.ts';
+import { memoryPaths } from '../shared/memory-path.ts';
+import type { Path } from '../shared/path.ts';
+import { Session } from '../shared/session.ts';
+import type { Candidate, SessionSignal } from '../shared/signal.ts';
+import type { Stream } from '../shared/stream.ts';
+import { Connections } from './connections.ts';
+import { nodeEnvironment } from './runtime.ts';
+import type { PeerEvents } from './webrtc.ts';
+
+/** The answering end without WebRTC: its path leads to the test. */
+class FakePeer {
+  readonly path: Path;
+  readonly other: Path;
+  readonly candidates: Candidate[] = [];
+  readonly events: PeerEvents;
+  readonly #sdp: string | Error;
+  closedWith: string | undefined;
+
+  constructor(events: PeerEvents, sdp: string | Error) {
+    [this.path, this.other] = memoryPaths();
+    this.events = events;
+    this.#sdp = sdp;
+  }
+  async answer(): Promise<string> {
+    if (this.#sdp instanceof Error) throw this.#sdp;
+    return this.#sdp;
+  }
+  addCandidate(candidate: Candidate): void {
+    this.candidates.push(candidate);
+  }
+  close(reason: string): void {
+    if (this.closedWith !== undefined) return;
+    this.closedWith = reason;
+    this.events.closed(reason);
+  }
+}
+
+function rig(options: { maxConnections?: number; handshakeTimeoutMs?: number; sdp?: string | Error } = {}) {
+  const peers: FakePeer[] = [];
+  const sent: SessionSignal[] = [];
+  const log: string[] = [];
+  const streams: Stream[] = [];
+  const connections = new Connections({
+    maxConnections: options.maxConnections ?? 10,
+    makePeer: (_offer, events) => {
+      const peer = new FakePeer(events, options.sdp ?? 'v=0 answer');
+      peers.push(peer);
+      return peer;
+    },
+    serve: (stream) => void streams.push(stream),
+    send: (signal) => void sent.push(signal),
+    log: (line) => void log.push(line),
+    environment: nodeEnvironment,
+    handshakeTimeoutMs: options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
+  });
+  const offer = (session_id: string) => connections.handle({ session_id, type: 'offer', sdp: 'v=0 offer' });
+  return { connections, peers, sent, log, streams, offer };
+}
+
+const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
+
+describe('offers', () => {
+  test('are answered, and the session serves streams', async () => {
+    const { connections, peers, sent, streams, offer, log } = rig();
+    offer('abcdefghijk');
+    await settle();
+    expect(sent).toEqual([{ session_id: 'abcdefghijk', type: 'answer', sdp: 'v=0 answer' }]);
+    const client = new Session('client', (peers[0] as FakePeer).other, nodeEnvironment);
+    void client.openStream().write(Buffer.from('x'));
+    await settle();
+    expect(streams.length).toBe(1);
+    client.close('E_GOING_AWAY', 'the page closes');
+    await settle();
+    expect(connections.size).toBe(0);
+    expect(log.at(-1)).toBe('webrtc: closed: E_GOING_AWAY: the page closes for session abcdefgh…');
+    expect(log.join('\n')).not.toContain('abcdefghi');
+  });
+
+  test('over the limit are refused at once with a clear error, and a free slot is used again', async () => {
+    const { connections, peers, sent, offer } = rig({ maxConnections: 2 });
+    offer('one');
+    offer('two');
+    offer('three');
+    await settle();
+    expect(connections.size).toBe(2);
+    expect(sent.find(({ session_id }) => session_id === 'three')).toMatchObject({ type: 'error', code: 'E_HOST_BUSY' });
+    peers[0]?.close('gone');
+    offer('four');
+    await settle();
+    expect(sent.find(({ session_id }) => session_id === 'four')).toMatchObject({ type: 'answer' });
+  });
+
+  test('that cannot be answered get an error and free their slot', async () => {
+    const { connections, sent, offer } = rig({ sdp: new Error('no ICE credentials') });
+    offer('bad');
+    await settle();
+    expect(sent).toMatchObject([{ session_id: 'bad', type: 'error', code: 'E_BAD_REQUEST' }]);
+    expect(connections.size).toBe(0);
+  });
+
+  test('that are repeated replace the attempt before', async () => {
+    const { connections, peers, offer } = rig();
+    offer('again');
+    offer('again');
+    await settle();
+    expect([connections.size, peers[0]?.closedWith !== undefined, peers[1]?.closedWith]).toEqual([1, true, undefined]);
+  });
+});
+
+describe('an abandoned handshake', () => {
+  test('frees its slot after the time-out and says so', async () => {
+    const { connections, sent, offer } = rig({ handshakeTimeoutMs: 20 });
+    offer('silent');
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(connections.size).toBe(0);
+    expect(sent.at(-1)).toMatchObject({ type: 'error', code: 'E_HANDSHAKE_TIMEOUT' });
+  });
+
+  test('takes 15 s in earnest', () => {
+    expect(HANDSHAKE_TIMEOUT_MS).toBeLessThanOrEqual(15_000);
+  });
+
+  test('that speaks something else frees its slot at once', async () => {
+    const { connections, peers, offer, log } = rig();
+    offer('garbage');
+    const other = (peers[0] as FakePeer).other;
+    other.start({ message: () => {}, drained: () => {}, closed: () => {} });
+    other.send(Buffer.from('GET / HTTP/1.1\r\n\r\n'));
+    await settle();
+    expect(connections.size).toBe(0);
+    expect(log.at(-1)).toContain('E_PROTOCOL');
+  });
+
+  test('is not what a connection in use becomes', async () => {
+    const { connections, peers, offer } = rig({ handshakeTimeoutMs: 20 });
+    offer('used');
+    new Session('client', (peers[0] as FakePeer).other, nodeEnvironment);
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(connections.size).toBe(1);
+    connections.handle({ session_id: 'used', type: 'error', code: 'E_SESSION_UNKNOWN', message: 'expired' });
+    expect(connections.size).toBe(1);
+    connections.close('E_GOING_AWAY');
+    expect(connections.size).toBe(0);
+  });
+});
+
+test('candidates go to their session only', () => {
+  const { connections, peers, offer } = rig();
+  offer('a');
+  offer('b');
+  const candidate: Candidate = { candidate: 'candidate:1', sdpMid: '0', sdpMLineIndex: 0, usernameFragment: null };
+  connections.handle({ session_id: 'b', type: 'candidate', candidate });
+  connections.handle({ session_id: 'unknown', type: 'candidate', candidate });
+  expect(peers.map((peer) => peer.candidates.length)).toEqual([0, 1]);
+  connections.close('E_GOING_AWAY');
+});

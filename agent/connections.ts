@@ -1,0 +1,128 @@
+/** All WebRTC connections of the agent: admits offers, bounds their number and ends those that are not used. */
+import { DirectError, ERRORS, type ErrorCode } from '../shared/errors.ts';
+import { HANDSHAKE_TIMEOUT_MS } from '../shared/limits.ts';
+import { Session, type SessionEnvironment } from '../shared/session.ts';
+import type { OfferSignal, SessionSignal } from '../shared/signal.ts';
+import type { Stream } from '../shared/stream.ts';
+import type { Peer, PeerEvents } from './webrtc.ts';
+
+/** The part of Peer that this file needs, so that tests can do without WebRTC. */
+export type AnsweringPeer = Pick<Peer, 'answer' | 'addCandidate' | 'close' | 'path'>;
+
+export interface ConnectionsOptions {
+  maxConnections: number;
+  makePeer(offer: OfferSignal, events: PeerEvents): AnsweringPeer;
+  /** Serves a stream to its end; must not reject. */
+  serve(stream: Stream): void;
+  /** Sends a message to the client by way of the edge. */
+  send(signal: SessionSignal): void;
+  log(line: string): void;
+  environment: SessionEnvironment;
+  handshakeTimeoutMs?: number;
+}
+
+interface Connection {
+  peer: AnsweringPeer;
+  session: Session;
+  cancelHandshake: () => void;
+}
+
+export class Connections {
+  readonly #options: ConnectionsOptions;
+  readonly #connections = new Map<string, Connection>();
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
+  }
+
+  /** Slots in use. */
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /** Takes a message that the edge delivered. */
+  handle(signal: SessionSignal): void {
+    switch (signal.type) {
+      case 'offer':
+        this.#offer(signal);
+        break;
+      case 'candidate':
+        this.#connections.get(signal.session_id)?.peer.addCandidate(signal.candidate);
+        break;
+      case 'error':
+        // The client gave up or its session expired; a connection that is in use does not need the edge any more.
+        if (this.#connections.get(signal.session_id)?.session.opened === false)
+          this.#end(signal.session_id, signal.code);
+        break;
+      case 'answer':
+        // Agents answer; nobody else does.
+        break;
+    }
+  }
+
+  /** Ends every connection, telling the clients why. */
+  close(code: ErrorCode): void {
+    for (const id of [...this.#connections.keys()]) this.#end(id, code);
+  }
+
+  #offer(offer: OfferSignal): void {
+    const { maxConnections, environment, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS } = this.#options;
+    const id = offer.session_id;
+    // A repeated offer replaces the attempt before it.
+    this.#end(id, 'E_CANCELLED');
+    if (this.#connections.size >= maxConnections) {
+      this.#log(id, `refused: all ${maxConnections} connections are in use`);
+      this.#sendError(id, 'E_HOST_BUSY');
+      return;
+    }
+    const peer = this.#options.makePeer(offer, {
+      candidate: (candidate) => this.#options.send({ session_id: id, type: 'candidate', candidate }),
+      step: (what) => this.#log(id, what),
+      closed: (reason) => this.#forget(id, peer, reason),
+    });
+    const session = new Session('agent', peer.path, environment, {
+      open: () => this.#connections.get(id)?.cancelHandshake(),
+      stream: (stream) => this.#options.serve(stream),
+      closed: (error) => peer.close(describe(error)),
+    });
+    const cancelHandshake = environment.timer(handshakeTimeoutMs, () => {
+      this.#sendError(id, 'E_HANDSHAKE_TIMEOUT');
+      session.close('E_HANDSHAKE_TIMEOUT');
+    });
+    this.#connections.set(id, { peer, session, cancelHandshake });
+    this.#log(id, 'offer received');
+    peer.answer(offer.sdp).then(
+      (sdp) => this.#options.send({ session_id: id, type: 'answer', sdp }),
+      (error: unknown) => {
+        this.#log(id, `the offer cannot be answered: ${error instanceof Error ? error.message : 'unknown reason'}`);
+        this.#sendError(id, 'E_BAD_REQUEST');
+        peer.close(describe(new DirectError('E_BAD_REQUEST')));
+      },
+    );
+  }
+
+  #sendError(id: string, code: ErrorCode): void {
+    this.#options.send({ session_id: id, type: 'error', code, message: ERRORS[code].message });
+  }
+
+  #end(id: string, code: ErrorCode): void {
+    this.#connections.get(id)?.session.close(code);
+  }
+
+  #forget(id: string, peer: AnsweringPeer, reason: string): void {
+    const connection = this.#connections.get(id);
+    if (connection?.peer !== peer) return;
+    connection.cancelHandshake();
+    this.#connections.delete(id);
+    this.#log(id, `closed: ${reason}`);
+  }
+
+  #log(id: string, what: string): void {
+    // The whole id lets its holder take part in the signaling, so the log gets its beginning.
+    this.#options.log(`webrtc: ${what} for session ${id.slice(0, 8)}…`);
+  }
+}
+
+function describe(error: DirectError): string {
+  return error.detail === undefined ? error.code : `${error.code}: ${error.detail}`;
+}

@@ -1,0 +1,334 @@
+/**
+ * Finds the LLM servers of this machine. A port only says where to look: several servers share 8080, and any web
+ * server may sit there. What counts is what answers, checked against each server's own source (August 2026).
+ */
+
+/** The whole search; `direct-agent up` waits for it. Loopback answers within a few ms. */
+export const DISCOVERY_TIMEOUT_MS = 1_000;
+/** A list of 1,000 models is under 300 kB; more than this is not the answer to our question. */
+const MAX_ANSWER_BYTES = 1024 * 1024;
+/** What a page can show; LiteLLM configurations reach hundreds. */
+const MAX_MODELS = 1_000;
+/** Names are printed and sent on: long enough for a path to a GGUF file. */
+const MAX_MODEL_NAME_LENGTH = 256;
+
+export type ServerKind =
+  | 'ollama'
+  | 'lmstudio'
+  | 'llamacpp'
+  | 'vllm'
+  | 'sglang'
+  | 'localai'
+  | 'jan'
+  | 'koboldcpp'
+  | 'text-generation-webui'
+  | 'term-llm'
+  | 'litellm'
+  | 'openai';
+
+export interface LocalServer {
+  readonly kind: ServerKind;
+  /** For people. */
+  readonly name: string;
+  /** Base URL without a slash at the end: request paths are appended. */
+  readonly url: string;
+  readonly models: readonly string[];
+  /** It wants an API key of its own: set upstream_headers. */
+  readonly needsKey: boolean;
+}
+
+export interface DiscoveryOptions {
+  readonly fetch?: typeof globalThis.fetch;
+  /** OLLAMA_HOST is read as Ollama itself reads it. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+  /** Base URLs to ask instead of the known ports. */
+  readonly candidates?: readonly string[];
+}
+
+/** Default ports, by the servers' sources and documents. */
+const PORTS: readonly number[] = [
+  11434, // Ollama
+  1234, // LM Studio
+  8080, // llama.cpp, LocalAI, term-llm serve
+  9931, // llama.cpp after its announced change (ggml-org/llama.cpp#26508)
+  8000, // vLLM
+  30000, // SGLang
+  1337, // Jan
+  5001, // KoboldCpp
+  5000, // text-generation-webui
+  8081, // term-llm in its container
+  4000, // LiteLLM
+];
+
+/** How each server is recognised. The first that fits wins, so imitators come before what they imitate. */
+const SERVERS: readonly { kind: ServerKind; name: string; is: (answers: Answers) => boolean }[] = [
+  { kind: 'lmstudio', name: 'LM Studio', is: (a) => a.json('/lmstudio-greeting').lmstudio === true },
+  { kind: 'koboldcpp', name: 'KoboldCpp', is: (a) => a.json('/api/extra/version').result === 'KoboldCpp' },
+  { kind: 'localai', name: 'LocalAI', is: isLocalAi },
+  { kind: 'llamacpp', name: 'llama.cpp', is: isLlamaCpp },
+  {
+    kind: 'sglang',
+    name: 'SGLang',
+    is: (a) => a.owner === 'sglang' || isText(a.json('/model_info').tokenizer_path),
+  },
+  { kind: 'vllm', name: 'vLLM', is: isVllm },
+  { kind: 'litellm', name: 'LiteLLM', is: (a) => a.text('/health/liveliness') === '"I\'m alive!"' },
+  {
+    kind: 'text-generation-webui',
+    name: 'text-generation-webui',
+    is: (a) => Array.isArray(a.json('/v1/internal/model/info').lora_names),
+  },
+  // Last of the named: LocalAI and others answer like Ollama on purpose.
+  { kind: 'ollama', name: 'Ollama', is: isOllama },
+];
+
+const PREFERENCE: readonly ServerKind[] = [
+  'ollama',
+  'lmstudio',
+  'llamacpp',
+  'vllm',
+  'sglang',
+  'localai',
+  'jan',
+  'koboldcpp',
+  'text-generation-webui',
+  'term-llm',
+  'litellm',
+  'openai',
+];
+
+const QUESTIONS: readonly string[] = [
+  '/',
+  '/v1/models',
+  '/lmstudio-greeting',
+  '/api/extra/version',
+  '/api/version',
+  '/.well-known/localai.json',
+  '/system',
+  '/props',
+  '/model_info',
+  '/version',
+  '/health/liveliness',
+  '/v1/internal/model/info',
+];
+/** term-llm serves everything below a base path: `--base-path`, /ui by default, /chat in its container. */
+const TERM_LLM_BASES: readonly string[] = ['/ui', '/chat'];
+
+/** The local LLM servers, best first: those with models, then by kind. Never rejects. */
+export async function discoverServers(options: DiscoveryOptions = {}): Promise<LocalServer[]> {
+  const { fetch = globalThis.fetch, env = process.env, timeoutMs = DISCOVERY_TIMEOUT_MS } = options;
+  const candidates = options.candidates ?? [
+    ...ollamaHost(env.OLLAMA_HOST),
+    ...PORTS.map((port) => `http://127.0.0.1:${port}`),
+  ];
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const signal = options.signal === undefined ? deadline : AbortSignal.any([deadline, options.signal]);
+  const found = await Promise.all([...new Set(candidates)].map((url) => identify(url, fetch, signal)));
+  const rank = (server: LocalServer) =>
+    (server.needsKey ? 2_000 : server.models.length === 0 ? 1_000 : 0) + PREFERENCE.indexOf(server.kind);
+  return found.filter((server) => server !== undefined).sort((a, b) => rank(a) - rank(b));
+}
+
+async function identify(base: string, fetch: Fetch, signal: AbortSignal): Promise<LocalServer | undefined> {
+  const root = base.replace(/\/+$/, '');
+  let answers = await ask(root, QUESTIONS, fetch, signal);
+  if (answers === 'refused') {
+    // Some servers listen on “localhost” where that means ::1 alone.
+    const v6 = root.replace('//127.0.0.1', '//[::1]');
+    if (v6 === root) return undefined;
+    answers = await ask(v6, QUESTIONS, fetch, signal);
+    if (answers === 'refused') return undefined;
+  }
+  const server = SERVERS.find(({ is }) => is(answers));
+  if (server !== undefined) return describe(server.kind, server.name, answers);
+  if (await isJan(answers.base, fetch, signal)) return describe('jan', 'Jan', answers);
+  if (answers.models !== undefined) return describe('openai', 'OpenAI-compatible server', answers);
+  return await identifyTermLlm(answers.base, fetch, signal);
+}
+
+/** Asked only of servers without another name, because LiteLLM computes for seconds to answer this. */
+async function isJan(root: string, fetch: Fetch, signal: AbortSignal): Promise<boolean> {
+  const answers = await ask(root, ['/openapi.json'], fetch, signal);
+  return answers !== 'refused' && /"title"\s*:\s*"Jan API/.test(answers.text('/openapi.json'));
+}
+
+async function identifyTermLlm(root: string, fetch: Fetch, signal: AbortSignal): Promise<LocalServer | undefined> {
+  for (const path of TERM_LLM_BASES) {
+    const answers = await ask(root + path, ['/healthz', '/v1/models'], fetch, signal);
+    if (answers === 'refused') return undefined;
+    // Its health probe says only “ok” to strangers; its API behind it answers or asks for the token.
+    const known =
+      answers.models !== undefined || (answers.needsKey && isText(record(answers.json('/v1/models').error).type));
+    if (answers.json('/healthz').status === 'ok' && known) return describe('term-llm', 'term-llm', answers);
+  }
+  return undefined;
+}
+
+function describe(kind: ServerKind, name: string, { base, models = [], needsKey }: Answers): LocalServer {
+  return { kind, name, url: base, models, needsKey };
+}
+
+// ---- what each server says -------------------------------------------------------------------
+
+function isLocalAi(answers: Answers): boolean {
+  const card = answers.json('/.well-known/localai.json');
+  if (isText(card.version) && typeof card.endpoints === 'object') return true;
+  const system = answers.json('/system');
+  return Array.isArray(system.backends) && Array.isArray(system.loaded_models);
+}
+
+function isLlamaCpp(answers: Answers): boolean {
+  // While a model loads everything but the list is 503, with the header.
+  if (answers.header('/v1/models', 'server') === 'llama.cpp' || answers.owner === 'llamacpp') return true;
+  return typeof answers.json('/props').default_generation_settings === 'object' && answers.models !== undefined;
+}
+
+function isVllm(answers: Answers): boolean {
+  if (answers.owner === 'vllm') return true;
+  // With --api-key only /v1 is guarded.
+  return (
+    answers.needsKey && isText(answers.json('/version').version) && answers.json('/v1/models').error === 'Unauthorized'
+  );
+}
+
+function isOllama(answers: Answers): boolean {
+  return answers.text('/').startsWith('Ollama is running') && isText(answers.json('/api/version').version);
+}
+
+// ---- asking ----------------------------------------------------------------------------------
+
+type Fetch = typeof globalThis.fetch;
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: string;
+}
+
+/** What one address said to all questions; an unanswered question reads as empty. */
+class Answers {
+  readonly base: string;
+  readonly #answers: ReadonlyMap<string, Answer>;
+
+  constructor(base: string, answers: ReadonlyMap<string, Answer>) {
+    this.base = base;
+    this.#answers = answers;
+  }
+
+  /** The body of a successful answer. */
+  text(path: string): string {
+    const answer = this.#answers.get(path);
+    return answer?.status === 200 ? answer.body.trim() : '';
+  }
+
+  /** The JSON object in the body, whatever the status. */
+  json(path: string): Record<string, unknown> {
+    try {
+      return record(JSON.parse(this.#answers.get(path)?.body ?? ''));
+    } catch {
+      return {};
+    }
+  }
+
+  header(path: string, name: string): string | null {
+    return this.#answers.get(path)?.headers.get(name) ?? null;
+  }
+
+  get needsKey(): boolean {
+    const status = this.#answers.get('/v1/models')?.status;
+    return status === 401 || status === 403;
+  }
+
+  /** Ids from OpenAI's list; undefined if the answer is no such list. */
+  get models(): string[] | undefined {
+    const { object, data } = this.json('/v1/models');
+    if (this.text('/v1/models') === '' || !Array.isArray(data)) return undefined;
+    // Many APIs wrap things with ids in “data”; OpenAI's says list and model.
+    if (object !== 'list' && (data.length === 0 || !data.every((model) => record(model).object === 'model')))
+      return undefined;
+    const ids = data.map((model: unknown) => record(model).id);
+    if (!ids.every(isText)) return undefined;
+    // Printed to terminals, so without control characters.
+    return ids.filter((id) => id.length <= MAX_MODEL_NAME_LENGTH && !/\p{Cc}/u.test(id)).slice(0, MAX_MODELS);
+  }
+
+  /** `owned_by` of the first model: some servers put their own name there. */
+  get owner(): unknown {
+    const { data } = this.json('/v1/models');
+    return Array.isArray(data) ? record(data[0]).owned_by : undefined;
+  }
+}
+
+async function ask(
+  base: string,
+  paths: readonly string[],
+  fetch: Fetch,
+  signal: AbortSignal,
+): Promise<Answers | 'refused'> {
+  let refused = 0;
+  const answers = new Map<string, Answer>();
+  await Promise.all(
+    paths.map(async (path) => {
+      try {
+        const answer = await get(base + path, fetch, signal);
+        if (answer !== undefined) answers.set(path, answer);
+      } catch (error) {
+        if (isRefused(error)) refused++;
+      }
+    }),
+  );
+  return refused === paths.length ? 'refused' : new Answers(base, answers);
+}
+
+async function get(url: string, fetch: Fetch, signal: AbortSignal): Promise<Answer | undefined> {
+  // A redirect could lead anywhere, also away from this machine.
+  const response = await fetch(url, { redirect: 'manual', signal, headers: { accept: 'application/json, */*;q=0.1' } });
+  const body = await readBounded(response);
+  return body === undefined ? undefined : { status: response.status, headers: response.headers, body };
+}
+
+async function readBounded(response: Response): Promise<string | undefined> {
+  if (response.body === null) return '';
+  const decoder = new TextDecoder();
+  let text = '';
+  let size = 0;
+  for await (const chunk of response.body) {
+    size += chunk.byteLength;
+    // Leaving the loop cancels the body and with it the connection.
+    if (size > MAX_ANSWER_BYTES) return undefined;
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+function isRefused(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return record(cause).code === 'ECONNREFUSED';
+}
+
+/** The address that `ollama` clients would use (ollama, envconfig.ConnectableHost); none if it is the default. */
+function ollamaHost(setting: string | undefined): string[] {
+  const text = setting?.trim() ?? '';
+  if (text === '') return [];
+  const [, scheme = 'http', rest = ''] = /^(?:(https?):\/\/)?(.*)$/.exec(text) ?? [];
+  const [authority = '', ...path] = rest.split('/');
+  const bare = /^(?:\[?[0-9a-f:]*:[0-9a-f:]*:[0-9a-f:.]*\]?|[^:]*)$/i.test(authority);
+  const port = text.includes('://') ? '' : ':11434';
+  const bracketed = bare && authority.includes(':') && !authority.startsWith('[') ? `[${authority}]` : authority;
+  const address = (bare ? bracketed + port : authority).replace(/^(?=:\d)/, '127.0.0.1');
+  const url = URL.parse(`${scheme}://${address}/${path.join('/')}`);
+  if (url === null) return [];
+  if (url.hostname === '0.0.0.0') url.hostname = '127.0.0.1';
+  if (url.hostname === '[::]') url.hostname = '[::1]';
+  return [url.href.replace(/\/+$/, '')];
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '';
+}
+
+function record(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
+}

@@ -1,0 +1,75 @@
+/** What a proxy changes in header fields, in each direction (RFC 9110, section 7.6). */
+import type { HeaderList } from '../shared/head.ts';
+
+/** RFC 9110, section 7.6.1: these belong to one connection; `connection` may name more. */
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/**
+ * Fields that say where a browser's request came from. Ollama, LM Studio and others refuse foreign ones, and for the
+ * upstream the request comes from this machine. Whether the client may ask at all was decided before.
+ */
+const PROVENANCE = /^(?:host|origin|referer|forwarded|via|x-forwarded-.+|x-real-ip|sec-.+|cf-.+)$/;
+
+function connectionFields(headers: HeaderList): Set<string> {
+  const named = new Set(HOP_BY_HOP);
+  for (const [name, value] of headers) {
+    if (name !== 'connection') continue;
+    for (const field of value.split(',')) named.add(field.trim().toLowerCase());
+  }
+  return named;
+}
+
+/**
+ * The fields for the upstream, as undici takes them. `accept-encoding` goes, because the client gets decoded bytes;
+ * `expect` goes, because the body is on its way already. `own` fields replace the client's of the same name.
+ */
+export function requestHeaders(headers: HeaderList, origin: string, own: Readonly<Record<string, string>>): string[] {
+  const dropped = connectionFields(headers);
+  const replaced = new Set(Object.keys(own).map((name) => name.toLowerCase()));
+  const fields: string[] = [];
+  for (const [name, value] of headers) {
+    if (dropped.has(name) || replaced.has(name) || name === 'accept-encoding' || name === 'expect') continue;
+    if (name === 'origin') fields.push('origin', origin);
+    else if (!PROVENANCE.test(name)) fields.push(name, value);
+  }
+  for (const [name, value] of Object.entries(own)) fields.push(name.toLowerCase(), value);
+  return fields;
+}
+
+/** A redirect inside the upstream stays inside the session: its address means nothing to the client. */
+function relativeLocation(location: string, base: URL): string {
+  const url = URL.parse(location, base.href);
+  if (url === null || url.origin !== base.origin) return location;
+  const prefix = base.pathname.replace(/\/$/, '');
+  const path = url.pathname.startsWith(`${prefix}/`) ? url.pathname.slice(prefix.length) : url.pathname;
+  return path + url.search + url.hash;
+}
+
+/** The fields for the client; `decoded` when the body's content coding was taken off here. */
+export function responseHeaders(raw: readonly (string | Buffer)[], base: URL, decoded: boolean): HeaderList {
+  const all: HeaderList = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    // Field values are bytes; Latin-1 keeps each of them (RFC 9110, section 5.5).
+    const [name, value] = [raw[i], raw[i + 1]].map((text) =>
+      typeof text === 'string' ? text : text?.toString('latin1'),
+    );
+    all.push([(name ?? '').toLowerCase(), (value ?? '').trim()]);
+  }
+  const dropped = connectionFields(all);
+  return all
+    .filter(([name]) => !dropped.has(name))
+    .filter(([name]) => !(decoded && (name === 'content-encoding' || name === 'content-length')))
+    .map(([name, value]): [string, string] =>
+      name === 'location' || name === 'content-location' ? [name, relativeLocation(value, base)] : [name, value],
+    );
+}

@@ -1,0 +1,233 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, expect, test } from 'vitest';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { DirectError } from '../shared/errors.ts';
+import type { SessionSignal } from '../shared/signal.ts';
+import { Link, type LinkOptions, type Transport } from './link.ts';
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+/** An edge that can block WebSockets, hold polls, and vanish. */
+class FakeEdge {
+  readonly server: Server;
+  readonly sockets: WebSocket[] = [];
+  readonly polls: { response: ServerResponse }[] = [];
+  readonly posted: string[] = [];
+  readonly received: string[] = [];
+  upgrades = 0;
+  allowSockets = true;
+  allowPolls = true;
+  status = 401;
+  answersPings = true;
+  url = '';
+  readonly #wss = new WebSocketServer({ noServer: true });
+
+  constructor() {
+    this.server = createServer((request, response) => this.#answer(request, response));
+    this.server.on('upgrade', (request, socket, head) => {
+      this.upgrades++;
+      if (request.headers.authorization !== 'Bearer secret' || !this.allowSockets) {
+        socket.end(`HTTP/1.1 ${this.status} No\r\n\r\n`);
+        return;
+      }
+      this.#wss.handleUpgrade(request, socket, head, (ws) => this.#accept(ws));
+    });
+  }
+
+  async listen(): Promise<this> {
+    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve));
+    this.url = `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/_direct/h/home`;
+    cleanups.push(() => {
+      for (const socket of this.sockets) socket.terminate();
+      this.server.closeAllConnections();
+      this.server.close();
+    });
+    return this;
+  }
+
+  #accept(ws: WebSocket): void {
+    this.sockets.push(ws);
+    ws.send(JSON.stringify({ type: 'ready', protocol_version: 1, host: 'home' }));
+    ws.on('message', (data) => {
+      const text = data.toString();
+      this.received.push(text);
+      if (text === 'ping' && this.answersPings) ws.send('pong');
+    });
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    if (request.headers.authorization !== 'Bearer secret') {
+      response.writeHead(401).end();
+    } else if (request.method === 'POST') {
+      let body = '';
+      request.on('data', (part) => {
+        body += part;
+      });
+      request.on('end', () => {
+        this.posted.push(body);
+        response.end();
+      });
+    } else if (this.allowPolls) {
+      this.polls.push({ response });
+    } else {
+      response.writeHead(503).end();
+    }
+  }
+}
+
+function makeLink(edge: FakeEdge, options: Partial<LinkOptions> = {}) {
+  const ups: Transport[] = [];
+  const downs: number[] = [];
+  const signals: SessionSignal[] = [];
+  const refused: DirectError[] = [];
+  const link = new Link({
+    url: edge.url,
+    token: 'secret',
+    signal: (signal) => void signals.push(signal),
+    up: (transport) => void ups.push(transport),
+    down: (_reason, retryMs) => void downs.push(retryMs),
+    refused: (error) => void refused.push(error),
+    random: () => 0.5,
+    ...options,
+    timing: {
+      backoffMs: 10,
+      maxBackoffMs: 80,
+      pingMs: 1000,
+      pongTimeoutMs: 50,
+      webSocketRetryMs: 60,
+      ...options.timing,
+    },
+  });
+  cleanups.push(() => link.close());
+  link.start();
+  return { link, ups, downs, signals, refused };
+}
+
+const until = async (condition: () => boolean, ms = 3000) => {
+  const end = performance.now() + ms;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error('it did not happen in time');
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+};
+
+const offer = (session_id: string) => JSON.stringify({ session_id, type: 'offer', sdp: 'v=0' });
+const answer = (session_id: string): SessionSignal => ({ session_id, type: 'answer', sdp: 'v=0' });
+
+describe('by WebSocket', () => {
+  test('messages go both ways, and those of one turn leave together', async () => {
+    const edge = await new FakeEdge().listen();
+    const { link, ups, signals } = makeLink(edge);
+    await until(() => ups.length === 1);
+    expect(ups).toEqual(['websocket']);
+    edge.sockets[0]?.send(offer('a'));
+    edge.sockets[0]?.send(`[${offer('b')},${offer('c')}]`);
+    await until(() => signals.length === 3);
+    link.send(answer('a'));
+    link.send(answer('b'));
+    await until(() => edge.received.length === 1);
+    expect(JSON.parse(edge.received[0] ?? '')).toEqual([answer('a'), answer('b')]);
+  });
+
+  test('a socket that is cut is opened again', async () => {
+    const edge = await new FakeEdge().listen();
+    const { ups, downs } = makeLink(edge);
+    await until(() => ups.length === 1);
+    edge.sockets[0]?.terminate();
+    await until(() => ups.length === 2);
+    expect(ups).toEqual(['websocket', 'websocket']);
+    expect(downs).toEqual([5]);
+  });
+
+  test('a socket that answers no ping is given up and opened again', async () => {
+    const edge = await new FakeEdge().listen();
+    edge.answersPings = false;
+    const { ups } = makeLink(edge, { timing: { pingMs: 20 } });
+    await until(() => ups.length === 2);
+  });
+
+  test('a socket that answers pings is kept', async () => {
+    const edge = await new FakeEdge().listen();
+    const { ups } = makeLink(edge, { timing: { pingMs: 10 } });
+    await until(() => edge.received.filter((text) => text === 'ping').length >= 5);
+    expect(ups).toEqual(['websocket']);
+  });
+
+  test('garbage from the edge is ignored', async () => {
+    const edge = await new FakeEdge().listen();
+    const { ups, signals } = makeLink(edge);
+    await until(() => ups.length === 1);
+    for (const text of ['{', '[]', 'null', '{"type":"offer"}', '{"session_id":"../x","type":"offer","sdp":"v=0"}']) {
+      edge.sockets[0]?.send(text);
+    }
+    edge.sockets[0]?.send(Buffer.from([1, 2, 3]));
+    edge.sockets[0]?.send(offer('fine'));
+    await until(() => signals.length === 1);
+    expect(ups).toEqual(['websocket']);
+  });
+
+  test('an edge that is away is tried again with growing pauses, drawn at random up to a limit', async () => {
+    const edge = await new FakeEdge().listen();
+    edge.allowSockets = false;
+    edge.allowPolls = false;
+    edge.status = 503;
+    const { downs, ups } = makeLink(edge);
+    await until(() => downs.length >= 6);
+    expect(downs.slice(0, 6)).toEqual([10, 20, 40, 40, 40, 40]);
+    edge.allowSockets = true;
+    await until(() => ups.length === 1);
+  });
+});
+
+describe('by polling', () => {
+  test('is used where WebSockets are blocked, and left when they work again', async () => {
+    const edge = await new FakeEdge().listen();
+    edge.allowSockets = false;
+    edge.status = 502;
+    const { link, ups, signals } = makeLink(edge);
+    await until(() => edge.polls.length === 1);
+    edge.polls[0]?.response.writeHead(200).end(`[${offer('a')},${offer('b')}]`);
+    await until(() => signals.length === 2);
+    expect(ups).toEqual(['polling']);
+    link.send(answer('a'));
+    await until(() => edge.posted.length === 1);
+    expect(JSON.parse(edge.posted[0] ?? '')).toEqual(answer('a'));
+    await until(() => edge.polls.length === 2);
+    edge.polls[1]?.response.writeHead(204).end();
+    await until(() => edge.polls.length === 3);
+    const attempts = edge.upgrades;
+    edge.allowSockets = true;
+    await until(() => ups.includes('websocket'));
+    expect(edge.upgrades).toBeGreaterThan(attempts);
+    // The poll that was under way is the last one.
+    edge.polls.at(-1)?.response.writeHead(204).end();
+    const count = edge.polls.length;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(edge.polls.length).toBe(count);
+  });
+});
+
+describe('refused for good', () => {
+  test('a wrong token ends the link and says so once', async () => {
+    const edge = await new FakeEdge().listen();
+    const { refused, ups } = makeLink(edge, { token: 'wrong' });
+    await until(() => refused.length === 1);
+    expect([refused[0]?.code, ups]).toEqual(['E_UNAUTHORIZED', []]);
+    const attempts = edge.upgrades;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(edge.upgrades).toBe(attempts);
+  });
+
+  test('another agent that took over ends the link', async () => {
+    const edge = await new FakeEdge().listen();
+    const { refused, ups } = makeLink(edge);
+    await until(() => ups.length === 1);
+    edge.sockets[0]?.close(4409);
+    await until(() => refused.length === 1);
+    expect(refused[0]?.code).toBe('E_REPLACED');
+  });
+});

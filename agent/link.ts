@@ -1,0 +1,262 @@
+/**
+ * The agent's link to the edge: one WebSocket, kept up with jittered backoff. Where WebSockets are blocked it polls
+ * by HTTPS and goes back to the WebSocket by itself.
+ */
+import WebSocket from 'ws';
+import { DirectError, type ErrorCode } from '../shared/errors.ts';
+import { AGENT_PING_INTERVAL_MS, MAX_SIGNAL_BYTES, POLL_HOLD_MS } from '../shared/limits.ts';
+import { parseSignalJson, parseSignals, type SessionSignal } from '../shared/signal.ts';
+
+export interface LinkOptions {
+  /** `https://edge/_direct/h/{host id}`, without a slash at the end. */
+  url: string;
+  token: string;
+  /** A message of a client arrived. */
+  signal(signal: SessionSignal): void;
+  /** The link is up (again), by this transport. */
+  up(transport: Transport): void;
+  /** The link is down; it is tried again after `retryMs`. */
+  down(reason: string, retryMs: number): void;
+  /** Trying again cannot help: wrong token, or another agent took over. Called once, the link has stopped. */
+  refused(error: DirectError): void;
+  /** From 0 to 1, exclusive; for jitter. */
+  random?(): number;
+  fetch?: typeof fetch;
+  timing?: Partial<typeof TIMING>;
+}
+
+export type Transport = 'websocket' | 'polling';
+
+const TIMING = {
+  pingMs: AGENT_PING_INTERVAL_MS,
+  /** A pong takes one round trip; a socket that stays silent for this long is dead. */
+  pongTimeoutMs: 10_000,
+  handshakeTimeoutMs: 10_000,
+  /** First and longest pause between attempts; the pause doubles and is drawn at random up to that. */
+  backoffMs: 1_000,
+  maxBackoffMs: 60_000,
+  /** While polling, the WebSocket is tried again this often. */
+  webSocketRetryMs: 60_000,
+};
+
+/** Codes after which only a person can help. */
+const FINAL: readonly ErrorCode[] = ['E_UNAUTHORIZED', 'E_REPLACED', 'E_NOT_FOUND'];
+
+/** How an attempt by WebSocket ended. */
+type SocketEnd = { opened: boolean; error: DirectError };
+
+export class Link {
+  readonly #options: LinkOptions;
+  readonly #timing: typeof TIMING;
+  readonly #stop = new AbortController();
+  #socket: WebSocket | undefined;
+  #outbox: SessionSignal[] = [];
+  #running: Promise<void> | undefined;
+  #polling: Promise<void> | undefined;
+  /** True while polls are answered. */
+  #polls = false;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+    this.#timing = { ...TIMING, ...options.timing };
+  }
+
+  /** Connects and stays connected until `close`. */
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    this.#socket?.close(1000);
+    await this.#running;
+    await this.#polling;
+  }
+
+  /** Sends a message to the client of a session. What is sent in one turn leaves together. */
+  send(signal: SessionSignal): void {
+    if (this.#outbox.push(signal) === 1) setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    const signals = this.#outbox.splice(0);
+    const body = JSON.stringify(signals.length === 1 ? signals[0] : signals);
+    if (this.#socket?.readyState === WebSocket.OPEN) {
+      this.#socket.send(body);
+      return;
+    }
+    // The session has a few seconds only, so what cannot be posted now is not worth keeping.
+    this.#post(body).catch(() => {});
+  }
+
+  async #post(body: string): Promise<void> {
+    const response = await this.#fetch('', { method: 'POST', body, headers: { 'content-type': 'application/json' } });
+    await response.body?.cancel();
+  }
+
+  #fetch(query: string, init: RequestInit): Promise<Response> {
+    const { url, token, fetch: request = fetch } = this.#options;
+    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(POLL_HOLD_MS + this.#timing.pongTimeoutMs)]);
+    return request(`${url}/signal${query}`, {
+      ...init,
+      headers: { ...(init.headers as Record<string, string>), authorization: `Bearer ${token}` },
+      redirect: 'error',
+      signal,
+    });
+  }
+
+  async #run(): Promise<void> {
+    let failures = 0;
+    while (!this.#stop.signal.aborted) {
+      const { opened, error } = await this.#bySocket();
+      if (this.#stop.signal.aborted || this.#refuse(error)) return;
+      failures = opened ? 0 : failures + 1;
+      // A socket that never opened may be blocked by a proxy that lets HTTPS through.
+      if (!opened) this.#polling ??= this.#poll();
+      const pause = this.#polls ? this.#timing.webSocketRetryMs : this.#backoff(failures);
+      if (!this.#polls) this.#options.down(error.detail ?? error.message, pause);
+      await this.#sleep(pause);
+    }
+  }
+
+  #refuse(error: DirectError): boolean {
+    if (!FINAL.includes(error.code)) return false;
+    this.#stop.abort();
+    this.#options.refused(error);
+    return true;
+  }
+
+  #backoff(failures: number): number {
+    const longest = Math.min(this.#timing.maxBackoffMs, this.#timing.backoffMs * 2 ** Math.min(failures, 16));
+    return Math.round(longest * (this.#options.random ?? Math.random)());
+  }
+
+  /** Runs one WebSocket from connect to close. */
+  #bySocket(): Promise<SocketEnd> {
+    return new Promise((resolve) => {
+      const socket = new WebSocket(`${this.#options.url.replace(/^http/, 'ws')}/signal`, {
+        headers: { authorization: `Bearer ${this.#options.token}` },
+        handshakeTimeout: this.#timing.handshakeTimeoutMs,
+        perMessageDeflate: false,
+        maxPayload: MAX_SIGNAL_BYTES,
+      });
+      let opened = false;
+      let error = new DirectError('E_PATH_LOST', 'the edge closed the connection');
+      const heartbeat = new Heartbeat(socket, this.#timing);
+      const onStop = () => socket.terminate();
+      this.#stop.signal.addEventListener('abort', onStop, { once: true });
+      socket.on('unexpected-response', (_request, response) => {
+        const { statusCode = 0 } = response;
+        error = fromStatus(statusCode);
+        response.resume();
+        socket.terminate();
+      });
+      socket.on('open', () => {
+        opened = true;
+        this.#socket = socket;
+        heartbeat.start();
+      });
+      socket.on('message', (data, isBinary) => {
+        heartbeat.heard();
+        if (!isBinary) this.#receive(data.toString());
+      });
+      socket.on('error', (cause) => {
+        if (error.code === 'E_PATH_LOST') error = new DirectError('E_PATH_LOST', cause.message);
+      });
+      socket.on('close', (code, reason) => {
+        this.#stop.signal.removeEventListener('abort', onStop);
+        heartbeat.stop();
+        if (this.#socket === socket) this.#socket = undefined;
+        if (code === 4409) error = new DirectError('E_REPLACED');
+        else if (opened) error = new DirectError('E_PATH_LOST', `the edge closed the connection (${code} ${reason})`);
+        resolve({ opened, error });
+      });
+    });
+  }
+
+  #receive(text: string): void {
+    if (text === 'pong') return;
+    try {
+      const raw = parseSignalJson(text);
+      if (typeof raw === 'object' && raw !== null && 'type' in raw && raw.type === 'ready') {
+        this.#options.up('websocket');
+        return;
+      }
+      for (const signal of parseSignals(text)) this.#options.signal(signal);
+    } catch {
+      // The edge is ours; a message that this version does not know is for a newer one.
+    }
+  }
+
+  /** Polls until a WebSocket is open or a poll fails. */
+  async #poll(): Promise<void> {
+    try {
+      while (!this.#stop.signal.aborted && this.#socket === undefined) {
+        const response = await this.#fetch('?batch=1', { method: 'GET' });
+        const body = await response.text();
+        if (response.status !== 200 && response.status !== 204) {
+          this.#refuse(fromStatus(response.status));
+          return;
+        }
+        if (!this.#polls && this.#socket === undefined) this.#options.up('polling');
+        this.#polls = true;
+        if (response.status === 200) for (const signal of parseSignals(body)) this.#options.signal(signal);
+      }
+    } catch {
+      // The next attempt by WebSocket says in the log what is wrong.
+    } finally {
+      this.#polls = false;
+      this.#polling = undefined;
+    }
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        this.#stop.signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      this.#stop.signal.addEventListener('abort', done, { once: true });
+    });
+  }
+}
+
+/** Pings a socket and ends it when no pong comes. Text, because the edge's auto-response answers only that. */
+class Heartbeat {
+  readonly #socket: WebSocket;
+  readonly #timing: typeof TIMING;
+  #timer: NodeJS.Timeout | undefined;
+  #heard = true;
+
+  constructor(socket: WebSocket, timing: typeof TIMING) {
+    this.#socket = socket;
+    this.#timing = timing;
+  }
+
+  start(): void {
+    this.#timer = setTimeout(() => {
+      this.#heard = false;
+      this.#socket.send('ping');
+      this.#timer = setTimeout(() => {
+        if (this.#heard) this.start();
+        else this.#socket.terminate();
+      }, this.#timing.pongTimeoutMs);
+    }, this.#timing.pingMs);
+  }
+
+  heard(): void {
+    this.#heard = true;
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+function fromStatus(status: number): DirectError {
+  if (status === 401 || status === 403) return new DirectError('E_UNAUTHORIZED');
+  if (status === 404) return new DirectError('E_NOT_FOUND', 'signaling_url does not name a host of this edge');
+  return new DirectError('E_PATH_LOST', `the edge answered ${status}`);
+}

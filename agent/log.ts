@@ -1,0 +1,14 @@
+/** The agent's log: one line per event on stderr. Tokens, prompts and answers never get here. */
+const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+
+export type LogLevel = (typeof LEVELS)[number];
+
+export type Log = (level: LogLevel, line: string) => void;
+
+/** A log of everything up to `level`. */
+export function makeLog(level: LogLevel, write: (text: string) => void = (text) => process.stderr.write(text)): Log {
+  const limit = LEVELS.indexOf(level);
+  return (at, line) => {
+    if (LEVELS.indexOf(at) <= limit) write(`${new Date().toISOString()} ${at.padEnd(5)} ${line}\n`);
+  };
+}

@@ -1,0 +1,227 @@
+/** Proxies the streams of a session to an upstream: one stream, one HTTP exchange. */
+import { Readable } from 'node:stream';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import { Agent, type Dispatcher } from 'undici';
+import { DirectError, errorBody, ProtocolError } from '../shared/errors.ts';
+import { AgentExchange } from '../shared/exchange.ts';
+import type { HeaderList, RequestHead, ResponseHead } from '../shared/head.ts';
+import type { Stream } from '../shared/stream.ts';
+import { isAllowed, parseTarget, type TargetPolicy } from '../shared/target.ts';
+import { requestHeaders, responseHeaders } from './headers.ts';
+
+export interface ProxyOptions {
+  /** Base URL of the server that answers `path`, without a slash at the end; undefined when there is none. */
+  upstream(path: string): Promise<string | undefined>;
+  policy: TargetPolicy;
+  maxBodyBytes: number;
+  /** Header fields of our own for the upstream, such as its API key. */
+  upstreamHeaders: Readonly<Record<string, string>>;
+  /** A line for the log: method, path without query, status. Never headers or bodies. */
+  log(line: string): void;
+}
+
+/** A TCP connection to a server on this machine or in its network takes milliseconds. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** CONNECT asks for a tunnel and TRACE shows the fields that we add; Fetch forbids both. */
+const TUNNELLING = ['CONNECT', 'TRACE', 'TRACK'];
+
+export class UpstreamProxy {
+  readonly #options: ProxyOptions;
+  readonly #dispatcher: Agent;
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+    this.#dispatcher = new Agent({
+      // A model may think for longer than undici's 300 s; whether the path lives is the session's business.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      connect: { timeout: CONNECT_TIMEOUT_MS },
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#dispatcher.destroy();
+  }
+
+  /** Serves one stream to its end. Never rejects: what goes wrong is answered or resets the stream. */
+  async serve(stream: Stream): Promise<void> {
+    const exchange = new AgentExchange(stream);
+    const gone = new AbortController();
+    stream.onabort = (error) => gone.abort(error);
+    const reply = new Reply(exchange);
+    let head: RequestHead | undefined;
+    try {
+      head = await exchange.readHead();
+      await this.#forward(head, exchange, reply, gone.signal);
+    } catch (error) {
+      await reply.fail(gone.signal.aborted ? gone.signal.reason : error);
+    }
+    // What the client still sends is of no use to anyone.
+    stream.stop('E_CANCELLED');
+    if (head !== undefined) this.#options.log(`${head.method} ${withoutQuery(head.path)} ${reply.outcome}`);
+  }
+
+  async #forward(head: RequestHead, exchange: AgentExchange, reply: Reply, signal: AbortSignal): Promise<void> {
+    const { path, query } = parseTarget(head.path);
+    const allowed = !TUNNELLING.includes(head.method) && isAllowed(path, head.method, this.#options.policy);
+    if (!allowed) throw new DirectError('E_FORBIDDEN_TARGET', path);
+    const upstream = await this.#options.upstream(path);
+    if (upstream === undefined) throw new DirectError('E_NO_UPSTREAM');
+    const base = new URL(upstream);
+    const body = await this.#requestBody(head, exchange);
+    const response = await this.#request({ head, base, target: path + query, body, signal });
+    const raw = response.headers as unknown as Buffer[];
+    const bodyless = head.method === 'HEAD' || response.statusCode === 204 || response.statusCode === 304;
+    const decoder = bodyless ? undefined : decoderFor(raw);
+    await reply.head({
+      status: response.statusCode,
+      statusText: '',
+      headers: responseHeaders(raw, base, decoder !== undefined),
+    });
+    try {
+      const decoded = decoder === undefined ? response.body : pipe(response.body, decoder);
+      for await (const chunk of decoded) await exchange.sendData(chunk as Uint8Array);
+    } catch (error) {
+      throw error instanceof DirectError ? error : new DirectError('E_UPSTREAM_FAILED', reason(error));
+    }
+    reply.finish(trailerList(response.trailers));
+  }
+
+  async #request(request: {
+    head: RequestHead;
+    base: URL;
+    target: string;
+    body: Readable | null;
+    signal: AbortSignal;
+  }): Promise<Dispatcher.ResponseData> {
+    const { head, base, target, body, signal } = request;
+    try {
+      return await this.#dispatcher.request({
+        origin: base.origin,
+        path: base.pathname.replace(/\/$/, '') + target,
+        method: head.method as Dispatcher.HttpMethod,
+        headers: requestHeaders(head.headers, base.origin, this.#options.upstreamHeaders),
+        body,
+        signal,
+        responseHeaders: 'raw',
+      });
+    } catch (error) {
+      const bodyError = body?.errored;
+      if (bodyError instanceof DirectError) throw bodyError;
+      if (error instanceof DirectError || signal.aborted) throw error;
+      throw new DirectError('E_UPSTREAM_UNREACHABLE', reason(error));
+    }
+  }
+
+  /** The body as a stream that ends with E_BODY_TOO_LARGE at the limit, or null when there is none. */
+  async #requestBody(head: RequestHead, exchange: AgentExchange): Promise<Readable | null> {
+    const limit = this.#options.maxBodyBytes;
+    const tooLarge = () => new DirectError('E_BODY_TOO_LARGE', `the limit is ${limit} bytes`);
+    const declared = head.headers.find(([name]) => name === 'content-length')?.[1];
+    if (declared !== undefined && !/^\d{1,15}$/.test(declared)) throw new ProtocolError('content-length is malformed');
+    if (Number(declared ?? 0) > limit) throw tooLarge();
+    // A request without a body ends with its head; the first piece tells them apart before anything is sent.
+    const first = await exchange.readData();
+    if (first === null) return null;
+    const pieces = async function* (): AsyncGenerator<Uint8Array> {
+      let size = 0;
+      for (let piece: Uint8Array | null = first; piece !== null; piece = await exchange.readData()) {
+        size += piece.length;
+        if (size > limit) throw tooLarge();
+        yield piece;
+      }
+      if (declared !== undefined && size !== Number(declared)) throw new ProtocolError('content-length is wrong');
+    };
+    return Readable.from(pieces(), { objectMode: false });
+  }
+}
+
+/** What the client gets to see: a head once, then a body, or an error in the form that still fits. */
+class Reply {
+  readonly #exchange: AgentExchange;
+  #started = false;
+  /** For the log: the status, then how it ended if not well. */
+  outcome = '';
+
+  constructor(exchange: AgentExchange) {
+    this.#exchange = exchange;
+  }
+
+  async head(head: ResponseHead): Promise<void> {
+    this.#started = true;
+    this.outcome = `${head.status}`;
+    await this.#exchange.sendHead(head);
+  }
+
+  finish(trailers: HeaderList): void {
+    this.#exchange.finish(trailers);
+  }
+
+  /** Before the head, an error is an HTTP response with our JSON; after it, a reset with the code. */
+  async fail(error: unknown): Promise<void> {
+    const known = error instanceof DirectError ? error : new DirectError('E_INTERNAL');
+    if (this.#started || known.code === 'E_CANCELLED' || known.code === 'E_PATH_LOST') {
+      this.outcome = `${this.outcome} ${known.code}`.trim();
+      this.#exchange.stream.reset(known.code);
+      return;
+    }
+    const body = Buffer.from(JSON.stringify(errorBody(known)));
+    const headers: HeaderList = [
+      ['content-type', 'application/json'],
+      ['content-length', `${body.length}`],
+      ['cache-control', 'no-store'],
+    ];
+    try {
+      await this.head({ status: known.entry.http, statusText: '', headers });
+      this.outcome += ` ${known.code}`;
+      await this.#exchange.sendData(body);
+      this.#exchange.finish();
+    } catch {
+      // The client is gone as well; the stream has ended with its code.
+    }
+  }
+}
+
+function withoutQuery(path: string): string {
+  // Control characters would let a client write lines of its own into the log.
+  return (
+    path
+      .split('?', 1)[0]
+      ?.replaceAll(/[^\x21-\x7e]/g, '�')
+      .slice(0, 200) ?? ''
+  );
+}
+
+/** Why a connection failed, without the stack; undici puts the system's error into `cause`. */
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown reason';
+  return error instanceof AggregateError ? reason(error.errors[0]) : error.message;
+}
+
+function decoderFor(raw: readonly Buffer[]): ReturnType<typeof createGunzip> | undefined {
+  const at = raw.findIndex((text, i) => i % 2 === 0 && text.toString('latin1').toLowerCase() === 'content-encoding');
+  switch (at < 0 ? '' : raw[at + 1]?.toString('latin1').trim().toLowerCase()) {
+    case 'gzip':
+    case 'x-gzip':
+      return createGunzip();
+    case 'deflate':
+      return createInflate();
+    case 'br':
+      return createBrotliDecompress();
+    default:
+      return undefined;
+  }
+}
+
+function pipe(body: Readable, decoder: ReturnType<typeof createGunzip>): Readable {
+  body.on('error', (error) => decoder.destroy(error));
+  decoder.on('close', () => body.destroy());
+  return body.pipe(decoder);
+}
+
+function trailerList(trailers: Record<string, string | string[] | undefined>): HeaderList {
+  return Object.entries(trailers).flatMap(([name, value]) =>
+    [value ?? []].flat().map((item): [string, string] => [name.toLowerCase(), item]),
+  );
+}

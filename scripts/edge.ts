@@ -1,0 +1,53 @@
+/** Runs the edge in workerd on this machine: the Worker that `wrangler deploy` ships, with its wrangler.toml. */
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
+import { unstable_getMiniflareWorkerOptions } from 'wrangler';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+export interface LocalEdgeOptions {
+  /** 0: any free port. */
+  port: number;
+  host?: string;
+  /** Variables and secrets, as `wrangler secret put` would set them. */
+  variables: Record<string, string>;
+}
+
+export interface LocalEdge {
+  /** Origin without a slash at the end. */
+  url: string;
+  close(): Promise<void>;
+}
+
+/** @throws Error when the port is taken or workerd does not start. */
+export async function startEdge({ port, host = '127.0.0.1', variables }: LocalEdgeOptions): Promise<LocalEdge> {
+  const { workerOptions, main } = unstable_getMiniflareWorkerOptions(`${root}wrangler.toml`);
+  if (main === undefined) throw new Error('wrangler.toml has no main');
+  const bundle = await build({
+    entryPoints: [main],
+    bundle: true,
+    write: false,
+    format: 'esm',
+    target: 'es2024',
+    conditions: ['workerd', 'worker', 'browser'],
+    external: ['cloudflare:*', 'node:*'],
+  });
+  const script = bundle.outputFiles[0]?.text;
+  if (script === undefined) throw new Error('esbuild made no file');
+  const edge = new Miniflare(
+    // wrangler 4 still speaks of Miniflare 4's options.
+    convertV4MiniflareOptions({
+      ...workerOptions,
+      host,
+      port,
+      modules: [{ type: 'ESModule', path: 'index.mjs', contents: script }],
+      modulesRoot: root,
+      bindings: { ...workerOptions.bindings, ...variables },
+      // Nothing is fetched from Cloudflare.
+      cf: false,
+    }),
+  );
+  const url = await edge.ready;
+  return { url: url.origin, close: () => edge.dispose() };
+}

@@ -1,0 +1,45 @@
+/**
+ * Installs from Debian what the tests need, where that is allowed, and says what will be skipped where it is not.
+ * Tests ask for the same programs themselves and skip with a reason, so this never fails.
+ */
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+interface Need {
+  program: string;
+  packageName: string;
+  for: string;
+}
+
+const NEEDS: readonly Need[] = [{ program: 'chromium', packageName: 'chromium', for: 'the tests in a real browser' }];
+
+function isInstalled(program: string): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function apt(...args: string[]): boolean {
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  return spawnSync('apt-get', ['-q', '-y', ...args], { stdio: ['ignore', 'ignore', 'inherit'], env }).status === 0;
+}
+
+const missing = () => NEEDS.filter(({ program }) => !isInstalled(program));
+
+const wanted = missing();
+if (wanted.length > 0 && process.getuid?.() === 0 && isInstalled('apt-get')) {
+  const packages = wanted.map(({ packageName }) => packageName);
+  process.stderr.write(`Installing from Debian: ${packages.join(', ')}\n`);
+  if (apt('update')) apt('install', '--no-install-recommends', ...packages);
+}
+for (const { program, for: purpose } of missing()) {
+  process.stderr.write(
+    `Without ${program}, ${purpose} will be skipped: install it (as root: apt-get install ${program}).\n`,
+  );
+}

@@ -1,0 +1,115 @@
+/** `npm start`: a local edge, the agent and, if no LLM server runs here, the demo model; one URL to open. */
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { build } from 'vite';
+import { startAgent } from '../agent/agent.ts';
+import { loadConfig } from '../agent/config.ts';
+import { startDemo } from '../agent/demo.ts';
+import { discoverServers, type LocalServer } from '../agent/discovery.ts';
+import { makeLog } from '../agent/log.ts';
+import { startEdge } from './edge.ts';
+
+const DEFAULT_PORT = 8787;
+const HOST_ID = 'home';
+
+const options = new Command('npm start --')
+  .option('--port <port>', 'port of the local edge', `${DEFAULT_PORT}`)
+  .option('--open', 'open a browser')
+  .option('--demo', 'serve the built-in demo model even if an LLM server runs here')
+  .option('--log-level <level>', 'error, warn, info or debug', 'info')
+  .parse()
+  .opts<{ port: string; open?: true; demo?: true; logLevel: string }>();
+
+/** Ends everything that was started, last first. */
+const endings: (() => Promise<void>)[] = [];
+let stopping = false;
+async function stop(code: number): Promise<never> {
+  if (!stopping) {
+    stopping = true;
+    // A second Ctrl+C, or something that hangs, ends the process all the same.
+    setTimeout(() => process.exit(code), 3_000).unref();
+    for (const end of endings.reverse()) await end().catch(() => {});
+  }
+  process.exit(code);
+}
+process.on('SIGINT', () => void stop(0));
+process.on('SIGTERM', () => void stop(0));
+
+/** `wanted` if it is free, else any free port. */
+async function freePort(wanted: number): Promise<number> {
+  const listen = (port: number) =>
+    new Promise<number>((resolve, reject) => {
+      const server = createServer();
+      server.once('error', reject);
+      server.listen(port, '127.0.0.1', () => {
+        const address = server.address();
+        server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : port));
+      });
+    });
+  return listen(wanted).catch(() => listen(0));
+}
+
+function openBrowser(url: string): void {
+  const [command, ...args] =
+    process.platform === 'darwin'
+      ? ['open', url]
+      : process.platform === 'win32'
+        ? ['cmd', '/c', 'start', '', url.replaceAll('&', '^&')]
+        : ['xdg-open', url];
+  const child = spawn(command ?? 'xdg-open', args, { stdio: 'ignore', detached: true });
+  child.on('error', () => process.stderr.write('No browser could be opened; open the URL yourself.\n'));
+  child.unref();
+}
+
+async function serversOrDemo(): Promise<readonly LocalServer[]> {
+  const found = options.demo === true ? [] : await discoverServers();
+  if (found.length > 0) return found;
+  const demo = await startDemo();
+  endings.push(() => demo.close());
+  return [{ kind: 'openai', name: 'the built-in demo model', url: demo.url, models: ['demo'], needsKey: false }];
+}
+
+const web = fileURLToPath(new URL('../web', import.meta.url));
+const ownerToken = randomBytes(24).toString('base64url');
+const agentToken = randomBytes(24).toString('base64url');
+try {
+  const [servers, port] = await Promise.all([
+    serversOrDemo(),
+    freePort(Number(options.port)),
+    build({ root: web, configFile: `${web}/vite.config.ts`, logLevel: 'warn' }),
+  ]);
+  // On one machine no STUN server is needed, and nothing has to be asked of the internet.
+  const variables = { OWNER_TOKEN: ownerToken, AGENT_TOKEN: agentToken, ICE_SERVERS: '[]' };
+  const edge = await startEdge({ port, variables });
+  endings.push(() => edge.close());
+  const config = loadConfig({
+    flags: { signalingUrl: `${edge.url}/_direct/h/${HOST_ID}`, logLevel: options.logLevel },
+    env: { DIRECT_AGENT_TOKEN: agentToken },
+    readFile: () => {
+      throw Object.assign(new Error('npm start reads no configuration file'), { code: 'ENOENT' });
+    },
+  });
+  const log = makeLog(config.logLevel);
+  await new Promise<void>((resolve, reject) => {
+    startAgent({ config, servers, search: serversOrDemo, log, up: () => resolve(), refused: reject })
+      .then((agent) => endings.push(() => agent.close()))
+      .catch(reject);
+  });
+  const url = `http://localhost:${port}/#host=${HOST_ID}&token=${ownerToken}`;
+  process.stderr.write('\ndirect-agent is ready.\n');
+  for (const { name, url, models } of servers) {
+    process.stderr.write(
+      `Serving ${name} at ${url} (${models.slice(0, 3).join(', ')}${models.length > 3 ? ', …' : ''})\n`,
+    );
+  }
+  process.stderr.write('Open this URL; Ctrl+C ends everything.\n\n');
+  process.stdout.write(`${url}\n`);
+  process.stderr.write('\n');
+  if (options.open === true) openBrowser(url);
+} catch (error) {
+  process.stderr.write(`npm start failed: ${error instanceof Error ? error.message : String(error)}\n`);
+  await stop(1);
+}
