@@ -59,6 +59,9 @@ function rig(options: { maxConnections?: number; handshakeTimeoutMs?: number; sd
   return { connections, peers, sent, log, streams, offer };
 }
 
+const connectTo = (peer: FakePeer, sessionId: string) =>
+  new Session({ role: 'client', sessionId, path: peer.other, environment: nodeEnvironment });
+
 const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 describe('offers', () => {
@@ -67,7 +70,7 @@ describe('offers', () => {
     offer('abcdefghijk');
     await settle();
     expect(sent).toEqual([{ session_id: 'abcdefghijk', type: 'answer', sdp: 'v=0 answer' }]);
-    const client = new Session('client', (peers[0] as FakePeer).other, nodeEnvironment);
+    const client = connectTo(peers[0] as FakePeer, 'abcdefghijk');
     void client.openStream().write(Buffer.from('x'));
     await settle();
     expect(streams.length).toBe(1);
@@ -133,10 +136,19 @@ describe('an abandoned handshake', () => {
     expect(log.at(-1)).toContain('E_PROTOCOL');
   });
 
+  test('by a stranger who does not know the session is refused', async () => {
+    const { connections, peers, offer, log } = rig();
+    offer('expected');
+    connectTo(peers[0] as FakePeer, 'guessed');
+    await settle();
+    expect(connections.size).toBe(0);
+    expect(log.at(-1)).toContain('E_UNAUTHORIZED');
+  });
+
   test('is not what a connection in use becomes', async () => {
     const { connections, peers, offer } = rig({ handshakeTimeoutMs: 20 });
     offer('used');
-    new Session('client', (peers[0] as FakePeer).other, nodeEnvironment);
+    connectTo(peers[0] as FakePeer, 'used');
     await new Promise((resolve) => setTimeout(resolve, 60));
     expect(connections.size).toBe(1);
     connections.handle({ session_id: 'used', type: 'error', code: 'E_SESSION_UNKNOWN', message: 'expired' });

@@ -80,10 +80,16 @@ export class Connections {
       step: (what) => this.#log(id, what),
       closed: (reason) => this.#forget(id, peer, reason),
     });
-    const session = new Session('agent', peer.path, environment, {
-      open: () => this.#connections.get(id)?.cancelHandshake(),
-      stream: (stream) => this.#options.serve(stream),
-      closed: (error) => peer.close(describe(error)),
+    const session = new Session({
+      role: 'agent',
+      sessionId: id,
+      path: peer.path,
+      environment,
+      events: {
+        open: () => this.#connections.get(id)?.cancelHandshake(),
+        stream: (stream) => this.#options.serve(stream),
+        closed: (error) => peer.close(describe(error)),
+      },
     });
     const cancelHandshake = environment.timer(handshakeTimeoutMs, () => {
       this.#sendError(id, 'E_HANDSHAKE_TIMEOUT');

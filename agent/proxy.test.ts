@@ -48,8 +48,14 @@ async function rig(
     log: (line) => log.push(line),
   });
   const [left, right] = memoryPaths();
-  const agent = new Session('agent', right, nodeEnvironment, { stream: (stream) => void proxy.serve(stream) });
-  const client = new Session('client', left, nodeEnvironment);
+  const common = { sessionId: 'test', environment: nodeEnvironment };
+  const agent = new Session({
+    ...common,
+    role: 'agent',
+    path: right,
+    events: { stream: (stream) => void proxy.serve(stream) },
+  });
+  const client = new Session({ ...common, role: 'client', path: left });
   cleanups.push(() => {
     client.close('E_GOING_AWAY');
     agent.close('E_GOING_AWAY');

@@ -6,7 +6,7 @@ import { DirectError, errorBody, ProtocolError } from '../shared/errors.ts';
 import { AgentExchange } from '../shared/exchange.ts';
 import type { HeaderList, RequestHead, ResponseHead } from '../shared/head.ts';
 import type { Stream } from '../shared/stream.ts';
-import { isAllowed, parseTarget, type TargetPolicy } from '../shared/target.ts';
+import { admitTarget, type TargetPolicy } from '../shared/target.ts';
 import { requestHeaders, responseHeaders } from './headers.ts';
 
 export interface ProxyOptions {
@@ -63,9 +63,8 @@ export class UpstreamProxy {
   }
 
   async #forward(head: RequestHead, exchange: AgentExchange, reply: Reply, signal: AbortSignal): Promise<void> {
-    const { path, query } = parseTarget(head.path);
-    const allowed = !TUNNELLING.includes(head.method) && isAllowed(path, head.method, this.#options.policy);
-    if (!allowed) throw new DirectError('E_FORBIDDEN_TARGET', path);
+    if (TUNNELLING.includes(head.method)) throw new DirectError('E_FORBIDDEN_TARGET', head.method);
+    const { path, query } = admitTarget(head.path, head.method, this.#options.policy);
     const upstream = await this.#options.upstream(path);
     if (upstream === undefined) throw new DirectError('E_NO_UPSTREAM');
     const base = new URL(upstream);

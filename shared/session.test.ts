@@ -42,6 +42,9 @@ class World implements SessionEnvironment {
   }
 }
 
+/** The signaling session of all tests. */
+const ID = 'k3Jx0dQ2pA8';
+
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 interface Pair {
@@ -55,8 +58,14 @@ function pair(options: MemoryPathOptions = {}, events: SessionEvents = {}): Pair
   const world = new World();
   const [left, right] = memoryPaths(options);
   const accepted: Stream[] = [];
-  const agent = new Session('agent', right, world, { stream: (stream) => accepted.push(stream), ...events });
-  const client = new Session('client', left, world);
+  const agent = new Session({
+    role: 'agent',
+    sessionId: ID,
+    path: right,
+    environment: world,
+    events: { stream: (stream) => accepted.push(stream), ...events },
+  });
+  const client = new Session({ role: 'client', sessionId: ID, path: left, environment: world });
   return { world, client, agent, accepted };
 }
 
@@ -72,7 +81,13 @@ function scripted(role: 'client' | 'agent') {
     drained: () => {},
     closed: () => {},
   });
-  const session = new Session(role, left, world, { stream: (stream) => streams.push(stream), closed });
+  const session = new Session({
+    role,
+    sessionId: ID,
+    path: left,
+    environment: world,
+    events: { stream: (stream) => streams.push(stream), closed },
+  });
   const say = async (...frames: Frame[]) => {
     right.send(encodeFrames(frames));
     await settle();
@@ -80,7 +95,7 @@ function scripted(role: 'client' | 'agent') {
   return { world, session, heard, streams, say, raw: (bytes: Uint8Array) => right.send(bytes), closed, path: right };
 }
 
-const HELLO: Frame = { type: 'HELLO', json: JSON.stringify({ protocol_version: PROTOCOL_VERSION }) };
+const HELLO: Frame = { type: 'HELLO', json: JSON.stringify({ protocol_version: PROTOCOL_VERSION, session_id: ID }) };
 const data = (id: number, offset: number, bytes: Uint8Array | string, fin = false): Frame => ({
   type: 'STREAM',
   id,
@@ -416,6 +431,12 @@ describe('hostile peers', () => {
     ['no HELLO first', 'E_PROTOCOL', [data(0, 0, 'x')]],
     ['two HELLOs', 'E_PROTOCOL', [HELLO, HELLO]],
     ['another version', 'E_VERSION', [{ type: 'HELLO', json: '{"protocol_version":99}' }]],
+    [
+      'HELLO for another session',
+      'E_UNAUTHORIZED',
+      [{ type: 'HELLO', json: '{"protocol_version":1,"session_id":"x"}' }],
+    ],
+    ['HELLO without a session', 'E_UNAUTHORIZED', [{ type: 'HELLO', json: '{"protocol_version":1}' }]],
     ['HELLO without JSON', 'E_PROTOCOL', [{ type: 'HELLO', json: 'hello' }]],
     ['HELLO with null', 'E_VERSION', [{ type: 'HELLO', json: 'null' }]],
     ['a gap', 'E_PROTOCOL', [HELLO, data(0, 1, 'x')]],
@@ -505,7 +526,7 @@ describe('hostile peers', () => {
         events = given;
       },
     };
-    new Session('agent', path, world);
+    new Session({ role: 'agent', sessionId: ID, path, environment: world });
     events?.message(encodeFrames([HELLO]));
     for (let nonce = 0; nonce < 10_000; nonce++) events?.message(encodeFrames([{ type: 'PING', nonce }]));
     await settle();

@@ -39,11 +39,24 @@ export interface SessionEvents {
 /** A client opens streams, an agent answers them. */
 export type SessionRole = 'client' | 'agent';
 
+export interface SessionOptions {
+  role: SessionRole;
+  /**
+   * The signaling session that the path came from. The client says it in HELLO and the agent insists on it: a path
+   * whose other end does not know it was not made by the client that the edge admitted.
+   */
+  sessionId: string;
+  path: Path;
+  environment: SessionEnvironment;
+  events?: SessionEvents;
+}
+
 /** Data of one stream in a row, when several want to send: a token waits behind at most this much per stream. */
 const QUANTUM_BYTES = 16 * 1024;
 
 export class Session {
   readonly role: SessionRole;
+  readonly #sessionId: string;
   readonly #environment: SessionEnvironment;
   readonly #events: SessionEvents;
   readonly #path: Path;
@@ -75,8 +88,9 @@ export class Session {
   #opened = false;
   #error: DirectError | undefined;
 
-  constructor(role: SessionRole, path: Path, environment: SessionEnvironment, events: SessionEvents = {}) {
+  constructor({ role, sessionId, path, environment, events = {} }: SessionOptions) {
     this.role = role;
+    this.#sessionId = sessionId;
     this.#path = path;
     this.#environment = environment;
     this.#events = events;
@@ -215,18 +229,20 @@ export class Session {
 
   #handleHello(json: string): void {
     if (this.#opened) throw new ProtocolError('a second HELLO');
-    let version: unknown;
+    let hello: { protocol_version?: unknown; session_id?: unknown };
     try {
-      version = (JSON.parse(json) as { protocol_version?: unknown } | null)?.protocol_version;
+      hello = Object(JSON.parse(json)) as typeof hello;
     } catch {
       throw new ProtocolError('HELLO is not JSON');
     }
+    const version = hello.protocol_version;
     if (version !== PROTOCOL_VERSION) {
       throw new ProtocolError(
         `the peer has ${String(version).slice(0, 20)}, this end ${PROTOCOL_VERSION}`,
         'E_VERSION',
       );
     }
+    if (hello.session_id !== this.#sessionId) throw new ProtocolError('HELLO is for another session', 'E_UNAUTHORIZED');
     this.#opened = true;
     if (this.role === 'agent') this.#sayHello();
     this.#events.open?.();
@@ -296,7 +312,10 @@ export class Session {
   // ---- sending --------------------------------------------------------------------------------
 
   #sayHello(): void {
-    this.#hello = { type: 'HELLO', json: JSON.stringify({ protocol_version: PROTOCOL_VERSION }) };
+    this.#hello = {
+      type: 'HELLO',
+      json: JSON.stringify({ protocol_version: PROTOCOL_VERSION, session_id: this.#sessionId }),
+    };
     this.#flushSoon();
   }
 
