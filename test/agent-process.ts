@@ -1,0 +1,57 @@
+/** The agent without its link, as a process of its own: signaling goes over IPC, so that a test can flood it. */
+import { readdirSync } from 'node:fs';
+import { Connections } from '../agent/connections.ts';
+import { UpstreamProxy } from '../agent/proxy.ts';
+import { nodeEnvironment } from '../agent/runtime.ts';
+import { Peer, prepareWebRtc } from '../agent/webrtc.ts';
+import type { SessionSignal } from '../shared/signal.ts';
+
+export interface Measurement {
+  connections: number;
+  /** After two garbage collections, in bytes. */
+  heap: number;
+  external: number;
+  rss: number;
+  descriptors: number;
+}
+
+export type ToAgent = { signal: SessionSignal } | { measure: true };
+export type FromAgent = { ready: true } | { signal: SessionSignal } | { measurement: Measurement };
+
+const [upstream = '', handshakeTimeoutMs = ''] = process.argv.slice(2);
+const tell = (message: FromAgent) => void process.send?.(message);
+
+await prepareWebRtc();
+const proxy = new UpstreamProxy({
+  upstream: async () => upstream,
+  policy: { allowedPrefixes: [], allowManagement: false },
+  maxBodyBytes: 10_000_000,
+  upstreamHeaders: {},
+  log: () => {},
+});
+const connections = new Connections({
+  maxConnections: 10,
+  makePeer: (_offer, events) => new Peer([], events),
+  serve: (stream) => void proxy.serve(stream),
+  send: (signal) => tell({ signal }),
+  log: (line) => void process.stderr.write(`${line}\n`),
+  environment: nodeEnvironment,
+  handshakeTimeoutMs: Number(handshakeTimeoutMs),
+});
+
+async function measure(): Promise<Measurement> {
+  for (let i = 0; i < 2; i++) {
+    globalThis.gc?.();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  const { heapUsed, external, rss } = process.memoryUsage();
+  const descriptors = readdirSync('/proc/self/fd').length;
+  return { connections: connections.size, heap: heapUsed, external, rss, descriptors };
+}
+
+process.on('message', (message: ToAgent) => {
+  if ('signal' in message) connections.handle(message.signal);
+  else void measure().then((measurement) => tell({ measurement }));
+});
+process.on('disconnect', () => process.exit(0));
+tell({ ready: true });

@@ -1,0 +1,182 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ERRORS, type ErrorCode } from '../shared/errors.ts';
+import { decodeFrames, type Frame } from '../shared/frame.ts';
+import { MAX_CONCURRENT_STREAMS, MAX_HEAD_BYTES } from '../shared/limits.ts';
+import { type FakeLlm, startFakeLlm } from './fake-llm.ts';
+import { AgentProcess, RawClient } from './raw-client.ts';
+
+let fake: FakeLlm;
+let agent: AgentProcess;
+beforeAll(async () => {
+  fake = await startFakeLlm();
+  agent = await AgentProcess.start(fake.url, 1_500);
+});
+afterAll(async () => {
+  agent.close();
+  await fake.close();
+});
+
+const stream = (id: number, offset: number, data: Uint8Array, fin = false): Frame => ({
+  type: 'STREAM',
+  id,
+  offset,
+  data,
+  fin,
+});
+/** The bytes of a request without a body. */
+function request(path: string): Buffer {
+  const head = Buffer.from(JSON.stringify({ method: 'GET', path, headers: [] }));
+  return Buffer.concat([Buffer.from([0x01, 0x40 | (head.length >> 8), head.length & 0xff]), head]);
+}
+
+describe('a client that breaks the rules loses its session with a code, and the agent lives', () => {
+  const attacks: [name: string, code: ErrorCode, attack: (client: RawClient) => void][] = [
+    ['text instead of frames', 'E_PROTOCOL', (client) => client.hello().raw('GET / HTTP/1.1')],
+    [
+      'random bytes',
+      'E_PROTOCOL',
+      (client) => client.hello().raw(Buffer.concat([Buffer.from([0xff]), randomBytes(99)])),
+    ],
+    [
+      'another session’s HELLO',
+      'E_UNAUTHORIZED',
+      (client) => client.say({ type: 'HELLO', json: '{"protocol_version":1}' }),
+    ],
+    ['no HELLO', 'E_PROTOCOL', (client) => client.say({ type: 'PING', nonce: 1 })],
+    [
+      'a stream flood',
+      'E_STREAM_LIMIT',
+      (client) => {
+        client.hello();
+        for (let id = 0; id <= MAX_CONCURRENT_STREAMS; id++) client.say(stream(id, 0, new Uint8Array(1)));
+      },
+    ],
+    [
+      'more data than the credit',
+      'E_FLOW_CONTROL',
+      (client) => client.hello().say({ type: 'RESET_STREAM', id: 0, code: 4014, finalSize: 2 ** 30 }),
+    ],
+  ];
+  test.each(attacks)('%s', async (_name, code, attack) => {
+    const client = await new RawClient(agent).open();
+    attack(client);
+    await client.until(() => client.closed);
+    const last = client.messages.flatMap((message) => decodeFrames(message)).at(-1);
+    expect(last).toMatchObject({ type: 'CONNECTION_CLOSE', code: ERRORS[code].close });
+    await client.close();
+    expect(agent.exited).toBe(false);
+  });
+
+  test('a huge head fails its stream only', async () => {
+    const client = await new RawClient(agent).open();
+    client.hello().say(stream(0, 0, Buffer.from([0x01, 0x80, 0x10, 0x00, 0x00])));
+    client.say(stream(1, 0, request('/v1/models'), true));
+    const text = () => Buffer.concat(client.messages).toString('latin1');
+    await client.until(() => text().includes('E_HEAD_TOO_LARGE') && text().includes('"object":"list"'));
+    expect(MAX_HEAD_BYTES).toBeLessThan(0x10_0000);
+    await client.close();
+  });
+});
+
+describe('slots', () => {
+  test('connection number 11 is refused at once, and works when another one has ended', async () => {
+    await agent.idle();
+    const clients = await Promise.all(Array.from({ length: 10 }, () => new RawClient(agent).open()));
+    for (const client of clients) client.hello();
+    const eleventh = new RawClient(agent);
+    await eleventh.offer();
+    await eleventh.until(() => eleventh.refused !== undefined, 1_000);
+    expect(eleventh.refused?.code).toBe('E_HOST_BUSY');
+    await eleventh.close();
+    await clients[0]?.close();
+    await agent.measure();
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    const next = await new RawClient(agent).open();
+    await Promise.all([next, ...clients].map((client) => client.close()));
+    await agent.idle();
+  });
+
+  test('an offer that is never followed up frees its slot', async () => {
+    const client = new RawClient(agent);
+    await client.offer();
+    await client.until(() => client.answered);
+    await client.vanish();
+    expect((await agent.measure()).connections).toBe(1);
+    await agent.idle(4_000);
+  });
+
+  test('an open channel that never says HELLO frees its slot', async () => {
+    const client = await new RawClient(agent).open();
+    await client.until(() => client.closed, 5_000);
+    expect(client.refused?.code).toBe('E_HANDSHAKE_TIMEOUT');
+    await client.close();
+    await agent.idle();
+  });
+
+  test('a client that vanishes in mid-response frees its slot and the upstream’s request', async () => {
+    const client = await new RawClient(agent).open();
+    client.hello().say(stream(0, 0, request('/v1/test/trickle?ms=50&n=100000'), true));
+    await client.until(() => client.messages.length > 5);
+    await client.vanish();
+    await agent.idle(40_000);
+    const seen = fake.requests.find(({ url }) => url.startsWith('/v1/test/trickle'));
+    expect(seen?.aborted).toBe(true);
+  });
+});
+
+test('1,000 sessions opened and killed leave memory and descriptors as they were', async () => {
+  await agent.idle();
+  const kill = async (round: number): Promise<void> => {
+    const client = new RawClient(agent);
+    if (round % 10 === 0) {
+      // Abandoned before the answer; the slot is freed by the page that gives up.
+      await client.offer();
+      await client.until(() => client.answered || client.refused !== undefined);
+    } else {
+      // While abandoned ones still hold their slots.
+      const opened = await client.open().then(
+        () => true,
+        () => false,
+      );
+      if (!opened) {
+        await client.close();
+        return kill(round);
+      }
+      client.hello().say(stream(0, 0, request(round % 3 === 0 ? '/v1/test/trickle?ms=20&n=1000' : '/v1/models'), true));
+      await client.until(() => client.messages.length > 0);
+      if (round % 4 === 0) client.raw('garbage');
+    }
+    await client.close();
+  };
+  const run = async (count: number) => {
+    let next = 0;
+    await Promise.all(
+      Array.from({ length: 6 }, async () => {
+        while (next < count) await kill(next++);
+      }),
+    );
+    await agent.idle();
+  };
+  // What is allocated once, such as code, pools and caches, is not a leak.
+  await run(100);
+  const before = await agent.measure();
+  await run(1_000);
+  const after = await agent.measure();
+  const grown = (after.heap - before.heap) / 1e6;
+  console.log(
+    `1,000 sessions: heap ${grown.toFixed(1)} MB, rss ${((after.rss - before.rss) / 1e6).toFixed(1)} MB, ` +
+      `descriptors ${before.descriptors} → ${after.descriptors}`,
+  );
+  expect(after.descriptors).toBeLessThanOrEqual(before.descriptors + 2);
+  // A leaked connection costs over 100 kB of heap: one in twenty would show.
+  expect(grown).toBeLessThan(5);
+  expect(agent.exited).toBe(false);
+}, 400_000);
+
+test('the agent still answers', async () => {
+  const client = await new RawClient(agent).open();
+  client.hello().say(stream(0, 0, request('/v1/models'), true));
+  await client.until(() => Buffer.concat(client.messages).toString('latin1').includes('"object":"list"'));
+  await client.close();
+});

@@ -1,0 +1,87 @@
+/** The whole product in one process for a test: edge in workerd, agent with werift, fake LLM as upstream. */
+import { loadConfig } from '../agent/config.ts';
+import { discoverServers } from '../agent/discovery.ts';
+import { type RunningAgent, startAgent } from '../agent/agent.ts';
+import { type LocalEdge, startEdge } from '../scripts/edge.ts';
+import { type FakeLlm, startFakeLlm } from './fake-llm.ts';
+
+export const HOST_ID = 'home';
+export const OWNER_TOKEN = 'owner-token-for-tests-0123456789';
+export const AGENT_TOKEN = 'agent-token-for-tests-0123456789';
+
+export interface StackOptions {
+  /** Keys of the agent's configuration, as flags. */
+  flags?: Record<string, unknown>;
+  variables?: Record<string, string>;
+}
+
+export class Stack {
+  readonly edge: LocalEdge;
+  readonly fake: FakeLlm;
+  /** What the agent logged, a line each. */
+  readonly log: string[] = [];
+  readonly #options: StackOptions;
+  #agent: RunningAgent | undefined;
+
+  private constructor(edge: LocalEdge, fake: FakeLlm, options: StackOptions) {
+    this.edge = edge;
+    this.fake = fake;
+    this.#options = options;
+  }
+
+  static async start(options: StackOptions = {}): Promise<Stack> {
+    const variables = { OWNER_TOKEN, AGENT_TOKEN, ICE_SERVERS: '[]', ...options.variables };
+    const [edge, fake] = await Promise.all([startEdge({ port: 0, variables }), startFakeLlm({ strictHost: true })]);
+    const stack = new Stack(edge, fake, options);
+    await stack.startAgent();
+    return stack;
+  }
+
+  /** Base URL of the host's signaling. */
+  get signalingUrl(): string {
+    return `${this.edge.url}/_direct/h/${HOST_ID}`;
+  }
+
+  /** The URL that a person opens. */
+  get pageUrl(): string {
+    return `${this.edge.url.replace('127.0.0.1', 'localhost')}/#host=${HOST_ID}&token=${OWNER_TOKEN}`;
+  }
+
+  get connections(): number {
+    return this.#agent?.connections ?? 0;
+  }
+
+  async startAgent(): Promise<void> {
+    const config = loadConfig({
+      flags: { signalingUrl: this.signalingUrl, upstream: [this.fake.url], logLevel: 'debug', ...this.#options.flags },
+      env: { DIRECT_AGENT_TOKEN: AGENT_TOKEN },
+      readFile: () => {
+        throw Object.assign(new Error('no file in tests'), { code: 'ENOENT' });
+      },
+    });
+    const search = () => discoverServers({ candidates: config.upstreams });
+    const servers = await search();
+    await new Promise<void>((resolve, reject) => {
+      startAgent({
+        config,
+        servers,
+        search,
+        log: (level, line) => void this.log.push(`${level} ${line}`),
+        up: () => resolve(),
+        refused: reject,
+      }).then((agent) => {
+        this.#agent = agent;
+      }, reject);
+    });
+  }
+
+  async stopAgent(): Promise<void> {
+    await this.#agent?.close();
+    this.#agent = undefined;
+  }
+
+  async close(): Promise<void> {
+    await this.stopAgent();
+    await Promise.all([this.edge.close(), this.fake.close()]);
+  }
+}

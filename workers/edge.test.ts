@@ -1,0 +1,173 @@
+import { env, exports } from 'cloudflare:workers';
+import { describe, expect, it } from 'vitest';
+import { AGENT, base, type Call, call, codeOf, newHost, OWNER, openSocket, post } from './test-edge.ts';
+
+const HOST = base('home');
+
+describe('an edge without secrets', () => {
+  const unset: Call['env'][] = [
+    { OWNER_TOKEN: undefined },
+    { AGENT_TOKEN: undefined },
+    { OWNER_TOKEN: '', AGENT_TOKEN: '' },
+    { OWNER_TOKEN: AGENT },
+  ];
+  const everything: [string, Call][] = [
+    [HOST, { token: OWNER }],
+    [`${HOST}/session`, { method: 'POST', token: OWNER }],
+    [`${HOST}/session`, { method: 'POST' }],
+    [`${HOST}/signal`, { token: AGENT }],
+    [`${HOST}/signal`, { token: 'undefined' }],
+    [`${HOST}/signal?session_id=x`, {}],
+    [`${HOST}/signal`, { method: 'POST', body: {} }],
+    ['/_direct/', {}],
+    ['/_direct/anything', {}],
+  ];
+
+  it.each(unset)('refuses everything: %j', async (vars) => {
+    for (const [path, options] of everything) {
+      const response = await call(path, { ...options, env: { OPEN_HOSTS: 'home', ...vars } });
+      expect([path, response.status, await codeOf(response)]).toEqual([path, 503, 'E_NOT_CONFIGURED']);
+      // It does not get better by waiting.
+      expect(response.headers.get('Retry-After')).toBeNull();
+    }
+  });
+
+  it('shows a page that says what to run, and can run nothing itself', async () => {
+    const response = await call('/', { env: { OWNER_TOKEN: undefined } });
+    expect(response.status).toBe(503);
+    expect(response.headers.get('Content-Type')).toBe('text/html; charset=utf-8');
+    expect(response.headers.get('Content-Security-Policy')).toContain("default-src 'none'");
+    const page = await response.text();
+    expect(page).toContain('npx wrangler secret put OWNER_TOKEN');
+    expect(page).toContain('npx wrangler secret put AGENT_TOKEN');
+    expect(page).toContain('OWNER_TOKEN is not set');
+  });
+
+  // With a .dev.vars on this machine, wrangler sets the secrets.
+  it.skipIf(env.OWNER_TOKEN !== undefined)('is what wrangler.toml makes of it', async () => {
+    const response = await exports.default.fetch(`https://edge.example${HOST}/session`, { method: 'POST' });
+    expect([response.status, await codeOf(response)]).toEqual([503, 'E_NOT_CONFIGURED']);
+  });
+
+  it('lets pages of other origins read the refusal', async () => {
+    const response = await post(`${HOST}/session`, undefined, { env: { OWNER_TOKEN: undefined } });
+    expect(response.headers.get('Access-Control-Allow-Origin')).toBe('*');
+  });
+});
+
+describe('addresses', () => {
+  it.each([
+    '/_direct',
+    '/_direct/',
+    '/_direct/h',
+    '/_direct/h/',
+    '/_direct/other',
+    '/_direct/h/home/other',
+    '/_direct/h/home/session/x',
+    '/_direct/h/home/',
+    '/_direct/h/a.b',
+    '/_direct/h/a%2Fb/session',
+    '/_direct/h/%E2%82%AC/signal',
+    `/_direct/h/${'x'.repeat(65)}`,
+    '/no-such-page',
+  ])('%s is not found', async (path) => {
+    for (const method of ['GET', 'POST']) {
+      const response = await call(path, { method, token: OWNER });
+      expect([response.status, await codeOf(response)]).toEqual([404, 'E_NOT_FOUND']);
+    }
+  });
+
+  it.each(['/v1/models', '/v1', '/api/chat', '/v1/chat/completions'])('%s belongs to the tunnel', async (path) => {
+    for (const method of ['GET', 'POST']) {
+      const response = await call(path, { method });
+      expect(response.status).toBe(404);
+      expect(await response.text()).toContain('the tunnel is not served by this edge yet');
+    }
+  });
+
+  it.each([
+    ['', 'POST', 'GET, OPTIONS'],
+    ['', 'HEAD', 'GET, OPTIONS'],
+    ['/session', 'GET', 'POST, OPTIONS'],
+    ['/session', 'PUT', 'POST, OPTIONS'],
+    ['/signal', 'DELETE', 'GET, POST, OPTIONS'],
+    // HEAD would take messages out of the queue that nobody sees.
+    ['/signal?session_id=x', 'HEAD', 'GET, POST, OPTIONS'],
+  ])('%s does not accept %s', async (path, method, allow) => {
+    const response = await call(`${HOST}${path}`, { method, token: OWNER });
+    expect([response.status, response.headers.get('Allow')]).toEqual([405, allow]);
+    if (method !== 'HEAD') expect(await codeOf(response)).toBe('E_METHOD');
+  });
+
+  it('serves the page from the assets, whatever they answer', async () => {
+    const asked: string[] = [];
+    const page = new Response('<!doctype html>', { headers: { 'Content-Type': 'text/html', ETag: '"1"' } });
+    const assets = {
+      fetch: (request: Request) => {
+        asked.push(request.url);
+        return Promise.resolve(page);
+      },
+    } as unknown as Fetcher;
+    const response = await call('/', { env: { ASSETS: assets } });
+    expect([response.status, await response.text()]).toEqual([200, '<!doctype html>']);
+    expect(response.headers.get('ETag')).toBe('"1"');
+    expect(response.headers.get('X-Content-Type-Options')).toBe('nosniff');
+    expect(asked).toEqual(['https://edge.example/']);
+  });
+});
+
+describe('header fields', () => {
+  it.each([
+    ['/', {}],
+    [HOST, { token: OWNER }],
+    [`${HOST}/session`, { method: 'POST', token: 'wrong' }],
+    ['/nothing', {}],
+    ['/v1/models', {}],
+  ] as [string, Call][])('%s is safe against sniffing and tells no referrer', async (path, options) => {
+    const { headers } = await call(path, options);
+    expect(headers.get('X-Content-Type-Options')).toBe('nosniff');
+    expect(headers.get('Referrer-Policy')).toBe('no-referrer');
+  });
+
+  it.each(['', '/session', '/signal', '/signal?session_id=x'])('preflight of %s', async (path) => {
+    const response = await call(`${HOST}${path}`, {
+      method: 'OPTIONS',
+      headers: {
+        Origin: 'https://chat.example',
+        'Access-Control-Request-Method': 'POST',
+        'Access-Control-Request-Headers': 'authorization,content-type',
+      },
+    });
+    expect(response.status).toBe(204);
+    expect(response.headers.get('Access-Control-Allow-Origin')).toBe('*');
+    expect(response.headers.get('Access-Control-Allow-Methods')?.split(',')).toEqual(['GET', 'POST']);
+    expect(response.headers.get('Access-Control-Allow-Headers')?.toLowerCase()).toBe('authorization,content-type');
+    // With credentials, any page could act with a visitor's cookies.
+    expect(response.headers.get('Access-Control-Allow-Credentials')).toBeNull();
+  });
+
+  it('lets no cache keep what is under /_direct/', async () => {
+    const response = await call(HOST, { token: OWNER });
+    expect(response.headers.get('Cache-Control')).toBe('no-store');
+  });
+});
+
+describe('a bug of ours', () => {
+  it('shows as E_INTERNAL, without its text', async () => {
+    const broken = {
+      getByName: () => {
+        throw new Error('secret inside');
+      },
+    } as unknown as Cloudflare.Env['HOSTS'];
+    const response = await call(HOST, { token: OWNER, env: { HOSTS: broken } });
+    const text = await response.text();
+    expect(response.status).toBe(500);
+    expect(text).toContain('E_INTERNAL');
+    expect(text).not.toContain('secret inside');
+  });
+});
+
+it('closes a client’s WebSocket with the code, which a script cannot see in an HTTP status', async () => {
+  const socket = await openSocket(`${base(newHost())}/signal?session_id=nothing`);
+  expect((await socket.closed).code).toBe(4408);
+});

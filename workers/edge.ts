@@ -1,0 +1,66 @@
+/** The Worker: which address goes where, and what every response has in common. */
+import { Hono } from 'hono';
+import { cors } from 'hono/cors';
+import { DirectError } from '../shared/errors.ts';
+import { errorResponse } from './responses.ts';
+import { setUpPage } from './set-up-page.ts';
+import { readSettings } from './settings.ts';
+import { type EdgeEnv, signaling } from './signaling.ts';
+
+export const edge = new Hono<EdgeEnv>();
+
+edge.use(async (c, next) => {
+  await next();
+  // The header fields of a 101 are the runtime's own.
+  if (c.res.status === 101) return;
+  c.header('X-Content-Type-Options', 'nosniff');
+  // Addresses hold session ids, which are capabilities.
+  c.header('Referrer-Policy', 'no-referrer');
+});
+
+edge.get('/', async (c) => {
+  try {
+    readSettings(c.env);
+  } catch (error) {
+    return setUpPage(error);
+  }
+  const page = await c.env.ASSETS.fetch(c.req.raw);
+  return new Response(page.body, page);
+});
+
+// Any origin, because pages of foreign hosts (term-llm) signal here. No cookies exist that it could abuse.
+edge.use(
+  '/_direct/h/*',
+  cors({
+    origin: '*',
+    allowMethods: ['GET', 'POST'],
+    allowHeaders: ['Authorization', 'Content-Type'],
+    exposeHeaders: ['Retry-After'],
+    // Chrome's own maximum: two hours without another preflight.
+    maxAge: 7200,
+  }),
+);
+
+edge.use('/_direct/*', async (c, next) => {
+  c.set('settings', readSettings(c.env));
+  await next();
+  if (c.res.status !== 101) c.header('Cache-Control', 'no-store');
+});
+
+edge.route('/_direct/h/:host', signaling);
+
+const tunnel = (): never => {
+  throw new DirectError('E_NOT_FOUND', 'the tunnel is not served by this edge yet');
+};
+edge.all('/v1/*', tunnel);
+edge.all('/api/*', tunnel);
+
+edge.notFound(() => errorResponse(new DirectError('E_NOT_FOUND')));
+
+edge.onError((error, c) => {
+  // The client of a poll has gone; nobody reads this, but it is no failure of ours either.
+  if (c.req.raw.signal.aborted) return errorResponse(new DirectError('E_CANCELLED'));
+  // Never the request: its address and header fields hold session ids and tokens.
+  if (!(error instanceof DirectError)) console.error('unexpected error', error);
+  return errorResponse(error);
+});

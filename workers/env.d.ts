@@ -1,0 +1,19 @@
+// What wrangler.toml binds, and the secrets and variables that an owner may set.
+declare namespace Cloudflare {
+  interface Env {
+    readonly SESSIONS: DurableObjectNamespace<import('./session-object.ts').SessionObject>;
+    readonly HOSTS: DurableObjectNamespace<import('./host-object.ts').HostObject>;
+    readonly COARSE_LIMIT: RateLimit;
+    readonly ASSETS: Fetcher;
+    readonly OWNER_TOKEN?: string;
+    readonly AGENT_TOKEN?: string;
+    readonly OPEN_HOSTS?: string;
+    readonly ICE_SERVERS?: string;
+    readonly POLL_HOLD_MS?: string;
+  }
+
+  /** Types `exports` of `cloudflare:workers`. */
+  interface GlobalProps {
+    mainModule: typeof import('./index.ts');
+  }
+}

@@ -1,0 +1,40 @@
+import { expect, it } from 'vitest';
+import { admitOne, checkOnline, isFresh, isPolling } from './host-presence.ts';
+import { RetryLater } from './outcome.ts';
+
+function refusal(act: () => unknown): unknown {
+  try {
+    act();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
+it('counts a socket as connected for three missed pings', () => {
+  expect(isFresh(0, 75_000)).toBe(true);
+  expect(isFresh(0, 75_001)).toBe(false);
+});
+
+it('counts an agent as polling for less than 30 s after a poll', () => {
+  expect(isPolling(0, 29_999)).toBe(true);
+  expect(isPolling(0, 30_000)).toBe(false);
+});
+
+it('admits 120 sessions in any 60 s, and says when the next one may come', () => {
+  let log: number[] = [];
+  for (let n = 0; n < 120; n++) log = admitOne(log, 1000 + n * 100);
+  const error = refusal(() => admitOne(log, 13_000));
+  expect(error).toBeInstanceOf(RetryLater);
+  expect(error).toMatchObject({ code: 'E_RATE_LIMITED', retryAfterMs: 48_000 });
+  // The first one leaves the log at 61,000, and with it exactly one place becomes free.
+  const next = admitOne(log, 61_000);
+  expect(next).toHaveLength(120);
+  expect(refusal(() => admitOne(next, 61_050))).toMatchObject({ code: 'E_RATE_LIMITED', retryAfterMs: 50 });
+});
+
+it('refuses a session with a host that is away, unless the host is open', () => {
+  expect(refusal(() => checkOnline(false, false))).toMatchObject({ code: 'E_HOST_OFFLINE' });
+  expect(refusal(() => checkOnline(false, true))).toBeUndefined();
+  expect(refusal(() => checkOnline(true, false))).toBeUndefined();
+});

@@ -1,0 +1,3 @@
+export { edge as default } from './edge.ts';
+export { HostObject } from './host-object.ts';
+export { SessionObject } from './session-object.ts';

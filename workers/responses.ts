@@ -1,0 +1,24 @@
+/** Responses that Worker and objects share. The Worker adds the header fields that every response has. */
+import { DirectError, errorBody } from '../shared/errors.ts';
+import { RETRY_DELAYS_MS } from '../shared/limits.ts';
+import { RetryLater } from './outcome.ts';
+
+/** The JSON of `error`, with its status from the table; whatever is no DirectError is `E_INTERNAL`. */
+export function errorResponse(error: unknown): Response {
+  const known = error instanceof DirectError ? error : new DirectError('E_INTERNAL');
+  const { http, retry } = known.entry;
+  const headers = new Headers();
+  if (http === 429 || (http === 503 && retry)) {
+    const ms = known instanceof RetryLater ? known.retryAfterMs : (RETRY_DELAYS_MS[0] ?? 0);
+    headers.set('Retry-After', String(Math.max(1, Math.ceil(ms / 1000))));
+  }
+  return Response.json(errorBody(known), { status: http, headers });
+}
+
+/** A poll's answer: 204, or the messages (JSON each) as a list, or the only one of them by itself. */
+export function pollResponse(texts: readonly string[], asList: boolean): Response {
+  const [first] = texts;
+  if (first === undefined) return new Response(null, { status: 204 });
+  const body = asList ? `[${texts.join(',')}]` : first;
+  return new Response(body, { headers: { 'Content-Type': 'application/json' } });
+}

@@ -1,0 +1,66 @@
+import { env } from 'cloudflare:workers';
+import { expect, it } from 'vitest';
+import { singleServers } from './ice-servers.ts';
+import { readSettings } from './settings.ts';
+
+const secrets = {
+  ...env,
+  OWNER_TOKEN: 'owner',
+  AGENT_TOKEN: 'agent',
+  OPEN_HOSTS: '',
+  ICE_SERVERS: '',
+  POLL_HOLD_MS: '',
+};
+
+it.each([
+  ['no owner token', { OWNER_TOKEN: '' }, 'OWNER_TOKEN is not set'],
+  ['a blank agent token', { AGENT_TOKEN: ' \n' }, 'AGENT_TOKEN is not set'],
+  ['one token for both', { AGENT_TOKEN: 'owner\n' }, 'OWNER_TOKEN and AGENT_TOKEN must differ'],
+  // The reason must not quote the text, as the error of JSON.parse does: it may hold a credential.
+  [
+    'servers that are no JSON',
+    { ICE_SERVERS: '[{"urls":"turn:x","credential":"hunter2' },
+    'ICE_SERVERS must be a JSON list of RTCIceServer',
+  ],
+  ['servers that are no list', { ICE_SERVERS: '{"urls":"stun:x"}' }, 'ICE_SERVERS must be a JSON list of RTCIceServer'],
+  ['servers that leave no room for an offer', { ICE_SERVERS: '[]'.padStart(8193) }, 'ICE_SERVERS is too long'],
+])('fails closed with %s', (_name, vars, detail) => {
+  expect(() => readSettings({ ...secrets, ...vars })).toThrow(
+    expect.objectContaining({ code: 'E_NOT_CONFIGURED', detail }),
+  );
+});
+
+it('has one STUN server unless told otherwise, and none for []', () => {
+  expect(readSettings(secrets).iceServers).toEqual([{ urls: ['stun:stun.cloudflare.com:3478'] }]);
+  expect(readSettings({ ...secrets, ICE_SERVERS: '[]' }).iceServers).toEqual([]);
+});
+
+it('trims what people pipe into secrets and lists', () => {
+  const settings = readSettings({ ...secrets, OWNER_TOKEN: 'owner\n', OPEN_HOSTS: ' home, ,lab,no/id ' });
+  expect(settings.ownerToken).toBe('owner');
+  expect([...settings.openHosts]).toEqual(['home', 'lab']);
+});
+
+it.each([
+  ['50', 50],
+  ['0', 0],
+  ['-1', 10_000],
+  ['60000', 10_000],
+  ['soon', 10_000],
+])('holds polls for POLL_HOLD_MS=%s: %i ms', (text, ms) => {
+  expect(readSettings({ ...secrets, POLL_HOLD_MS: text }).pollHoldMs).toBe(ms);
+});
+
+it('names the first STUN and the first TURN server for clients that know only one of each', () => {
+  const servers = [
+    { urls: ['turns:a.example:443', 'stun:a.example'], username: 'u', credential: 'c' },
+    { urls: ['stun:b.example'] },
+  ];
+  expect(singleServers(servers)).toEqual({
+    stun_url: 'stun:a.example',
+    turn_url: 'turns:a.example:443',
+    turn_username: 'u',
+    turn_credential: 'c',
+  });
+  expect(singleServers([])).toEqual({ stun_url: '', turn_url: '', turn_username: '', turn_credential: '' });
+});

@@ -1,0 +1,323 @@
+import { env } from 'cloudflare:workers';
+import { describe, expect, it } from 'vitest';
+import { MAX_SDP_BYTES, MAX_SIGNAL_BYTES, SIGNALING_SESSION_TTL_MS } from '../shared/limits.ts';
+import { parseSessionReady } from '../shared/signal.ts';
+import {
+  AGENT,
+  agentPoll,
+  agentSocket,
+  answer,
+  base,
+  CANDIDATE,
+  call,
+  candidate,
+  clientPoll,
+  codeOf,
+  newHost,
+  newSession,
+  OWNER,
+  offer,
+  post,
+  SDP,
+} from './test-edge.ts';
+
+const refuseAll = { limit: () => Promise.resolve({ success: false }) };
+const signal = (host: string) => `${base(host)}/signal`;
+
+describe('POST /session', () => {
+  it('answers with everything that a client needs', async () => {
+    const host = newHost();
+    await agentSocket(host);
+    const servers = '[{"urls":"stun:s.example"},{"urls":["turn:t.example"],"username":"u","credential":"c"}]';
+    const before = Date.now();
+    const response = await post(`${base(host)}/session`, undefined, { token: OWNER, env: { ICE_SERVERS: servers } });
+    expect(response.status).toBe(201);
+    const ready = parseSessionReady(await response.json());
+    expect(ready).toEqual({
+      session_id: expect.stringMatching(/^[\w-]{22,64}$/),
+      expires_at: ready.expires_at,
+      protocol_version: 1,
+      ice_servers: [{ urls: ['stun:s.example'] }, { urls: ['turn:t.example'], username: 'u', credential: 'c' }],
+      stun_url: 'stun:s.example',
+      turn_url: 'turn:t.example',
+      turn_username: 'u',
+      turn_credential: 'c',
+      host: { id: host, online: true },
+    });
+    expect(ready.expires_at - before).toBeGreaterThanOrEqual(SIGNALING_SESSION_TTL_MS);
+    expect(ready.expires_at - before).toBeLessThan(SIGNALING_SESSION_TTL_MS + 5000);
+  });
+
+  it('gives every session another id', async () => {
+    const host = newHost();
+    await agentSocket(host);
+    const ids = await Promise.all(Array.from({ length: 20 }, async () => (await newSession(host)).session_id));
+    expect(new Set(ids).size).toBe(20);
+  });
+
+  it('hands an offer in the body to the agent in the same call', async () => {
+    const host = newHost();
+    const agent = await agentSocket(host);
+    const { session_id } = await newSession(host, { offer: SDP });
+    expect(await agent.next()).toEqual({
+      ...offer(session_id),
+      ice_servers: [{ urls: ['stun:stun.example.com:3478'] }],
+    });
+  });
+
+  it.each([
+    ['the wrong token', { token: 'wrong' }, ''],
+    ['the agent’s token', { token: AGENT }, ''],
+    ['no token', {}, ''],
+    ['no token, with another host open', {}, 'other,'],
+    ['the wrong token on an open host', { token: 'wrong' }, 'SELF'],
+    ['the agent’s token on an open host', { token: AGENT }, 'SELF'],
+    ['something else than a bearer', { headers: { Authorization: `Basic ${OWNER}` } }, 'SELF'],
+  ])('refuses %s', async (_name, options, open) => {
+    const host = newHost();
+    const agent = await agentSocket(host);
+    const vars = { OPEN_HOSTS: open.replace('SELF', host) };
+    const response = await post(`${base(host)}/session`, { offer: SDP }, { ...options, env: vars });
+    expect([response.status, await codeOf(response)]).toEqual([401, 'E_UNAUTHORIZED']);
+    // The agent heard nothing of it: the next message is the owner's.
+    const { session_id } = await newSession(host, { offer: SDP });
+    expect(await agent.next()).toMatchObject({ session_id });
+  });
+
+  it('tells the owner at once that the host is offline', async () => {
+    const response = await post(`${base(newHost())}/session`, { offer: SDP }, { token: OWNER });
+    expect([response.status, await codeOf(response)]).toEqual([503, 'E_HOST_OFFLINE']);
+    expect(response.headers.get('Retry-After')).toBe('2');
+  });
+
+  it('begins without the host if that is open, and keeps the offer for it', async () => {
+    const host = newHost();
+    const { session_id, host: presence } = await newSession(host, { offer: SDP }, { env: { OPEN_HOSTS: host } });
+    expect(presence).toEqual({ id: host, online: false });
+    expect(await agentPoll(host, '')).toMatchObject({ status: 200, body: { session_id, type: 'offer', sdp: SDP } });
+  });
+
+  it('stops at the coarse limit before any object is asked, and even before the token', async () => {
+    const vars = { COARSE_LIMIT: refuseAll, SESSIONS: undefined, HOSTS: undefined };
+    for (const token of [OWNER, 'wrong']) {
+      const response = await post(`${base('home')}/session`, undefined, { token, env: vars });
+      expect([response.status, await codeOf(response)]).toEqual([429, 'E_RATE_LIMITED']);
+      expect(response.headers.get('Retry-After')).toBe('60');
+    }
+  });
+
+  it('stops at 120 sessions per host and minute, counting no other host', async () => {
+    const [host, other] = [newHost(), newHost()];
+    await Promise.all([agentSocket(host), agentSocket(other)]);
+    for (let n = 0; n < 120; n++) await newSession(host);
+    const response = await post(`${base(host)}/session`, undefined, { token: OWNER });
+    expect([response.status, await codeOf(response)]).toEqual([429, 'E_RATE_LIMITED']);
+    const wait = Number(response.headers.get('Retry-After'));
+    expect(wait).toBeGreaterThan(30);
+    expect(wait).toBeLessThanOrEqual(60);
+    await newSession(other);
+  });
+});
+
+describe('bodies', () => {
+  const oversize = JSON.stringify({ offer: SDP.padEnd(MAX_SDP_BYTES), pad: 'x'.repeat(MAX_SIGNAL_BYTES) });
+  it.each([
+    ['no JSON', '{', 400, 'E_BAD_REQUEST'],
+    ['a list', '[]', 400, 'E_BAD_REQUEST'],
+    ['an offer that is no text', '{"offer":1}', 400, 'E_BAD_REQUEST'],
+    ['an offer that is no SDP', '{"offer":"hello"}', 400, 'E_BAD_REQUEST'],
+    ['an offer over the limit', JSON.stringify({ offer: SDP.padEnd(MAX_SDP_BYTES + 1) }), 400, 'E_BAD_REQUEST'],
+    ['a body over the limit', oversize, 413, 'E_TOO_LARGE'],
+  ])('POST /session refuses %s', async (_name, body, status, code) => {
+    const host = newHost();
+    await agentSocket(host);
+    const response = await post(`${base(host)}/session`, body, { token: OWNER });
+    expect([response.status, await codeOf(response)]).toEqual([status, code]);
+  });
+
+  it('POST /session refuses an offer that would be too long for the agent, and begins no session', async () => {
+    const host = newHost();
+    const agent = await agentSocket(host);
+    // 64 kB less 12 bytes as a body; with the session's id and servers it is more.
+    const long = { offer: `v=0${'€'.repeat(21_800)}xxxxx`.padEnd(21_900) };
+    expect(new TextEncoder().encode(JSON.stringify(long)).byteLength).toBeLessThanOrEqual(MAX_SIGNAL_BYTES);
+    const response = await post(`${base(host)}/session`, long, { token: OWNER });
+    expect([response.status, await codeOf(response)]).toEqual([413, 'E_TOO_LARGE']);
+    const { session_id } = await newSession(host, { offer: SDP });
+    expect(await agent.next()).toMatchObject({ session_id });
+  });
+
+  it.each([
+    ['nothing', '', 400, 'E_BAD_REQUEST'],
+    ['no JSON', 'offer', 400, 'E_BAD_REQUEST'],
+    ['an empty list', '[]', 400, 'E_BAD_REQUEST'],
+    ['an unknown type', '{"session_id":"x","type":"bye"}', 400, 'E_BAD_REQUEST'],
+    ['an id that is none', '{"session_id":"../x","type":"offer","sdp":"v=0"}', 400, 'E_BAD_REQUEST'],
+    ['two sessions of a client', JSON.stringify([offer('x'), offer('y')]), 400, 'E_BAD_REQUEST'],
+    ['a batch over the limit', JSON.stringify(Array(67).fill(candidate('x'))), 400, 'E_BAD_REQUEST'],
+    ['a body over the limit', JSON.stringify({ ...offer('x'), pad: 'x'.repeat(MAX_SIGNAL_BYTES) }), 413, 'E_TOO_LARGE'],
+    ['bytes that are no UTF-8', new Uint8Array([0x22, 0xff, 0x22]), 400, 'E_BAD_REQUEST'],
+  ])('POST /signal refuses %s', async (_name, body, status, code) => {
+    const response = await post(signal(newHost()), body);
+    expect([response.status, await codeOf(response)]).toEqual([status, code]);
+  });
+});
+
+describe('POST /signal', () => {
+  it('carries offer and candidates to the agent, answer and candidates to the client', async () => {
+    const host = newHost();
+    const agent = await agentSocket(host);
+    const { session_id } = await newSession(host);
+    expect((await post(signal(host), offer(session_id))).status).toBe(204);
+    expect(await agent.next()).toMatchObject(offer(session_id));
+    expect((await post(signal(host), [candidate(session_id), candidate(session_id)])).status).toBe(204);
+    expect(await agent.next()).toEqual([candidate(session_id), candidate(session_id)]);
+
+    expect((await post(signal(host), answer(session_id), { token: AGENT })).status).toBe(204);
+    expect((await post(signal(host), [candidate(session_id)], { token: AGENT })).status).toBe(204);
+    expect(await clientPoll(host, session_id)).toEqual({ status: 200, body: answer(session_id) });
+    expect(await clientPoll(host, session_id)).toEqual({ status: 200, body: candidate(session_id) });
+  });
+
+  it('takes messages about several sessions from an agent at once', async () => {
+    const host = newHost();
+    await agentSocket(host);
+    const [a, b] = [await newSession(host, { offer: SDP }), await newSession(host, { offer: SDP })];
+    const list = [answer(a.session_id), answer(b.session_id), candidate(a.session_id)];
+    expect((await post(signal(host), list, { token: AGENT })).status).toBe(204);
+    expect((await clientPoll(host, a.session_id, '&batch=1')).body).toEqual([list[0], list[2]]);
+    expect((await clientPoll(host, b.session_id, '&batch=1')).body).toEqual([list[1]]);
+  });
+
+  it('lets the client show its token too', async () => {
+    const host = newHost();
+    await agentSocket(host);
+    const { session_id } = await newSession(host);
+    expect((await post(signal(host), offer(session_id), { token: OWNER })).status).toBe(204);
+    const foreign = await post(signal(host), answer(session_id), { token: OWNER });
+    expect([foreign.status, await codeOf(foreign)]).toEqual([400, 'E_BAD_REQUEST']);
+  });
+
+  it('does not know sessions that do not exist, or belong to another host', async () => {
+    const [host, other] = [newHost(), newHost()];
+    await agentSocket(host);
+    const { session_id } = await newSession(host, { offer: SDP });
+    const attempts = [
+      post(signal(host), candidate('nothing')),
+      post(signal(other), candidate(session_id)),
+      post(signal(other), answer(session_id), { token: AGENT }),
+      call(`${signal(other)}?session_id=${session_id}`),
+      call(`${signal(host)}?session_id=nothing`),
+      call(`${signal(host)}?session_id=`),
+      call(`${signal(host)}?session_id=a.b`),
+    ];
+    for (const response of await Promise.all(attempts)) {
+      expect([response.status, await codeOf(response)]).toEqual([404, 'E_SESSION_UNKNOWN']);
+    }
+    // The real agent's answer still is the first.
+    expect((await post(signal(host), answer(session_id), { token: AGENT })).status).toBe(204);
+  });
+
+  it('refuses a wrong token instead of taking the caller for a client', async () => {
+    const host = newHost();
+    await agentSocket(host);
+    const { session_id } = await newSession(host);
+    const response = await post(signal(host), offer(session_id), { token: 'wrong' });
+    expect([response.status, await codeOf(response)]).toEqual([401, 'E_UNAUTHORIZED']);
+  });
+
+  it('refuses candidate 65 of a session', async () => {
+    const host = newHost();
+    await agentSocket(host);
+    const { session_id } = await newSession(host, { offer: SDP });
+    const half = Array(32).fill(candidate(session_id));
+    for (let n = 0; n < 2; n++) expect((await post(signal(host), half)).status).toBe(204);
+    const response = await post(signal(host), candidate(session_id));
+    expect([response.status, await codeOf(response)]).toEqual([400, 'E_BAD_REQUEST']);
+  });
+});
+
+describe('GET /signal', () => {
+  it.each([
+    ['no token', {}],
+    ['the owner’s token', { token: OWNER }],
+    ['the wrong token', { token: 'wrong' }],
+  ])('of the agent refuses %s, for a poll and for a WebSocket', async (_name, options) => {
+    const host = newHost();
+    for (const headers of [{}, { Upgrade: 'websocket' }]) {
+      const response = await call(signal(host), { ...options, headers });
+      expect([response.status, await codeOf(response)]).toEqual([401, 'E_UNAUTHORIZED']);
+      expect(response.webSocket).toBeNull();
+    }
+    // Nobody was counted as that host.
+    expect(await (await call(base(host), { token: OWNER })).json()).toEqual({ id: host, online: false });
+  });
+
+  it('counts failures against the coarse limit, and successes not', async () => {
+    const host = newHost();
+    const limited = { env: { COARSE_LIMIT: refuseAll } };
+    const failures = [
+      call(signal(host), { token: 'wrong', ...limited }),
+      call(signal(host), { token: OWNER, ...limited }),
+      call(base(host), { token: 'wrong', ...limited }),
+      call(base(host), { token: AGENT, ...limited }),
+      call(`${signal(host)}?session_id=guess`, limited),
+      post(signal(host), candidate('guess'), limited),
+    ];
+    for (const response of await Promise.all(failures)) {
+      expect([response.status, await codeOf(response)]).toEqual([429, 'E_RATE_LIMITED']);
+    }
+    expect((await call(signal(host), { token: AGENT, ...limited })).status).toBe(204);
+    expect((await call(base(host), { token: OWNER, ...limited })).status).toBe(200);
+  });
+
+  it('asks the limit that wrangler.toml declares', async () => {
+    expect(await env.COARSE_LIMIT.limit({ key: crypto.randomUUID() })).toEqual({ success: true });
+  });
+
+  it('gives a client one message, or all with batch=1, or 204', async () => {
+    const host = newHost();
+    await agentSocket(host);
+    const { session_id } = await newSession(host, { offer: SDP });
+    expect((await clientPoll(host, session_id)).status).toBe(204);
+    await post(signal(host), [answer(session_id), candidate(session_id), candidate(session_id)], { token: AGENT });
+    expect(await clientPoll(host, session_id)).toEqual({ status: 200, body: answer(session_id) });
+    expect(await clientPoll(host, session_id, '&batch=1')).toEqual({
+      status: 200,
+      body: [candidate(session_id), candidate(session_id)],
+    });
+    expect((await clientPoll(host, session_id, '&batch=1')).status).toBe(204);
+  });
+
+  it('keeps the end of candidates (RFC 8838) and everything else of a candidate', async () => {
+    const host = newHost();
+    const agent = await agentSocket(host);
+    const { session_id } = await newSession(host, { offer: SDP });
+    await agent.next();
+    await post(signal(host), { session_id, type: 'candidate', candidate: null });
+    const end = { candidate: '', sdpMid: null, sdpMLineIndex: null, usernameFragment: null };
+    expect(await agent.next()).toEqual({ session_id, type: 'candidate', candidate: end });
+    const full = { ...CANDIDATE, usernameFragment: 'abcd' };
+    await post(signal(host), { session_id, type: 'candidate', candidate: full });
+    expect(await agent.next()).toEqual({ session_id, type: 'candidate', candidate: full });
+  });
+});
+
+describe('GET {base}', () => {
+  it('tells the owner whether the host is there', async () => {
+    const host = newHost();
+    const presence = async () => (await call(base(host), { token: OWNER })).json<{ since?: number }>();
+    expect(await presence()).toEqual({ id: host, online: false });
+    const before = Date.now();
+    await agentSocket(host);
+    const online = await presence();
+    expect(online).toEqual({ id: host, online: true, since: online.since });
+    expect(online.since).toBeGreaterThanOrEqual(before);
+    expect(online.since).toBeLessThanOrEqual(Date.now());
+  });
+
+  it.each([{}, { token: AGENT }, { token: 'wrong' }])('tells nobody else: %j', async (options) => {
+    const response = await call(base('home'), options);
+    expect([response.status, await codeOf(response)]).toEqual([401, 'E_UNAUTHORIZED']);
+  });
+});

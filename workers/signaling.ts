@@ -1,0 +1,148 @@
+/** The signaling resource of one host, `/_direct/h/{host id}` (shared/PROTOCOL.md, section 2). */
+import { type Context, Hono, type MiddlewareHandler } from 'hono';
+import { encodeBase64Url } from 'hono/utils/encode';
+import { DirectError } from '../shared/errors.ts';
+import { MAX_SIGNAL_BYTES, PROTOCOL_VERSION } from '../shared/limits.ts';
+import { isId, parseSessionRequest, parseSignals, type SessionReady } from '../shared/signal.ts';
+import { authenticate, type Caller } from './auth.ts';
+import { bySession } from './batch.ts';
+import { countRequest } from './coarse-limit.ts';
+import { singleServers } from './ice-servers.ts';
+import { unwrap } from './outcome.ts';
+import { readText } from './request-body.ts';
+import { errorResponse } from './responses.ts';
+import type { Settings } from './settings.ts';
+import { refusingSocket } from './socket.ts';
+
+export interface EdgeEnv {
+  Bindings: Cloudflare.Env;
+  Variables: { settings: Settings };
+}
+
+type SignalingContext = Context<EdgeEnv>;
+
+export const signaling = new Hono<EdgeEnv>();
+
+function hostOf(c: SignalingContext): string {
+  const id = c.req.param('host');
+  if (!isId(id)) throw new DirectError('E_NOT_FOUND', 'not a host id');
+  return id;
+}
+
+/** Refuses other methods; HEAD too, which would take messages that nobody sees. */
+function allow(...methods: string[]): MiddlewareHandler<EdgeEnv> {
+  return async (c, next) => {
+    hostOf(c);
+    if (methods.includes(c.req.raw.method)) return next();
+    const response = errorResponse(new DirectError('E_METHOD'));
+    response.headers.set('Allow', [...methods, 'OPTIONS'].join(', '));
+    return response;
+  };
+}
+
+/** Counts one request of this client against the coarse limit. @throws DirectError `E_RATE_LIMITED` */
+function count(c: SignalingContext): Promise<void> {
+  return countRequest(c.env.COARSE_LIMIT, c.req.header('CF-Connecting-IP'));
+}
+
+/** @throws DirectError `E_UNAUTHORIZED`, or `E_RATE_LIMITED` after too many of those. */
+async function callerOf(c: SignalingContext): Promise<Caller> {
+  try {
+    return await authenticate(c.req.header('Authorization'), c.get('settings'));
+  } catch (error) {
+    await count(c);
+    throw error;
+  }
+}
+
+async function refuseCaller(c: SignalingContext, detail: string): Promise<never> {
+  await count(c);
+  throw new DirectError('E_UNAUTHORIZED', detail);
+}
+
+/** 18 random bytes: knowing the id is all that a client needs, so it must not be guessable. 18, to need no padding. */
+function newSessionId(): string {
+  return encodeBase64Url(crypto.getRandomValues(new Uint8Array(18)).buffer);
+}
+
+/** What the objects are asked for; they answer a poll or an upgrade, and see when the client goes away. */
+function objectRequest(c: SignalingContext, host: string): Request {
+  const query = new URLSearchParams({ host, hold: String(c.get('settings').pollHoldMs) });
+  if (c.req.query('batch') === '1') query.set('batch', '1');
+  const headers: HeadersInit = wantsSocket(c) ? { Upgrade: 'websocket' } : {};
+  return new Request(`https://object/?${query}`, { headers, signal: c.req.raw.signal });
+}
+
+function wantsSocket(c: SignalingContext): boolean {
+  return c.req.header('Upgrade')?.toLowerCase() === 'websocket';
+}
+
+signaling.use('/', allow('GET'));
+signaling.get('/', async (c) => {
+  const id = hostOf(c);
+  if ((await callerOf(c)) !== 'owner') return refuseCaller(c, 'presence is for the owner');
+  return c.json({ id, ...(await c.env.HOSTS.getByName(id).presence()) });
+});
+
+signaling.use('/session', allow('POST'));
+signaling.post('/session', async (c) => {
+  const host = hostOf(c);
+  const { iceServers, openHosts } = c.get('settings');
+  await count(c);
+  const caller = await authenticate(c.req.header('Authorization'), c.get('settings'));
+  const open = openHosts.has(host);
+  if (caller !== 'owner' && !(caller === 'anonymous' && open)) {
+    throw new DirectError('E_UNAUTHORIZED', 'a session needs the owner’s token');
+  }
+  const { offer = null } = parseSessionRequest(await readText(c.req.raw, MAX_SIGNAL_BYTES));
+  const id = newSessionId();
+  const created = unwrap(await c.env.SESSIONS.getByName(id).create({ id, host, iceServers, offer, open }));
+  const ready: SessionReady = {
+    session_id: id,
+    expires_at: created.expiresAt,
+    protocol_version: PROTOCOL_VERSION,
+    ice_servers: iceServers,
+    ...singleServers(iceServers),
+    host: { id: host, online: created.online },
+  };
+  return c.json(ready, 201);
+});
+
+signaling.use('/signal', allow('GET', 'POST'));
+signaling.post('/signal', async (c) => {
+  const host = hostOf(c);
+  const caller = await callerOf(c);
+  const parts = bySession(parseSignals(await readText(c.req.raw, MAX_SIGNAL_BYTES)));
+  // A client has one session; more would let one request wake many objects.
+  if (caller !== 'agent' && parts.size > 1) throw new DirectError('E_BAD_REQUEST', 'more than one session in a list');
+  const outcomes = await Promise.all(
+    [...parts].map(([id, signals]) => {
+      const session = c.env.SESSIONS.getByName(id);
+      return caller === 'agent' ? session.fromAgent(host, signals) : session.fromClient(host, signals);
+    }),
+  );
+  for (const outcome of outcomes) {
+    // The session id is the client's credential, so a wrong one counts like a wrong token.
+    if (!outcome.ok && outcome.code === 'E_SESSION_UNKNOWN' && caller !== 'agent') await count(c);
+    unwrap(outcome);
+  }
+  return c.body(null, 204);
+});
+
+signaling.get('/signal', async (c) => {
+  const host = hostOf(c);
+  const session = c.req.query('session_id');
+  if (session !== undefined) return attachClient(c, host, session);
+  if ((await callerOf(c)) !== 'agent') return refuseCaller(c, 'without session_id this is for the agent');
+  return c.env.HOSTS.getByName(host).fetch(objectRequest(c, host));
+});
+
+async function attachClient(c: SignalingContext, host: string, session: string): Promise<Response> {
+  const unknown = new DirectError('E_SESSION_UNKNOWN');
+  const response = isId(session)
+    ? await c.env.SESSIONS.getByName(session).fetch(objectRequest(c, host))
+    : errorResponse(unknown);
+  if (response.status !== unknown.entry.http) return response;
+  await count(c);
+  return wantsSocket(c) ? refusingSocket(unknown) : response;
+}
