@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { DirectError } from '../shared/errors.ts';
+import { DirectError, errorBody } from '../shared/errors.ts';
 import type { SessionSignal } from '../shared/signal.ts';
 import { Link, type LinkOptions, type Transport } from './link.ts';
 
@@ -22,6 +22,8 @@ class FakeEdge {
   allowSockets = true;
   allowPolls = true;
   status = 401;
+  /** With which an upgrade is refused; a proxy in between says something else. */
+  body = JSON.stringify(errorBody(new DirectError('E_UNAUTHORIZED')));
   answersPings = true;
   url = '';
   readonly #wss = new WebSocketServer({ noServer: true });
@@ -31,7 +33,7 @@ class FakeEdge {
     this.server.on('upgrade', (request, socket, head) => {
       this.upgrades++;
       if (request.headers.authorization !== 'Bearer secret' || !this.allowSockets) {
-        socket.end(`HTTP/1.1 ${this.status} No\r\n\r\n`);
+        socket.end(`HTTP/1.1 ${this.status} No\r\ncontent-length: ${this.body.length}\r\n\r\n${this.body}`);
         return;
       }
       this.#wss.handleUpgrade(request, socket, head, (ws) => this.#accept(ws));
@@ -61,7 +63,7 @@ class FakeEdge {
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
     if (request.headers.authorization !== 'Bearer secret') {
-      response.writeHead(401).end();
+      response.writeHead(401).end(this.body);
     } else if (request.method === 'POST') {
       let body = '';
       request.on('data', (part) => {
@@ -175,6 +177,7 @@ describe('by WebSocket', () => {
     edge.allowSockets = false;
     edge.allowPolls = false;
     edge.status = 503;
+    edge.body = 'Service Unavailable';
     const { downs, ups } = makeLink(edge);
     await until(() => downs.length >= 6);
     expect(downs.slice(0, 6)).toEqual([10, 20, 40, 40, 40, 40]);
@@ -187,7 +190,8 @@ describe('by polling', () => {
   test('is used where WebSockets are blocked, and left when they work again', async () => {
     const edge = await new FakeEdge().listen();
     edge.allowSockets = false;
-    edge.status = 502;
+    edge.status = 403;
+    edge.body = '<html>Forbidden by policy</html>';
     const { link, ups, signals } = makeLink(edge);
     await until(() => edge.polls.length === 1);
     edge.polls[0]?.response.writeHead(200).end(`[${offer('a')},${offer('b')}]`);

@@ -3,7 +3,7 @@
  * by HTTPS and goes back to the WebSocket by itself.
  */
 import WebSocket from 'ws';
-import { DirectError, type ErrorCode } from '../shared/errors.ts';
+import { DirectError, type ErrorBody, type ErrorCode, isErrorCode } from '../shared/errors.ts';
 import { AGENT_PING_INTERVAL_MS, MAX_SIGNAL_BYTES, POLL_HOLD_MS } from '../shared/limits.ts';
 import { parseSignalJson, parseSignals, type SessionSignal } from '../shared/signal.ts';
 
@@ -40,7 +40,7 @@ const TIMING = {
 };
 
 /** Codes after which only a person can help. */
-const FINAL: readonly ErrorCode[] = ['E_UNAUTHORIZED', 'E_REPLACED', 'E_NOT_FOUND'];
+const FINAL: readonly ErrorCode[] = ['E_UNAUTHORIZED', 'E_REPLACED', 'E_NOT_FOUND', 'E_NOT_CONFIGURED'];
 
 /** How an attempt by WebSocket ended. */
 type SocketEnd = { opened: boolean; error: DirectError };
@@ -146,10 +146,10 @@ export class Link {
       const onStop = () => socket.terminate();
       this.#stop.signal.addEventListener('abort', onStop, { once: true });
       socket.on('unexpected-response', (_request, response) => {
-        const { statusCode = 0 } = response;
-        error = fromStatus(statusCode);
-        response.resume();
-        socket.terminate();
+        void readText(response).then((body) => {
+          error = refusal(response.statusCode ?? 0, body);
+          socket.terminate();
+        });
       });
       socket.on('open', () => {
         opened = true;
@@ -195,7 +195,7 @@ export class Link {
         const response = await this.#fetch('?batch=1', { method: 'GET' });
         const body = await response.text();
         if (response.status !== 200 && response.status !== 204) {
-          this.#refuse(fromStatus(response.status));
+          this.#refuse(refusal(response.status, body));
           return;
         }
         if (!this.#polls && this.#socket === undefined) this.#options.up('polling');
@@ -255,8 +255,27 @@ class Heartbeat {
   }
 }
 
-function fromStatus(status: number): DirectError {
-  if (status === 401 || status === 403) return new DirectError('E_UNAUTHORIZED');
-  if (status === 404) return new DirectError('E_NOT_FOUND', 'signaling_url does not name a host of this edge');
-  return new DirectError('E_PATH_LOST', `the edge answered ${status}`);
+/** The beginning of a body that says why; a proxy's error page may be long. */
+async function readText(body: AsyncIterable<Buffer>): Promise<string> {
+  let text = '';
+  try {
+    for await (const part of body) {
+      text += part.toString();
+      if (text.length > MAX_SIGNAL_BYTES) break;
+    }
+  } catch {
+    // What came is enough.
+  }
+  return text;
+}
+
+/** Only the edge's own words count as final: a proxy in between refuses upgrades with 401, 403 or 404 as well. */
+function refusal(status: number, body: string): DirectError {
+  let code: unknown;
+  try {
+    code = (JSON.parse(body) as Partial<ErrorBody> | null)?.error?.code;
+  } catch {
+    // Not the edge's JSON.
+  }
+  return isErrorCode(code) ? new DirectError(code) : new DirectError('E_PATH_LOST', `answered with status ${status}`);
 }

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterEach, expect, test } from 'vitest';
-import { DirectError, type ErrorBody } from '../shared/errors.ts';
+import { DirectError, type ErrorBody, type OllamaErrorBody } from '../shared/errors.ts';
 import { ClientExchange } from '../shared/exchange.ts';
 import type { HeaderList, ResponseHead } from '../shared/head.ts';
 import { memoryPaths } from '../shared/memory-path.ts';
@@ -87,7 +87,11 @@ async function collect(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-const errorOf = (body: Buffer) => (JSON.parse(body.toString()) as ErrorBody).error;
+/** The error of a response, whichever of the two forms it has. */
+function errorOf(body: Buffer): { code: string; message: string } {
+  const json = JSON.parse(body.toString()) as ErrorBody | OllamaErrorBody;
+  return typeof json.error === 'string' ? { code: (json as OllamaErrorBody).code, message: json.error } : json.error;
+}
 const valuesOf = (head: ResponseHead, wanted: string) =>
   head.headers.filter(([name]) => name === wanted).map(([, value]) => value);
 const until = async (condition: () => boolean, ms = 2000) => {
@@ -352,6 +356,15 @@ test('trailers are passed on', async () => {
   });
   const { exchange } = await ask('GET', '/v1/x');
   expect(exchange.trailers).toEqual([['x-checksum', 'abc']]);
+});
+
+test('an error has the form that the clients of the path show to people', async () => {
+  const { ask } = await rig(() => {});
+  const openai = JSON.parse((await ask('POST', '/v1/../x')).body.toString());
+  expect(openai.error.message).toContain('malformed');
+  const ollama = JSON.parse((await ask('DELETE', '/api/delete')).body.toString());
+  expect(ollama.error).toContain('does not serve');
+  expect(ollama.code).toBe('E_FORBIDDEN_TARGET');
 });
 
 test('a malformed head is answered with 400 and ends that stream only', async () => {

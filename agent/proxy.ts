@@ -53,6 +53,7 @@ export class UpstreamProxy {
     let head: RequestHead | undefined;
     try {
       head = await exchange.readHead();
+      reply.path = head.path;
       await this.#forward(head, exchange, reply, gone.signal);
     } catch (error) {
       await reply.fail(gone.signal.aborted ? gone.signal.reason : error);
@@ -140,6 +141,8 @@ export class UpstreamProxy {
 class Reply {
   readonly #exchange: AgentExchange;
   #started = false;
+  /** Of the request, once it is known: the form of an error depends on it. */
+  path = '';
   /** For the log: the status, then how it ended if not well. */
   outcome = '';
 
@@ -165,7 +168,7 @@ class Reply {
       this.#exchange.stream.reset(known.code);
       return;
     }
-    const body = Buffer.from(JSON.stringify(errorBody(known)));
+    const body = Buffer.from(JSON.stringify(errorBody(known, this.path)));
     const headers: HeaderList = [
       ['content-type', 'application/json'],
       ['content-length', `${body.length}`],

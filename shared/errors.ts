@@ -262,9 +262,23 @@ export interface ErrorBody {
   error: { code: ErrorCode; type: 'direct_agent_error'; message: string; hint: string; retry: boolean };
 }
 
-/** The JSON body for `error`; anything that is not a DirectError shows as `E_INTERNAL` without its text. */
-export function errorBody(error: unknown): ErrorBody {
+/** Ollama's clients show `error` itself to people, so below `/api/` it is the text. */
+export interface OllamaErrorBody {
+  error: string;
+  code: ErrorCode;
+  type: 'direct_agent_error';
+  hint: string;
+  retry: boolean;
+}
+
+/**
+ * The JSON body for `error`, in the form that clients of `path` understand. Anything that is not a DirectError shows
+ * as `E_INTERNAL` without its text.
+ */
+export function errorBody(error: unknown, path = ''): ErrorBody | OllamaErrorBody {
   const known = error instanceof DirectError ? error : new DirectError('E_INTERNAL');
+  const { code, message } = known;
   const { hint, retry } = known.entry;
-  return { error: { code: known.code, type: 'direct_agent_error', message: known.message, hint, retry } };
+  if (path.startsWith('/api/')) return { error: message, code, type: 'direct_agent_error', hint, retry };
+  return { error: { code, type: 'direct_agent_error', message, hint, retry } };
 }

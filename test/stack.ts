@@ -1,7 +1,8 @@
 /** The whole product in one process for a test: edge in workerd, agent with werift, fake LLM as upstream. */
+
+import { type RunningAgent, startAgent } from '../agent/agent.ts';
 import { loadConfig } from '../agent/config.ts';
 import { discoverServers } from '../agent/discovery.ts';
-import { type RunningAgent, startAgent } from '../agent/agent.ts';
 import { type LocalEdge, startEdge } from '../scripts/edge.ts';
 import { type FakeLlm, startFakeLlm } from './fake-llm.ts';
 
@@ -51,9 +52,16 @@ export class Stack {
     return this.#agent?.connections ?? 0;
   }
 
-  async startAgent(): Promise<void> {
+  /** `flags` besides those of the stack. */
+  async startAgent(flags: Record<string, unknown> = {}): Promise<void> {
     const config = loadConfig({
-      flags: { signalingUrl: this.signalingUrl, upstream: [this.fake.url], logLevel: 'debug', ...this.#options.flags },
+      flags: {
+        signalingUrl: this.signalingUrl,
+        upstream: [this.fake.url],
+        logLevel: 'debug',
+        ...this.#options.flags,
+        ...flags,
+      },
       env: { DIRECT_AGENT_TOKEN: AGENT_TOKEN },
       readFile: () => {
         throw Object.assign(new Error('no file in tests'), { code: 'ENOENT' });

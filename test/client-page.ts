@@ -1,0 +1,63 @@
+/** A bare page on the edge's origin with the built client library, for tests that drive the library itself. */
+import { build } from 'esbuild';
+import type { Browser, Page } from 'playwright-core';
+import type { Client, connect, patchFetch } from '../web/client/index.ts';
+import { HOST_ID, OWNER_TOKEN, type Stack } from './stack.ts';
+
+declare global {
+  // Set in the page by `openClientPage`; tests use them inside `page.evaluate`.
+  var client: Client;
+  var library: { connect: typeof connect; patchFetch: typeof patchFetch };
+}
+
+export interface ClientPage {
+  page: Page;
+  /** Everything that the page wrote to its console. */
+  console: string[];
+}
+
+/**
+ * Opens the page and connects `globalThis.client`. `query` is that of the page's address, `origin` the edge as the
+ * browser sees it.
+ */
+export async function openClientPage(
+  browser: Browser,
+  stack: Stack,
+  query = '',
+  origin = stack.edge.url,
+): Promise<ClientPage> {
+  const seen = origin.replace('127.0.0.1', 'localhost');
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const lines: string[] = [];
+  page.on('console', (message) => lines.push(message.text()));
+  await page.goto(`${seen}/client.js${query}`);
+  // As text, because the test runner rewrites dynamic imports in functions.
+  await page.addScriptTag({
+    type: 'module',
+    content: `import * as library from '/client.js'; globalThis.library = library;`,
+  });
+  await page.waitForFunction(() => globalThis.library !== undefined);
+  await page.evaluate(
+    async ({ url, token }) => {
+      globalThis.client = globalThis.library.connect({ url, token });
+      await globalThis.client.ready;
+    },
+    { url: `${seen}/_direct/h/${HOST_ID}`, token: OWNER_TOKEN },
+  );
+  return { page, console: lines };
+}
+
+/** Runs a module of this repository or of npm in the page, as `globalThis[name]`. */
+export async function addModule(page: Page, name: string, source: string): Promise<void> {
+  const bundle = await build({
+    stdin: { contents: source, resolveDir: import.meta.dirname, loader: 'ts' },
+    bundle: true,
+    write: false,
+    format: 'iife',
+    globalName: name,
+    platform: 'browser',
+    target: 'es2024',
+  });
+  await page.addScriptTag({ content: bundle.outputFiles[0]?.text ?? '' });
+}

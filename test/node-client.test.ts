@@ -1,0 +1,74 @@
+import { Ollama } from 'ollama';
+import OpenAI, { toFile } from 'openai';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { RTCPeerConnection } from 'werift';
+import { type Client, type ClientEnvironment, connect } from '../web/client/index.ts';
+import { countedTokens } from './fake-answers.ts';
+import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
+
+let stack: Stack;
+let client: Client;
+beforeAll(async () => {
+  stack = await Stack.start();
+  client = connect({
+    url: stack.edge.url,
+    host: HOST_ID,
+    token: OWNER_TOKEN,
+    environment: { RTCPeerConnection: RTCPeerConnection as unknown as ClientEnvironment['RTCPeerConnection'] },
+  });
+  await client.ready;
+});
+afterAll(async () => {
+  client?.close();
+  await stack?.close();
+});
+
+test('Node connects directly with werift', () => {
+  expect(client.path).toBe('direct');
+});
+
+test('the openai package works with it', async () => {
+  const openai = new OpenAI({
+    apiKey: 'none',
+    baseURL: `${stack.edge.url}/v1`,
+    fetch: client.fetch as typeof fetch,
+    maxRetries: 0,
+  });
+  const stream = await openai.chat.completions.create({
+    model: 'tokens-1000',
+    stream: true,
+    messages: [{ role: 'user', content: 'go' }],
+  });
+  let text = '';
+  for await (const part of stream) text += part.choices[0]?.delta.content ?? '';
+  expect(text).toBe(countedTokens(1000).join(''));
+  const embeddings = await openai.embeddings.create({ model: 'fake', input: ['a', 'b'] });
+  expect(embeddings.data.length).toBe(2);
+  const file = await toFile(Buffer.alloc(50_000), 'voice.webm');
+  const { text: heard } = await openai.audio.transcriptions.create({ model: 'fake', file });
+  expect(heard).toContain('voice.webm: 50000 bytes');
+  await expect(openai.models.retrieve('nothing')).rejects.toMatchObject({ status: 404 });
+  const failing = await openai.chat.completions.create({ model: 'error-mid-stream', stream: true, messages: [] });
+  await expect(async () => {
+    for await (const _part of failing);
+  }).rejects.toThrow('had an error');
+});
+
+test('the ollama package works with it', async () => {
+  const ollama = new Ollama({ host: stack.edge.url, fetch: client.fetch as typeof fetch });
+  let text = '';
+  for await (const part of await ollama.generate({ model: 'tokens-1000', prompt: 'go', stream: true }))
+    text += part.response;
+  expect(text).toBe(countedTokens(1000).join(''));
+  expect((await ollama.show({ model: 'fake' })).details).toBeDefined();
+  await expect(ollama.chat({ model: 'nothing', messages: [] })).rejects.toThrow('not found');
+  await expect(ollama.delete({ model: 'fake' })).rejects.toThrow('does not serve');
+  expect(stack.fake.requests.map(({ method }) => method)).not.toContain('DELETE');
+});
+
+test('nothing went around the direct path', () => {
+  const proxied = stack.log.filter((line) => line.includes('proxy: '));
+  const asked = stack.fake.requests.filter(({ url }) => url !== '/' && !url.startsWith('/v1/models'));
+  expect(proxied.length).toBeGreaterThanOrEqual(9);
+  expect(asked.length).toBeGreaterThanOrEqual(6);
+});
