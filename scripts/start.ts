@@ -2,15 +2,14 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
-import { build } from 'vite';
 import { startAgent } from '../agent/agent.ts';
 import { loadConfig } from '../agent/config.ts';
 import { startDemo } from '../agent/demo.ts';
 import { discoverServers, type LocalServer } from '../agent/discovery.ts';
 import { makeLog } from '../agent/log.ts';
 import { startEdge } from './edge.ts';
+import { buildWeb } from './web.ts';
 
 const DEFAULT_PORT = 8787;
 const HOST_ID = 'home';
@@ -72,15 +71,10 @@ async function serversOrDemo(): Promise<readonly LocalServer[]> {
   return [{ kind: 'openai', name: 'the built-in demo model', url: demo.url, models: ['demo'], needsKey: false }];
 }
 
-const web = fileURLToPath(new URL('../web', import.meta.url));
 const ownerToken = randomBytes(24).toString('base64url');
 const agentToken = randomBytes(24).toString('base64url');
 try {
-  const [servers, port] = await Promise.all([
-    serversOrDemo(),
-    freePort(Number(options.port)),
-    build({ root: web, configFile: `${web}/vite.config.ts`, logLevel: 'warn' }),
-  ]);
+  const [servers, port] = await Promise.all([serversOrDemo(), freePort(Number(options.port)), buildWeb()]);
   // On one machine no STUN server is needed, and nothing has to be asked of the internet.
   const variables = { OWNER_TOKEN: ownerToken, AGENT_TOKEN: agentToken, ICE_SERVERS: '[]' };
   const edge = await startEdge({ port, variables });
