@@ -49,8 +49,8 @@ export const MAX_HEADERS = 256;
 export const MAX_HELLO_BYTES = 4096;
 /** UTF-8 bytes of the reason in CONNECTION_CLOSE: a sentence for people. */
 export const MAX_REASON_BYTES = 512;
-/** Unanswered PINGs or control frames that a peer may make us queue while the path is blocked. */
-export const MAX_QUEUED_CONTROL_FRAMES = 1024;
+/** Acknowledgements of ended streams that wait for a blocked path: an honest peer repeats frames of open streams only. */
+export const MAX_QUEUED_ACKNOWLEDGEMENTS = 1024;
 
 /** Nothing heard on a path for this long: send PING. */
 export const LIVENESS_IDLE_MS = 10_000;

@@ -8,6 +8,7 @@ import {
   LIVENESS_IDLE_MS,
   LIVENESS_TIMEOUT_MS,
   MAX_CONCURRENT_STREAMS,
+  MAX_QUEUED_ACKNOWLEDGEMENTS,
   PROTOCOL_VERSION,
 } from './limits.ts';
 import { type MemoryPathOptions, memoryPaths } from './memory-path.ts';
@@ -92,7 +93,10 @@ function scripted(role: 'client' | 'agent') {
     right.send(encodeFrames(frames));
     await settle();
   };
-  return { world, session, heard, streams, say, raw: (bytes: Uint8Array) => right.send(bytes), closed, path: right };
+  /** From now on nothing that the session sends gets away. */
+  const block = () => vi.spyOn(left, 'capacity').mockReturnValue(0);
+  const raw = (bytes: Uint8Array) => right.send(bytes);
+  return { world, session, heard, streams, say, raw, block, closed, path: right };
 }
 
 const HELLO: Frame = { type: 'HELLO', json: JSON.stringify({ protocol_version: PROTOCOL_VERSION, session_id: ID }) };
@@ -510,6 +514,22 @@ describe('hostile peers', () => {
     heard.length = 0;
     await say(data(0, 0, 'ab', true));
     expect(heard).toEqual([{ type: 'MAX_STREAM_DATA', id: 0, received: 3, max: 0 }]);
+  });
+
+  test('frames of ended streams on a blocked path end the session before they pile up', async () => {
+    const { say, streams, session, block } = scripted('agent');
+    await say(HELLO);
+    for (let id = 0; id < MAX_QUEUED_ACKNOWLEDGEMENTS + 10; id++) {
+      await say(data(id, 0, '', true));
+      await readAll(streams[id] as Stream);
+      streams[id]?.finish();
+      await settle();
+      await say({ type: 'MAX_STREAM_DATA', id, received: 1, max: 0 });
+    }
+    expect([session.streamCount, session.error]).toEqual([0, undefined]);
+    block();
+    for (let id = 0; id < MAX_QUEUED_ACKNOWLEDGEMENTS + 10; id++) await say(data(id, 0, '', true));
+    expect(session.error?.code).toBe('E_PROTOCOL');
   });
 
   test('a flood of PINGs on a blocked path queues one PONG', async () => {

@@ -3,7 +3,7 @@
  * own. Time and scheduling come in through `SessionEnvironment`, bytes through `Path`.
  */
 import { codeFromNumber, DirectError, ERRORS, type ErrorCode, ProtocolError } from './errors.ts';
-import { decodeFrames, encodeFrames, type Frame, MAX_STREAM_HEADER_BYTES } from './frame.ts';
+import { decodeFrames, encodeFrames, type Frame } from './frame.ts';
 import {
   INITIAL_SESSION_CREDIT,
   INITIAL_STREAM_CREDIT,
@@ -12,6 +12,7 @@ import {
   PROTOCOL_VERSION,
 } from './limits.ts';
 import { Liveness } from './liveness.ts';
+import { Outbox } from './outbox.ts';
 import type { Path } from './path.ts';
 import { Stream, type StreamOwner } from './stream.ts';
 
@@ -51,9 +52,6 @@ export interface SessionOptions {
   events?: SessionEvents;
 }
 
-/** Data of one stream in a row, when several want to send: a token waits behind at most this much per stream. */
-const QUANTUM_BYTES = 16 * 1024;
-
 export class Session {
   readonly role: SessionRole;
   readonly #sessionId: string;
@@ -62,27 +60,19 @@ export class Session {
   readonly #path: Path;
   readonly #owner: StreamOwner;
   readonly #streams = new Map<number, Stream>();
-  /** Streams with something to send, in the order in which they get their turn. */
-  readonly #ready = new Set<Stream>();
-  /** Control frames of the session itself, newest state only, so that a blocked path cannot make them pile up. */
-  #hello: Frame | undefined;
-  #pong: Frame | undefined;
-  #ping: Frame | undefined;
-  #late = new Map<number, Frame>();
+  readonly #outbox = new Outbox();
   #flushDue = false;
 
   #nextId = 0;
   /** Ids that the peer skipped: opening a stream opens all lower ones too (RFC 9000, section 2.1). */
   readonly #skipped = new Set<number>();
   #maxStreams = MAX_CONCURRENT_STREAMS;
-  #maxStreamsDue = false;
 
   #sendMax = INITIAL_SESSION_CREDIT;
   #sentData = 0;
   #grantedMax = INITIAL_SESSION_CREDIT;
   #arrivedData = 0;
   #consumedData = 0;
-  #maxDataDue = false;
 
   readonly #liveness: Liveness;
   #opened = false;
@@ -97,7 +87,7 @@ export class Session {
     this.#owner = {
       streamCredit: INITIAL_STREAM_CREDIT,
       wake: (stream) => {
-        this.#ready.add(stream);
+        this.#outbox.add(stream);
         this.#flushSoon();
       },
       arrived: (bytes) => this.#arrived(bytes),
@@ -110,7 +100,7 @@ export class Session {
       now: () => environment.now(),
       timer: (ms, run) => environment.timer(ms, run),
       ping: (nonce) => {
-        this.#ping = { type: 'PING', nonce };
+        this.#outbox.put({ type: 'PING', nonce });
         this.#flushSoon();
       },
       dead: (silentMs) => {
@@ -193,7 +183,7 @@ export class Session {
         this.#handleHello(frame.json);
         break;
       case 'PING':
-        this.#pong = { type: 'PONG', nonce: frame.nonce };
+        this.#outbox.put({ type: 'PONG', nonce: frame.nonce });
         this.#flushSoon();
         break;
       case 'PONG':
@@ -269,7 +259,7 @@ export class Session {
     const stream = this.#known(id);
     if (stream === undefined && received !== undefined) {
       // The peer repeats itself because our acknowledgement was lost with a path.
-      this.#late.set(id, { type: 'MAX_STREAM_DATA', id, received, max: 0 });
+      this.#outbox.acknowledge(id, received);
       this.#flushSoon();
     }
     return stream;
@@ -289,39 +279,43 @@ export class Session {
 
   #consumed(bytes: number): void {
     this.#consumedData += bytes;
-    if (this.#consumedData + INITIAL_SESSION_CREDIT - this.#grantedMax < INITIAL_SESSION_CREDIT / 4) return;
-    this.#maxDataDue = true;
+    const max = this.#consumedData + INITIAL_SESSION_CREDIT;
+    if (max - this.#grantedMax < INITIAL_SESSION_CREDIT / 4) return;
+    this.#grantedMax = max;
+    this.#outbox.put({ type: 'MAX_DATA', max });
     this.#flushSoon();
   }
 
   #ended(stream: Stream): void {
-    // The last acknowledgement leaves before the stream is forgotten.
-    for (const frame of stream.takeControl()) if (frame.type === 'MAX_STREAM_DATA') this.#late.set(stream.id, frame);
-    this.#ready.delete(stream);
     if (!this.#streams.delete(stream.id)) return;
-    if (this.role === 'agent') {
-      const open = this.#streams.size + this.#skipped.size;
-      const max = this.#nextId + MAX_CONCURRENT_STREAMS - open;
-      // Not for every stream: a frame each would be a message each on an idle path.
-      if (max - this.#maxStreams >= MAX_CONCURRENT_STREAMS / 4) this.#maxStreamsDue = true;
-      this.#maxStreams = this.#maxStreamsDue ? max : this.#maxStreams;
+    // The last acknowledgement leaves before the stream is forgotten.
+    for (const frame of stream.takeControl()) {
+      if (frame.type === 'MAX_STREAM_DATA') this.#outbox.acknowledge(frame.id, frame.received);
     }
+    this.#outbox.delete(stream);
+    if (this.role === 'agent') this.#grantStreams();
     this.#flushSoon();
+  }
+
+  #grantStreams(): void {
+    const max = this.#nextId + MAX_CONCURRENT_STREAMS - (this.#streams.size + this.#skipped.size);
+    // Not for every stream: a frame each would be a message each on an idle path.
+    if (max - this.#maxStreams < MAX_CONCURRENT_STREAMS / 4) return;
+    this.#maxStreams = max;
+    this.#outbox.put({ type: 'MAX_STREAMS', max });
   }
 
   // ---- sending --------------------------------------------------------------------------------
 
   #sayHello(): void {
-    this.#hello = {
-      type: 'HELLO',
-      json: JSON.stringify({ protocol_version: PROTOCOL_VERSION, session_id: this.#sessionId }),
-    };
+    const json = JSON.stringify({ protocol_version: PROTOCOL_VERSION, session_id: this.#sessionId });
+    this.#outbox.put({ type: 'HELLO', json });
     this.#flushSoon();
   }
 
   /** New session credit: streams that had to wait for it try again. */
   #wakeAll(): void {
-    for (const stream of this.#streams.values()) this.#ready.add(stream);
+    for (const stream of this.#streams.values()) this.#outbox.add(stream);
     this.#flushSoon();
   }
 
@@ -335,66 +329,15 @@ export class Session {
   }
 
   #flush(): void {
+    // Only clients open streams, and only they have to wait for the peer to allow it.
+    const maxStreams = this.role === 'client' ? this.#maxStreams : Number.POSITIVE_INFINITY;
     while (this.#error === undefined && this.#path.capacity() > 0) {
-      const frames = this.#nextMessage();
+      const credit = this.#sendMax - this.#sentData;
+      const { frames, fresh } = this.#outbox.next(this.#path.maxMessageBytes, credit, maxStreams);
       if (frames.length === 0) return;
+      this.#sentData += fresh;
       this.#path.send(encodeFrames(frames));
     }
-  }
-
-  #sessionFrames(): Frame[] {
-    const frames: Frame[] = [];
-    const take = (frame: Frame | undefined) => {
-      if (frame !== undefined) frames.push(frame);
-    };
-    take(this.#hello);
-    take(this.#pong);
-    take(this.#ping);
-    this.#hello = undefined;
-    this.#pong = undefined;
-    this.#ping = undefined;
-    if (this.#maxDataDue) {
-      this.#maxDataDue = false;
-      this.#grantedMax = this.#consumedData + INITIAL_SESSION_CREDIT;
-      frames.push({ type: 'MAX_DATA', max: this.#grantedMax });
-    }
-    if (this.#maxStreamsDue) {
-      this.#maxStreamsDue = false;
-      frames.push({ type: 'MAX_STREAMS', max: this.#maxStreams });
-    }
-    return frames;
-  }
-
-  /** The frames of the next message: control first, then data by turns. Empty when nothing can be sent. */
-  #nextMessage(): Frame[] {
-    const frames = this.#sessionFrames();
-    let room = this.#path.maxMessageBytes;
-    for (const frame of frames) room -= MAX_STREAM_HEADER_BYTES + (frame.type === 'HELLO' ? frame.json.length : 0);
-    const fits = () => room > 3 * MAX_STREAM_HEADER_BYTES;
-    for (const [id, frame] of this.#late) {
-      if (!fits()) break;
-      this.#late.delete(id);
-      frames.push(frame);
-      room -= MAX_STREAM_HEADER_BYTES + 4;
-    }
-    for (const stream of this.#ready) {
-      if (!fits()) break;
-      // Whoever gets a turn goes to the end of the line.
-      this.#ready.delete(stream);
-      if (this.role === 'client' && stream.id >= this.#maxStreams) continue;
-      const control = stream.takeControl();
-      frames.push(...control);
-      room -= control.length * (MAX_STREAM_HEADER_BYTES + 4);
-      const alone = this.#ready.size === 0;
-      const limit = Math.min(alone ? room : QUANTUM_BYTES, room) - MAX_STREAM_HEADER_BYTES;
-      const taken = stream.takeData(limit, this.#sendMax - this.#sentData);
-      if (taken === undefined) continue;
-      this.#sentData += taken.fresh;
-      frames.push(taken.frame);
-      room -= MAX_STREAM_HEADER_BYTES + taken.frame.data.length;
-      this.#ready.add(stream);
-    }
-    return frames;
   }
 
   // ---- end ------------------------------------------------------------------------------------
@@ -412,8 +355,7 @@ export class Session {
     if (this.#error !== undefined) return;
     this.#error = error;
     this.#liveness.stop();
-    this.#ready.clear();
-    this.#late.clear();
+    this.#outbox.clear();
     for (const stream of this.#streams.values()) stream.fail(error);
     this.#streams.clear();
     this.#events.closed?.(error);
