@@ -263,7 +263,11 @@ function explain(issue: z.core.$ZodIssue, found: Map<Key, Found>): string {
 }
 
 function missing(key: string, consequence: string): string {
-  return `${key} is missing: ${consequence}. Set it in config.yaml, as ${envName(key)} or with ${flagName(key)}.`;
+  // Other users of the machine see command lines, so secrets have no flag; the token may come from a file.
+  const flag = SECRETS.includes(key)
+    ? `put it into a file that ${flagName(`${key}_file`)} names`
+    : `use ${flagName(key)}`;
+  return `${key} is missing: ${consequence}. Set it in config.yaml or as ${envName(key)}, or ${flag}.`;
 }
 
 function unknownKey(name: string, origin: string, known: readonly string[]): string {

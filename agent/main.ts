@@ -10,7 +10,8 @@ import { makeLog } from './log.ts';
 const EX_REFUSED = 69;
 const EX_CONFIG = 78;
 
-const list = (value: string, before: string[] | undefined) => [...(before ?? []), value];
+/** Lists are separated by commas, or the flag is repeated, or both. */
+const list = (value: string, before: string[] = []) => [...before, ...value.split(',')];
 
 async function up(flags: Record<string, unknown>): Promise<void> {
   const config = readConfig(flags);
@@ -71,23 +72,17 @@ program
   .option('--config <file>', 'configuration file (YAML)')
   .option('--signaling-url <url>', 'https://your-edge/_direct/h/<host id>')
   .option('--token-file <file>', 'file with the agent’s token')
-  .addOption(new Option('--upstream <url>', 'LLM server, repeatable; found by itself otherwise').argParser(list))
-  .addOption(new Option('--stun-url <url>', 'STUN server, repeatable').argParser(list))
+  .addOption(new Option('--upstream <urls>', 'LLM servers; found by themselves otherwise').argParser(list))
+  .addOption(new Option('--stun-urls <urls>', 'STUN servers, in place of the edge’s').argParser(list))
   .option('--max-conns <n>', 'simultaneous connections')
   .option('--max-body-bytes <size>', 'largest request body, such as 10MB')
-  .addOption(new Option('--allowed-prefix <path>', 'further path to serve, repeatable').argParser(list))
+  .addOption(new Option('--allowed-prefixes <paths>', 'further paths to serve').argParser(list))
   .option('--allow-management', 'also serve the routes that pull, load or delete models')
   .addOption(new Option('--log-level <level>').choices(['error', 'warn', 'info', 'debug']))
   .addHelpText(
     'after',
     '\nExample:\n  DIRECT_AGENT_TOKEN=… direct-agent up --signaling-url https://edge.example/_direct/h/home',
   )
-  .action(async ({ stunUrl, allowedPrefix, ...flags }: Record<string, unknown>) => {
-    await up({
-      ...flags,
-      ...(stunUrl === undefined ? {} : { stunUrls: stunUrl }),
-      ...(allowedPrefix === undefined ? {} : { allowedPrefixes: allowedPrefix }),
-    });
-  });
+  .action(up);
 
 await program.parseAsync();
