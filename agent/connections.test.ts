@@ -142,7 +142,7 @@ describe('an abandoned handshake', () => {
     connectTo(peers[0] as FakePeer, 'guessed');
     await settle();
     expect(connections.size).toBe(0);
-    expect(log.at(-1)).toContain('E_UNAUTHORIZED');
+    expect(log.at(-1)).toContain('E_SESSION_UNKNOWN');
   });
 
   test('is not what a connection in use becomes', async () => {

@@ -123,13 +123,13 @@ function answer({ messages }: CompletionRequest): string[] {
   const characters = [...asked];
   const short = characters.length > MAX_ECHO_LENGTH ? `${characters.slice(0, MAX_ECHO_LENGTH).join('')}…` : asked;
   const echo = short === '' ? '' : `You wrote: “${short}”\n\n`;
-  const text = `${echo}I am the demo that is built into direct-agent, **not a language model**, so I cannot answer that. \
+  const text = `${echo}I am the demo that is built into direct-agent, not a language model, so I cannot answer that. \
 But these words came all the way from your machine, token by token, and so would a model’s.
 
 To talk to a real model, run one on this machine:
 
 1. Install Ollama from https://ollama.com/download
-2. \`ollama pull llama3.2\`
+2. ollama pull llama3.2
 3. Start the agent again. It finds Ollama, LM Studio, llama.cpp, vLLM and others by itself.
 `;
   // A word with the space before it, as tokenizers cut.

@@ -43,7 +43,7 @@ export async function startEdge({ port, host = '127.0.0.1', variables }: LocalEd
       port,
       modules: [{ type: 'ESModule', path: 'index.mjs', contents: script }],
       modulesRoot: root,
-      bindings: { ...workerOptions.bindings, ...variables },
+      bindings: { ...(workerOptions.bindings as Record<string, string> | undefined), ...variables },
       // Nothing is fetched from Cloudflare.
       cf: false,
     }),

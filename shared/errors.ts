@@ -168,7 +168,7 @@ const table = {
     http: 401,
     retry: false,
     message: 'The token is missing or wrong.',
-    hint: 'Open the link that the agent printed, or check the token in the configuration.',
+    hint: 'Use the one that the edge was given: OWNER_TOKEN for pages and programs, AGENT_TOKEN for the agent.',
   },
   E_NOT_CONFIGURED: {
     close: 4403,
@@ -195,7 +195,7 @@ const table = {
     close: 4408,
     http: 404,
     retry: true,
-    message: 'The signaling session does not exist or has expired.',
+    message: 'The session does not exist or has expired.',
     hint: 'Ask for a new session; clients do so by themselves.',
   },
   E_REPLACED: {

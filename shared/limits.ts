@@ -37,8 +37,8 @@ export const MAX_ID_LENGTH = 64;
 export const MAX_MESSAGE_BYTES = 65_536;
 /** Stream credit before the first MAX_STREAM_DATA: one bandwidth-delay product of 25 MB/s at 40 ms. */
 export const INITIAL_STREAM_CREDIT = 1024 * 1024;
-/** Session credit before the first MAX_DATA: bounds what one peer makes the other hold, over all streams. */
-export const INITIAL_SESSION_CREDIT = 4 * 1024 * 1024;
+/** Session credit before the first MAX_DATA: bounds what one peer makes the other hold; eight stalled streams fill it. */
+export const INITIAL_SESSION_CREDIT = 8 * 1024 * 1024;
 /** Streams a client may have open at once; a browser page rarely has 10. Opening more is a violation. */
 export const MAX_CONCURRENT_STREAMS = 128;
 /** A request or response head as JSON. Node's own HTTP parser stops at 16 KiB; cookies may be larger behind proxies. */

@@ -241,7 +241,7 @@ describe('streams', () => {
 
   test('the session’s credit bounds all streams together', async () => {
     const { client, agent, accepted } = pair();
-    for (let i = 0; i < 8; i++) {
+    for (let i = 0; i < 16; i++) {
       const stream = client.openStream();
       for (let n = 0; n < 64; n++) void stream.write(new Uint8Array(32 * 1024)).catch(() => {});
     }
@@ -254,7 +254,7 @@ describe('streams', () => {
         while ((totals[i] ?? 0) < 2 * 1024 * 1024) totals[i] = (totals[i] ?? 0) + ((await stream.read())?.length ?? 0);
       }),
     );
-    expect(totals).toEqual(Array(8).fill(2 * 1024 * 1024));
+    expect(totals).toEqual(Array(16).fill(2 * 1024 * 1024));
   });
 
   test('a bulk stream lets a small one through within one turn of each', async () => {
@@ -437,10 +437,10 @@ describe('hostile peers', () => {
     ['another version', 'E_VERSION', [{ type: 'HELLO', json: '{"protocol_version":99}' }]],
     [
       'HELLO for another session',
-      'E_UNAUTHORIZED',
+      'E_SESSION_UNKNOWN',
       [{ type: 'HELLO', json: '{"protocol_version":1,"session_id":"x"}' }],
     ],
-    ['HELLO without a session', 'E_UNAUTHORIZED', [{ type: 'HELLO', json: '{"protocol_version":1}' }]],
+    ['HELLO without a session', 'E_SESSION_UNKNOWN', [{ type: 'HELLO', json: '{"protocol_version":1}' }]],
     ['HELLO without JSON', 'E_PROTOCOL', [{ type: 'HELLO', json: 'hello' }]],
     ['HELLO with null', 'E_VERSION', [{ type: 'HELLO', json: 'null' }]],
     ['a gap', 'E_PROTOCOL', [HELLO, data(0, 1, 'x')]],
@@ -491,7 +491,7 @@ describe('hostile peers', () => {
     const { say, session } = scripted('agent');
     await say(HELLO);
     const part = new Uint8Array(65_000);
-    for (let id = 0; id < 6 && session.error === undefined; id++) {
+    for (let id = 0; id < 12 && session.error === undefined; id++) {
       for (let n = 0; n < 16 && session.error === undefined; n++) await say(data(id, n * part.length, part));
     }
     expect(session.error?.code).toBe('E_FLOW_CONTROL');

@@ -31,7 +31,7 @@ export interface SessionEvents {
   stream?(stream: Stream): void;
   /** The peer's HELLO arrived: it speaks our version of the protocol. */
   open?(): void;
-  /** The session has ended; called once. */
+  /** The session has ended; called once, after CONNECTION_CLOSE was handed to the path. */
   closed?(error: DirectError): void;
   /** A PING was answered after `ms`. */
   rtt?(ms: number): void;
@@ -232,7 +232,7 @@ export class Session {
         'E_VERSION',
       );
     }
-    if (hello.session_id !== this.#sessionId) throw new ProtocolError('HELLO is for another session', 'E_UNAUTHORIZED');
+    if (hello.session_id !== this.#sessionId) throw new ProtocolError('HELLO is for another one', 'E_SESSION_UNKNOWN');
     this.#opened = true;
     if (this.role === 'agent') this.#sayHello();
     this.#events.open?.();
@@ -344,16 +344,21 @@ export class Session {
 
   #close(error: DirectError): void {
     if (this.#error !== undefined) return;
+    // Set first: in memory the peer answers before `send` returns.
+    this.#error = error;
     const reason = (error.detail ?? '').slice(0, MAX_REASON_BYTES / 4);
-    // Ended first: in memory the peer answers before `send` returns.
-    this.#end(error);
     this.#path.send(encodeFrames([{ type: 'CONNECTION_CLOSE', code: ERRORS[error.code].close, reason }]));
+    this.#release(error);
     this.#path.close();
   }
 
   #end(error: DirectError): void {
     if (this.#error !== undefined) return;
     this.#error = error;
+    this.#release(error);
+  }
+
+  #release(error: DirectError): void {
     this.#liveness.stop();
     this.#outbox.clear();
     for (const stream of this.#streams.values()) stream.fail(error);

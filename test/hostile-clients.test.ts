@@ -40,7 +40,7 @@ describe('a client that breaks the rules loses its session with a code, and the 
     ],
     [
       'another session’s HELLO',
-      'E_UNAUTHORIZED',
+      'E_SESSION_UNKNOWN',
       (client) => client.say({ type: 'HELLO', json: '{"protocol_version":1}' }),
     ],
     ['no HELLO', 'E_PROTOCOL', (client) => client.say({ type: 'PING', nonce: 1 })],

@@ -2,7 +2,7 @@ import { Ollama } from 'ollama';
 import OpenAI, { toFile } from 'openai';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { RTCPeerConnection } from 'werift';
-import { type Client, type ClientEnvironment, connect } from '../web/client/index.ts';
+import { type Client, connect } from '../web/client/index.ts';
 import { countedTokens } from './fake-answers.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 
@@ -14,7 +14,7 @@ beforeAll(async () => {
     url: stack.edge.url,
     host: HOST_ID,
     token: OWNER_TOKEN,
-    environment: { RTCPeerConnection: RTCPeerConnection as unknown as ClientEnvironment['RTCPeerConnection'] },
+    environment: { RTCPeerConnection },
   });
   await client.ready;
 });

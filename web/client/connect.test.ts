@@ -1,0 +1,399 @@
+import { describe, expect, test } from 'vitest';
+import { DIRECT_DEADLINE_MS, HANDSHAKE_TIMEOUT_MS, RETRY_DELAYS_MS } from '../../shared/limits.ts';
+import { type Client, type ConnectOptions, connect } from './connect.ts';
+import { settle } from './test-clock.ts';
+import { TestEdge, TURN_STATS } from './test-edge.ts';
+import { failure, ORIGIN } from './test-host.ts';
+
+const [SECOND, SHORT] = [1_000, 500];
+
+function connected(edge: TestEdge, options: Partial<ConnectOptions> = {}): Client {
+  return connect({ url: `${ORIGIN}/_direct/h/home`, token: 'owner', environment: edge.environment, ...options });
+}
+
+/** A client with a direct path. */
+async function direct(edge = new TestEdge()): Promise<{ edge: TestEdge; client: Client }> {
+  const client = connected(edge);
+  await edge.clock.advance(SHORT);
+  expect(client.path).toBe('direct');
+  return { edge, client };
+}
+
+describe('a connection', () => {
+  test('sends the offer with the first request, then gathers with the edge’s servers', async () => {
+    const { edge, client } = await direct();
+    expect(await client.ready).toBe('direct');
+    expect(edge.requests).toEqual([
+      {
+        method: 'POST',
+        path: '/_direct/h/home/session',
+        body: '{"offer":"v=0 offer"}',
+        authorization: 'Bearer owner',
+      },
+    ]);
+    expect(edge.connection.calls).toEqual([
+      'createDataChannel direct-agent {"negotiated":true,"id":0,"ordered":true}',
+      'createOffer',
+      'setConfiguration',
+      'setLocalDescription',
+      'setRemoteDescription v=0 answer',
+    ]);
+    expect(edge.connection.configuration.iceServers).toEqual([
+      { urls: 'stun:a.example', username: 'u', credential: 'c' },
+      { urls: 'turn:b.example', username: 'u', credential: 'c' },
+    ]);
+    expect(edge.sockets.map(({ url }) => url)).toEqual([
+      'wss://edge.example/_direct/h/home/signal?session_id=session-1',
+    ]);
+    expect(edge.sockets[0]?.sent.map((text) => JSON.parse(text).candidate.candidate)).toEqual([
+      'candidate:1 1 udp 1 a.local 9 typ host',
+    ]);
+    expect(await (await client.fetch('/v1/x')).text()).toBe('over the path');
+    expect(client.rtt).toBeGreaterThanOrEqual(0);
+  });
+
+  test('through TURN is “turn”', async () => {
+    const edge = new TestEdge();
+    edge.stats = TURN_STATS;
+    const client = connected(edge);
+    await edge.clock.advance(SHORT);
+    expect(client.path).toBe('turn');
+  });
+
+  test('that ICE moves away from TURN becomes “direct”', async () => {
+    const edge = new TestEdge();
+    edge.stats = TURN_STATS;
+    const client = connected(edge);
+    await edge.clock.advance(SHORT);
+    const paths: string[] = [];
+    client.on('path', (path) => paths.push(path));
+    edge.connection.stats = [];
+    edge.connection.sctp.transport.iceTransport.dispatchEvent(new Event('selectedcandidatepairchange'));
+    await settle();
+    expect(paths).toEqual(['direct']);
+  });
+
+  test('can be made through TURN only', async () => {
+    const edge = new TestEdge();
+    connected(edge, { iceTransportPolicy: 'relay' });
+    expect(edge.connection.configuration.iceTransportPolicy).toBe('relay');
+    await edge.clock.advance(SHORT);
+    expect(edge.connection.configuration.iceTransportPolicy).toBe('relay');
+  });
+
+  test('keeps signaling for a while for late candidates, then closes it', async () => {
+    const { edge } = await direct();
+    edge.signal({
+      session_id: 'session-1',
+      type: 'candidate',
+      candidate: { candidate: 'late', sdpMid: '0', sdpMLineIndex: 0, usernameFragment: null },
+    });
+    expect(edge.connection.calls).toContain('addIceCandidate late');
+    await edge.clock.advance(5 * SECOND);
+    expect(edge.sockets[0]?.readyState).toBe(3);
+  });
+
+  test('holds candidates back until the answer is applied', async () => {
+    const edge = new TestEdge();
+    edge.outcome = 'silence';
+    connected(edge);
+    await edge.clock.advance(SHORT);
+    const session_id = 'session-1';
+    const early = { candidate: 'early', sdpMid: '0', sdpMLineIndex: 0, usernameFragment: null };
+    edge.signal({ session_id, type: 'candidate', candidate: early });
+    await settle();
+    expect(edge.connection.calls).not.toContain('addIceCandidate early');
+    edge.signal({ session_id, type: 'answer', sdp: 'v=0 answer' });
+    await settle();
+    expect(edge.connection.calls.slice(-2)).toEqual(['setRemoteDescription v=0 answer', 'addIceCandidate early']);
+  });
+
+  test.each([
+    ['an edge with a host', { url: 'https://edge.example', host: 'home' }, 'https://edge.example/_direct/h/home'],
+    ['a base', { url: 'https://edge.example/_direct/h/home/' }, 'https://edge.example/_direct/h/home'],
+    [
+      'a link with a token',
+      { url: 'https://edge.example/?a#token=x', host: 'a/b' },
+      'https://edge.example/_direct/h/a%2Fb',
+    ],
+  ])('finds the edge from %s', async (_, options, base) => {
+    const edge = new TestEdge();
+    connected(edge, options);
+    await settle();
+    expect(`${ORIGIN}${edge.requests[0]?.path}`).toBe(`${base}/session`);
+  });
+
+  test.each([['ftp://edge.example'], ['not a url'], ['https://edge.example/']])('refuses %s', (url) => {
+    expect(() => connected(new TestEdge(), { url })).toThrow(TypeError);
+  });
+});
+
+describe('requests', () => {
+  test('wait for the first attempt', async () => {
+    const edge = new TestEdge();
+    const client = connected(edge);
+    const response = client.fetch('/v1/x');
+    await edge.clock.advance(SHORT);
+    expect(await (await response).text()).toBe('over the path');
+  });
+
+  test('go over HTTPS after the deadline, while the attempt goes on', async () => {
+    const edge = new TestEdge();
+    edge.outcome = 'silence';
+    const client = connected(edge);
+    let status: number | undefined;
+    const response = client.fetch('/v1/x').then((r) => {
+      status = r.status;
+      return r.text();
+    });
+    await edge.clock.advance(DIRECT_DEADLINE_MS - 1);
+    expect(status).toBeUndefined();
+    await edge.clock.advance(1);
+    expect(await response).toBe('over https');
+    expect([client.state, client.path, await client.ready]).toEqual(['connecting', 'tunnel', 'tunnel']);
+    // Later ones do not wait at all, and use the path when it comes after all.
+    expect(await (await client.fetch('/v1/x')).text()).toBe('over https');
+    edge.openChannel();
+    await edge.clock.advance(SHORT);
+    expect(await (await client.fetch('/v1/x')).text()).toBe('over the path');
+  });
+
+  test('go over HTTPS at once when the first attempt has failed', async () => {
+    const edge = new TestEdge();
+    edge.hostOnline = false;
+    const client = connected(edge);
+    const response = client.fetch('/v1/x');
+    await settle();
+    expect(await (await response).text()).toBe('over https');
+    expect(edge.clock.now()).toBe(0);
+    expect([client.path, client.error?.code]).toEqual(['offline', 'E_HOST_OFFLINE']);
+  });
+
+  test('can be aborted while they wait', async () => {
+    const edge = new TestEdge();
+    edge.outcome = 'silence';
+    const controller = new AbortController();
+    const response = connected(edge).fetch('/v1/x', { signal: controller.signal });
+    await settle();
+    controller.abort('enough');
+    await expect(response).rejects.toBe('enough');
+  });
+
+  test('are answered after ten minutes of thinking', async () => {
+    const { edge, client } = await direct();
+    const answer = Promise.withResolvers<void>();
+    edge.answer = async (exchange) => {
+      await answer.promise;
+      await exchange.sendHead({ status: 200, statusText: '', headers: [] });
+      exchange.finish();
+    };
+    const response = client.fetch('/v1/x', { method: 'POST' });
+    await edge.clock.advance(600 * SECOND);
+    answer.resolve();
+    expect((await response).status).toBe(200);
+    expect(edge.attempts).toHaveLength(1);
+  });
+});
+
+describe('attempts', () => {
+  test('follow each other after the pauses, the last of which repeats', async () => {
+    const edge = new TestEdge();
+    edge.outcome = 'E_HOST_BUSY';
+    const client = connected(edge);
+    await edge.clock.advance(300 * SECOND);
+    const pauses = edge.attempts.slice(1).map((at, i) => at - (edge.attempts[i] ?? 0));
+    expect(pauses.slice(0, 7)).toEqual([...RETRY_DELAYS_MS, 60_000, 60_000]);
+    expect(client.error?.code).toBe('E_HOST_BUSY');
+  });
+
+  test('end when nothing comes of them', async () => {
+    const edge = new TestEdge();
+    edge.outcome = 'silence';
+    const client = connected(edge);
+    await edge.clock.advance(HANDSHAKE_TIMEOUT_MS);
+    expect([client.state, client.error?.code]).toEqual(['waiting', 'E_HANDSHAKE_TIMEOUT']);
+    expect(edge.connection.calls.at(-1)).toBe('close');
+    expect(edge.sockets[0]?.readyState).toBe(3);
+  });
+
+  test('end at once when ICE fails', async () => {
+    const edge = new TestEdge();
+    edge.outcome = 'silence';
+    const client = connected(edge);
+    await edge.clock.advance(SHORT);
+    edge.connection.become('failed');
+    await settle();
+    expect([client.state, client.error?.code]).toEqual(['waiting', 'E_HANDSHAKE_TIMEOUT']);
+  });
+
+  test.each(['E_UNAUTHORIZED', 'E_NOT_CONFIGURED', 'E_NOT_FOUND'] as const)('stop for good after %s', async (code) => {
+    const edge = new TestEdge();
+    edge.refuses = code;
+    const client = connected(edge);
+    await edge.clock.advance(300 * SECOND);
+    edge.wake();
+    await edge.clock.advance(300 * SECOND);
+    expect([client.state, client.error?.code, edge.attempts.length]).toEqual(['failed', code, 1]);
+  });
+
+  test('stop for good when the edge speaks another version', async () => {
+    const edge = new TestEdge();
+    edge.protocolVersion = 2;
+    const client = connected(edge);
+    await edge.clock.advance(SHORT);
+    expect([client.state, client.error?.code]).toEqual(['failed', 'E_VERSION']);
+  });
+
+  test('begin at once when the network or the page comes back', async () => {
+    const edge = new TestEdge();
+    edge.hostOnline = false;
+    const client = connected(edge);
+    await edge.clock.advance(120 * SECOND);
+    const before = edge.attempts.length;
+    edge.hostOnline = true;
+    edge.wake();
+    await edge.clock.advance(1);
+    expect(edge.attempts.length).toBe(before + 1);
+    await edge.clock.advance(SHORT);
+    expect(client.path).toBe('direct');
+  });
+
+  test('do not become more because events come in bursts', async () => {
+    const edge = new TestEdge();
+    edge.hostOnline = false;
+    connected(edge);
+    await edge.clock.advance(120 * SECOND);
+    const before = edge.attempts.length;
+    for (let i = 0; i < 20; i++) {
+      edge.wake('visibilitychange');
+      await edge.clock.advance(100);
+    }
+    expect(edge.attempts.length - before).toBeLessThanOrEqual(3);
+  });
+
+  test('wait for a network, and say that the device has none', async () => {
+    const edge = new TestEdge();
+    edge.online = false;
+    const client = connected(edge);
+    const paths: string[] = [];
+    client.on('path', (path) => paths.push(path));
+    await edge.clock.advance(300 * SECOND);
+    expect(client.path).toBe('offline');
+    expect(edge.requests).toHaveLength(1);
+    edge.online = true;
+    edge.wake();
+    await edge.clock.advance(2 * SECOND);
+    expect([client.path, paths.at(-1)]).toEqual(['direct', 'direct']);
+  });
+
+  test.each(['switched off', 'missing'])('are not made when WebRTC is %s', async (why) => {
+    const edge = new TestEdge();
+    const client =
+      why === 'missing'
+        ? connected(edge, { environment: { ...edge.environment, RTCPeerConnection: undefined } })
+        : connected(edge, { webrtc: false });
+    expect([await client.ready, client.state]).toEqual(['tunnel', 'off']);
+    expect(await (await client.fetch('/v1/x')).text()).toBe('over https');
+    await edge.clock.advance(300 * SECOND);
+    expect(edge.attempts).toEqual([]);
+  });
+});
+
+describe('a path that is lost', () => {
+  test('is told, and comes back after the first pause', async () => {
+    const { edge, client } = await direct();
+    const events: string[] = [];
+    client.on('path', (path) => events.push(path));
+    client.on('state', (state) => events.push(state));
+    await edge.clock.advance(60 * SECOND);
+    edge.connection.become('failed');
+    await settle();
+    expect(events).toEqual(['tunnel', 'waiting']);
+    expect([client.rtt, client.error?.code]).toEqual([undefined, 'E_PATH_LOST']);
+    const lost = edge.clock.now();
+    await edge.clock.advance(3 * SECOND);
+    expect(edge.attempts.at(-1)).toBe(lost + (RETRY_DELAYS_MS[0] ?? 0));
+    expect(events.slice(2)).toEqual(['connecting', 'direct', 'connected']);
+    expect(client.error).toBeUndefined();
+  });
+
+  test('soon after it was made does not become a loop', async () => {
+    const edge = new TestEdge();
+    connected(edge);
+    for (let i = 0; i < 200; i++) {
+      await edge.clock.advance(SECOND);
+      if (edge.connection.channel.readyState === 'open') edge.connection.become('failed');
+    }
+    expect(edge.attempts.length).toBeLessThan(8);
+  });
+
+  test('is probed when the network changes, and given up when it is silent', async () => {
+    const { edge, client } = await direct();
+    edge.wake('network change');
+    await edge.clock.advance(3 * SECOND);
+    expect(client.path).toBe('direct');
+    edge.connection.channel.peer = undefined;
+    edge.wake('network change');
+    await edge.clock.advance(3 * SECOND);
+    expect(client.error?.code).toBe('E_PATH_LOST');
+  });
+
+  test('is probed when ICE hears nothing', async () => {
+    const { edge, client } = await direct();
+    edge.connection.channel.peer = undefined;
+    edge.connection.become('disconnected');
+    await edge.clock.advance(3 * SECOND);
+    expect(client.error?.code).toBe('E_PATH_LOST');
+  });
+
+  test('by a page that goes away frees the agent’s slot', async () => {
+    const { edge, client } = await direct();
+    const { agent } = edge.connection;
+    edge.leave();
+    await settle();
+    expect(agent?.error?.code).toBe('E_GOING_AWAY');
+    edge.wake('pageshow');
+    await edge.clock.advance(2 * SECOND);
+    expect(client.path).toBe('direct');
+  });
+});
+
+describe('close', () => {
+  test('ends the path, tells the agent, and leaves nothing behind', async () => {
+    const { edge, client } = await direct();
+    edge.answer = () => new Promise(() => {});
+    const running = failure(client.fetch('/v1/x'));
+    await settle();
+    const { agent } = edge.connection;
+    client.close();
+    expect((await running).code).toBe('E_CANCELLED');
+    await settle();
+    expect(agent?.error?.code).toBe('E_CANCELLED');
+    await edge.clock.advance(SECOND);
+    expect(edge.connection.calls.at(-1)).toBe('close');
+    expect([client.state, edge.watched]).toEqual(['closed', false]);
+    await edge.clock.advance(300 * SECOND);
+    expect([edge.attempts.length, edge.clock.pending]).toEqual([1, 0]);
+    expect(await (await client.fetch('/v1/x')).text()).toBe('over https');
+  });
+
+  test('ends an attempt', async () => {
+    const edge = new TestEdge();
+    edge.outcome = 'silence';
+    const client = connected(edge);
+    await edge.clock.advance(SHORT);
+    client.close();
+    await settle();
+    expect([client.state, edge.connection.calls.at(-1), edge.sockets[0]?.readyState]).toEqual(['closed', 'close', 3]);
+    expect(edge.clock.pending).toBe(0);
+  });
+
+  test('a listener that was taken back hears nothing', async () => {
+    const { client } = await direct();
+    const heard: string[] = [];
+    const off = client.on('state', (state) => heard.push(state));
+    off();
+    client.close();
+    expect(heard).toEqual([]);
+  });
+});

@@ -1,0 +1,108 @@
+/** The client's front door. */
+
+import type { DirectError } from '../../shared/errors.ts';
+import { type ClientPath, type ClientState, Connector } from './connector.ts';
+import { addressFlags, createDiagnostics, type LogLine } from './diagnostics.ts';
+import { type ClientEnvironment, completeEnvironment } from './environment.ts';
+import { createFetch, type FetchInput } from './fetch.ts';
+import { Listeners } from './listeners.ts';
+import { signalingBase } from './signaling.ts';
+
+export interface ConnectOptions {
+  /** The signaling base `https://edge/_direct/h/{host id}`, or the edge if `host` is given. */
+  url: string | URL;
+  /** The host's id. */
+  host?: string;
+  /** The owner's token for the edge. */
+  token?: string;
+  /** Requests to this origin are for the host; the edge's own unless told otherwise. */
+  origin?: string;
+  /** False: HTTPS only. */
+  webrtc?: boolean;
+  /** `relay`: only through a TURN server. */
+  iceTransportPolicy?: RTCIceTransportPolicy;
+  /** Logs the connection's life, to the console or to a function. */
+  diagnostics?: boolean | LogLine;
+  /** Parts of the runtime to use in place of its own; in Node, werift's `RTCPeerConnection`. */
+  environment?: Partial<ClientEnvironment>;
+}
+
+export interface ClientEvents {
+  path: ClientPath;
+  state: ClientState;
+  /** Milliseconds. */
+  rtt: number;
+}
+
+export interface Client {
+  /** A `fetch` with the semantics of the standard one. Needs no `this`. */
+  readonly fetch: (input: FetchInput, init?: RequestInit) => Promise<Response>;
+  /** Requests to this origin go to the host. */
+  readonly origin: string;
+  /** Which way a request would go now. */
+  readonly path: ClientPath;
+  readonly state: ClientState;
+  /** Round-trip time of the direct path in ms, if known. */
+  readonly rtt: number | undefined;
+  /** Why there is no direct path, if an attempt failed or a path was lost. */
+  readonly error: DirectError | undefined;
+  /** Resolves with the path when requests need not wait for one any longer; never rejects. */
+  readonly ready: Promise<ClientPath>;
+  /** Calls `listener` at every change, until the returned function is called. */
+  on<Name extends keyof ClientEvents>(name: Name, listener: (value: ClientEvents[Name]) => void): () => void;
+  /** Ends the path. Requests on it fail with `E_CANCELLED`; later ones go over HTTPS. */
+  close(): void;
+}
+
+/**
+ * Connects to a host, in the background: requests may be made at once.
+ * @throws TypeError when the URL is no http or https URL or names no host.
+ */
+export function connect(options: ConnectOptions): Client {
+  const environment = completeEnvironment(options.environment);
+  const base = signalingBase(options.url, options.host);
+  const flags = addressFlags(globalThis.location?.href);
+  const { token } = options;
+  const diagnostics = createDiagnostics(() => environment.now(), options.diagnostics ?? flags.diagnostics);
+  const listeners = new Listeners<ClientEvents>();
+  const connector = new Connector(
+    {
+      signaling: { base: base.href, token, environment },
+      diagnostics,
+      enabled: options.webrtc ?? flags.webrtc ?? true,
+      iceTransportPolicy: options.iceTransportPolicy ?? flags.iceTransportPolicy ?? 'all',
+    },
+    {
+      path: (path) => listeners.tell('path', path),
+      state: (state) => listeners.tell('state', state),
+      rtt: (ms) => listeners.tell('rtt', ms),
+    },
+  );
+  const origin = options.origin ?? base.origin;
+  return {
+    fetch: createFetch({
+      origin,
+      token,
+      edgeOrigin: base.origin,
+      environment,
+      diagnostics,
+      route: (signal) => connector.route(signal),
+    }),
+    origin,
+    get path() {
+      return connector.path;
+    },
+    get state() {
+      return connector.state;
+    },
+    get rtt() {
+      return connector.rtt;
+    },
+    get error() {
+      return connector.error;
+    },
+    ready: connector.decided.then(() => connector.path),
+    on: (name, listener) => listeners.add(name, listener),
+    close: () => connector.close(),
+  };
+}

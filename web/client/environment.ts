@@ -1,0 +1,43 @@
+/** What the client takes from its runtime. Everything has a default; tests and Node programs replace what they need. */
+import type { SessionEnvironment } from '../../shared/session.ts';
+import { globalNetwork, type Network } from './network.ts';
+import type { PeerConnectionClass } from './webrtc.ts';
+
+export interface ClientEnvironment extends SessionEnvironment {
+  /** Plain HTTPS: signaling, and requests when there is no direct path. */
+  fetch(request: Request): Promise<Response>;
+  /** Absent where WebRTC is: everything goes over HTTPS then. In Node, pass werift’s. */
+  RTCPeerConnection: PeerConnectionClass | undefined;
+  /** Absent: signaling polls. */
+  WebSocket: (new (url: string) => WebSocket) | undefined;
+  network: Network;
+  /** What relative URLs refer to; undefined where there is no document. */
+  baseUrl(): string | undefined;
+  /**
+   * True in browsers, which keep `Set-Cookie` and the targets of manual redirects from scripts (Fetch, sections
+   * 4.6 and 2.2.6). Programs on Node expect to see both.
+   */
+  browser: boolean;
+}
+
+function globalTimer(ms: number, run: () => void): () => void {
+  const timer = setTimeout(run, ms);
+  return () => clearTimeout(timer);
+}
+
+/** The runtime’s own, with `given` in place of its parts. `fetch` is the one of this moment, before any patch. */
+export function completeEnvironment(given: Partial<ClientEnvironment> = {}): ClientEnvironment {
+  const platformFetch = globalThis.fetch;
+  return {
+    fetch: (request) => platformFetch.call(globalThis, request),
+    RTCPeerConnection: globalThis.RTCPeerConnection,
+    WebSocket: globalThis.WebSocket,
+    network: globalNetwork(),
+    baseUrl: () => globalThis.document?.baseURI ?? globalThis.location?.href,
+    browser: globalThis.location !== undefined,
+    now: () => performance.now(),
+    timer: globalTimer,
+    defer: (run) => queueMicrotask(run),
+    ...given,
+  };
+}

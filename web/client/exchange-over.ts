@@ -1,0 +1,135 @@
+/** One HTTP request and response over one stream of the session, without redirects and without a second try. */
+import { DirectError } from '../../shared/errors.ts';
+import { ClientExchange } from '../../shared/exchange.ts';
+import { encodeHead, type HeaderList, type RequestHead } from '../../shared/head.ts';
+import type { Session } from '../../shared/session.ts';
+import { type Diagnostics, loggedPath } from './diagnostics.ts';
+import type { ClientEnvironment } from './environment.ts';
+import { networkError } from './network-error.ts';
+import type { Hop } from './redirect.ts';
+import type { RequestBody } from './request-body.ts';
+import { hasBody, responseBody, responseHeaders, withBodyError } from './response.ts';
+import { Upload } from './upload.ts';
+
+/** The path ended before the response began. `cause` is the session's error. */
+export class PathFailure extends Error {
+  /** Whether the host may have seen the request. */
+  readonly sentAny: boolean;
+  /** Whether a body that can be read only once was begun. */
+  readonly bodyUsed: boolean;
+
+  constructor(cause: DirectError, sentAny: boolean, bodyUsed: boolean) {
+    super(cause.message, { cause });
+    this.sentAny = sentAny;
+    this.bodyUsed = bodyUsed;
+  }
+}
+
+interface ExchangeOptions {
+  signal: AbortSignal | undefined;
+  environment: ClientEnvironment;
+  diagnostics: Diagnostics;
+}
+
+/**
+ * Resolves with the response when its head is there; the body streams.
+ * @throws PathFailure, DirectError of the agent, the body's own error, or whatever the signal's abort made of these.
+ */
+export async function exchangeOver(
+  session: Session,
+  hop: Hop,
+  body: RequestBody | undefined,
+  { signal, environment, diagnostics }: ExchangeOptions,
+): Promise<Response> {
+  if (session.error !== undefined) throw new PathFailure(session.error, false, false);
+  const started = environment.now();
+  const name = `${hop.method} ${loggedPath(hop.url)}`;
+  const head: RequestHead = { method: hop.method, path: hop.url.pathname + hop.url.search, headers: fields(hop, body) };
+  // Thrown here, before anything is sent: `sendHead` would say it too late for `finish`.
+  encodeHead(head);
+  const exchange = new ClientExchange(session.openStream());
+  const upload = new Upload(exchange, body);
+  diagnostics.log(`→ ${name} (${body === undefined ? 0 : (body.length ?? 'streaming')}b)`);
+  const abort = () => {
+    exchange.abort('E_CANCELLED');
+    upload.cancel(signal?.reason);
+  };
+  signal?.addEventListener('abort', abort);
+  const done = (outcome: string) =>
+    diagnostics.log(`← ${outcome} ${name}, ${Math.round(environment.now() - started)}ms`);
+  try {
+    signal?.throwIfAborted();
+    upload.start(head);
+    // Whichever comes first: the head, or the failure of the source of the body, which ends the request.
+    const { status, statusText, ...rest } = await Promise.race([exchange.readHead(), upload.failed]);
+    const headers = responseHeaders({ status, statusText, ...rest }, environment.browser);
+    if (!hasBody(hop.method, status)) {
+      done(`${status} 0b`);
+      finishQuietly(exchange);
+      return new Response(null, { status, statusText, headers });
+    }
+    let failure: { error: unknown } | undefined;
+    const stream = responseBody(exchange, {
+      signal,
+      translate: (error) => networkError(session.error === undefined ? error : pathLost(session.error)),
+      failed: (error) => {
+        failure = { error };
+      },
+      ended: (bytes, error) => {
+        done(error === undefined ? `${status} ${bytes}b` : `${status} ${bytes}b incomplete`);
+        if (error !== undefined) upload.cancel(error);
+      },
+    });
+    return withBodyError(new Response(stream, { status, statusText, headers }), () => failure);
+  } catch (error) {
+    const failure = asPathFailure(session, exchange, upload, error);
+    done('failed');
+    exchange.abort(upload.sourceFailed || signal?.aborted ? 'E_CANCELLED' : 'E_PROTOCOL');
+    // A body that was not begun may still go over HTTPS.
+    if (failure === undefined || upload.begun) upload.cancel(error);
+    throw failure ?? error;
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+/** A client that closed the session itself wants no request to go on elsewhere. */
+function asPathFailure(
+  session: Session,
+  exchange: ClientExchange,
+  upload: Upload,
+  error: unknown,
+): PathFailure | undefined {
+  const ended = session.error;
+  if (ended === undefined || ended.code === 'E_CANCELLED' || !(error instanceof DirectError)) return undefined;
+  return new PathFailure(ended, exchange.stream.sentAny, upload.begun);
+}
+
+function pathLost(error: DirectError): DirectError {
+  return error.code === 'E_CANCELLED' ? error : new DirectError('E_PATH_LOST', undefined, { cause: error });
+}
+
+/** The request's fields, and those that a browser adds by itself. */
+function fields({ method, headers }: Hop, body: RequestBody | undefined): HeaderList {
+  // Methods that usually have a body say that there is none; one of unknown length goes without the field.
+  const none = method === 'POST' || method === 'PUT' ? 0 : undefined;
+  const length = body === undefined ? none : body.length;
+  const list: HeaderList = [...headers].filter(([name]) => {
+    // Node lets programs set them; the agent knows better than they do where the host is.
+    return name !== 'host' && (name !== 'content-length' || length === undefined);
+  });
+  // Fetch, section 4.1: what every request accepts that does not say otherwise.
+  if (!headers.has('accept')) list.push(['accept', '*/*']);
+  if (length !== undefined) list.push(['content-length', String(length)]);
+  return list;
+}
+
+/** Reads what follows a response without a body, which should be nothing. */
+function finishQuietly(exchange: ClientExchange): void {
+  exchange.readData().then(
+    (piece) => {
+      if (piece !== null) exchange.abort('E_CANCELLED');
+    },
+    () => exchange.abort('E_CANCELLED'),
+  );
+}

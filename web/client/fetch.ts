@@ -1,0 +1,179 @@
+/** `fetch` for the host's origin: over the session while there is one, else over HTTPS; everything else untouched. */
+import { DirectError } from '../../shared/errors.ts';
+import type { Session } from '../../shared/session.ts';
+import type { Diagnostics } from './diagnostics.ts';
+import { loggedPath } from './diagnostics.ts';
+import type { ClientEnvironment } from './environment.ts';
+import { exchangeOver, PathFailure } from './exchange-over.ts';
+import { networkError } from './network-error.ts';
+import { type Hop, isRedirect, nextHop } from './redirect.ts';
+import { canStreamRequests, type RequestBody, readRequestBody } from './request-body.ts';
+import { opaqueRedirect, withOrigin } from './response.ts';
+import { belongsToHost, isRequest } from './target.ts';
+
+export interface FetchOptions {
+  /** Requests to this origin are for the host. */
+  origin: string;
+  /** Authenticates HTTPS requests at the edge, if they have no Authorization of their own. */
+  token: string | undefined;
+  /** Where the token may go. */
+  edgeOrigin: string;
+  environment: ClientEnvironment;
+  diagnostics: Diagnostics;
+  /** The session for a new request, or undefined: HTTPS. */
+  route(signal: AbortSignal | undefined): Promise<Session | undefined>;
+}
+
+/** RFC 9110, section 9.2.1: repeating them does no harm. PUT and DELETE are idempotent, but not on every server. */
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
+
+export type FetchInput = RequestInfo | URL;
+
+/** A `fetch` with the semantics of the Fetch standard. */
+export function createFetch(options: FetchOptions): (input: FetchInput, init?: RequestInit) => Promise<Response> {
+  return (input, init) => new Call(options, input, init).run();
+}
+
+class Call {
+  readonly #options: FetchOptions;
+  readonly #input: FetchInput;
+  readonly #init: RequestInit | undefined;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(options: FetchOptions, input: FetchInput, init: RequestInit | undefined) {
+    this.#options = options;
+    this.#input = input;
+    this.#init = init;
+    // The given one rather than the Request's, which follows it only as long as the Request lives.
+    this.#signal = (init?.signal === undefined && isRequest(input) ? input.signal : init?.signal) ?? undefined;
+  }
+
+  async run(): Promise<Response> {
+    // Everything that is wrong with the arguments is found by the platform, here.
+    const request = this.#makeRequest();
+    this.#signal?.throwIfAborted();
+    if (!this.#staysOnPath(request)) return this.#https(request, undefined);
+    const session = await this.#options.route(this.#signal);
+    if (session === undefined) return this.#https(request, undefined);
+    let body: RequestBody | undefined;
+    try {
+      body = await readRequestBody(request, this.#init?.body, this.#options.environment.timer);
+    } catch (error) {
+      this.#signal?.throwIfAborted();
+      throw networkError(error);
+    }
+    return this.#follow(request, session, body);
+  }
+
+  #makeRequest(): Request {
+    const { environment, origin } = this.#options;
+    const input = isRequest(this.#input)
+      ? this.#input
+      : new URL(String(this.#input), environment.baseUrl() ?? origin).href;
+    const init = this.#init;
+    // Where Request takes no streams, it would take their name for the body.
+    if (!canStreamRequests() && init?.body instanceof ReadableStream)
+      return new Request(input, { ...init, body: null });
+    return new Request(input, init);
+  }
+
+  /** What only the platform can do is left to it: other origins, integrity, requests that outlive the page. */
+  #staysOnPath(request: Request): boolean {
+    if (!belongsToHost(new URL(request.url), this.#options.origin)) return false;
+    return !request.integrity && !request.keepalive && request.cache !== 'only-if-cached';
+  }
+
+  async #follow(request: Request, session: Session, given: RequestBody | undefined): Promise<Response> {
+    let body = given;
+    let hop: Hop = { url: new URL(request.url), method: request.method, headers: request.headers, count: 0 };
+    for (;;) {
+      if (hop.count > 0 && !belongsToHost(hop.url, this.#options.origin)) {
+        return this.#markRedirected(await this.#https(this.#requestFor(request, hop, body), undefined), hop);
+      }
+      const response = await this.#overPath(request, session, hop, body);
+      if (!isRedirect(response.status)) return response;
+      if (request.redirect !== 'follow') return this.#unfollowed(request, response, hop);
+      const location = response.headers.get('location');
+      if (location === null) return response;
+      drop(response);
+      const next = nextHop(hop, response.status, location, body);
+      hop = next;
+      if (!next.keepsBody) body = undefined;
+    }
+  }
+
+  /** A redirect that the caller does not want followed. */
+  #unfollowed(request: Request, response: Response, hop: Hop): Response {
+    if (request.redirect === 'manual' && !this.#options.environment.browser) return response;
+    drop(response);
+    if (request.redirect === 'manual') return opaqueRedirect(hop.url);
+    throw new TypeError(`fetch failed: a redirect (${response.status}), and redirect is “error”`);
+  }
+
+  /** One request and its response over the session; over HTTPS if the path is lost and nothing can run twice. */
+  async #overPath(request: Request, session: Session, hop: Hop, body: RequestBody | undefined): Promise<Response> {
+    const { diagnostics, environment } = this.#options;
+    try {
+      const head = await exchangeOver(session, hop, body, { signal: this.#signal, environment, diagnostics });
+      return withOrigin(head, { url: hop.url, redirected: hop.count > 0 });
+    } catch (error) {
+      this.#signal?.throwIfAborted();
+      if (!(error instanceof PathFailure)) throw networkError(error);
+      const repeatable = !error.sentAny || SAFE_METHODS.has(hop.method);
+      if (!repeatable) throw networkError(new DirectError('E_OUTCOME_UNKNOWN', undefined, { cause: error.cause }));
+      if (error.bodyUsed && body?.replayable === false) {
+        throw networkError(new DirectError('E_PATH_LOST', 'the body cannot be sent again', { cause: error.cause }));
+      }
+      return this.#markRedirected(await this.#https(this.#requestFor(request, hop, body), error.sentAny), hop);
+    }
+  }
+
+  #requestFor(request: Request, hop: Hop, body: RequestBody | undefined): Request {
+    return new Request(hop.url, {
+      method: hop.method,
+      headers: hop.headers,
+      mode: request.mode,
+      credentials: request.credentials,
+      cache: request.cache,
+      redirect: request.redirect,
+      referrer: request.referrer,
+      referrerPolicy: request.referrerPolicy,
+      signal: this.#signal ?? null,
+      ...(body === undefined ? {} : { body: body.forHttps(), duplex: 'half' }),
+    } as RequestInit);
+  }
+
+  /** `again`: undefined for the first way that was tried, else whether the host may have seen the request before. */
+  async #https(request: Request, again: boolean | undefined): Promise<Response> {
+    const { environment, diagnostics, token, edgeOrigin, origin } = this.#options;
+    const url = new URL(request.url);
+    if (token !== undefined && url.origin === edgeOrigin && !request.headers.has('authorization')) {
+      request.headers.set('authorization', `Bearer ${token}`);
+    }
+    // Other requests of the page are not ours to show.
+    if (!belongsToHost(url, origin)) return environment.fetch(request);
+    const name = `${request.method} ${loggedPath(url)}`;
+    const started = environment.now();
+    const ms = () => `${Math.round(environment.now() - started)}ms`;
+    diagnostics.log(`→ ${name} ${again === undefined ? 'over HTTPS' : again ? 'again over HTTPS' : 'now over HTTPS'}`);
+    try {
+      const response = await environment.fetch(request);
+      diagnostics.log(`← ${response.status} ${name} over HTTPS, ${ms()}`);
+      return response;
+    } catch (error) {
+      diagnostics.log(`← failed ${name} over HTTPS, ${ms()}`);
+      throw error;
+    }
+  }
+
+  #markRedirected(response: Response, hop: Hop): Response {
+    if (hop.count === 0 || response.redirected) return response;
+    Object.defineProperty(response, 'redirected', { value: true, configurable: true });
+    return response;
+  }
+}
+
+/** Frees the stream of a response that nobody will read. */
+function drop(response: Response): void {
+  response.body?.cancel().catch(() => {});
+}

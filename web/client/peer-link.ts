@@ -1,0 +1,167 @@
+/** One RTCPeerConnection with the one data channel of ours: the offering end. */
+import { MAX_CANDIDATES_PER_SESSION } from '../../shared/limits.ts';
+import type { Candidate, IceServer } from '../../shared/signal.ts';
+import { type SelectedPair, selectedPair } from './candidate-pair.ts';
+import { ChannelPath } from './channel-path.ts';
+import type { DataChannel, PeerConnection, PeerConnectionClass } from './webrtc.ts';
+
+/** Both ends create the channel themselves, which saves the round trip of DCEP (RFC 8832). The agent knows the id. */
+const CHANNEL = { label: 'direct-agent', options: { negotiated: true, id: 0, ordered: true } } as const;
+
+/** `close` on the connection drops what the channel still holds, so the last message gets this long to leave. */
+const LINGER_MS = 500;
+
+export interface PeerLinkOptions {
+  RTCPeerConnection: PeerConnectionClass;
+  iceTransportPolicy: RTCIceTransportPolicy;
+  timer(ms: number, run: () => void): () => void;
+}
+
+export interface PeerLinkEvents {
+  /** A local candidate was found; an empty one ends them. */
+  candidate(candidate: Candidate): void;
+  /** The data channel is open. */
+  open(): void;
+  /** The connection cannot be made, or has broken for good. */
+  failed(reason: string): void;
+  /** Nothing is heard just now; it may come back. */
+  disconnected(): void;
+  /** Another candidate pair was selected. */
+  pairChanged(): void;
+  /** A step for the log. */
+  step(what: string): void;
+}
+
+export class PeerLink {
+  readonly #options: PeerLinkOptions;
+  readonly #events: PeerLinkEvents;
+  readonly #connection: PeerConnection;
+  readonly #channel: DataChannel;
+  #offer = '';
+  #gathering: Promise<unknown> | undefined;
+  /** Candidates that came before the answer. */
+  #early: Candidate[] | undefined = [];
+  #candidates = 0;
+  #closed = false;
+
+  constructor(options: PeerLinkOptions, events: PeerLinkEvents) {
+    this.#options = options;
+    this.#events = events;
+    // The edge's ICE servers are not known yet; nothing is gathered before `gather`.
+    this.#connection = new options.RTCPeerConnection({ iceTransportPolicy: options.iceTransportPolicy });
+    this.#channel = this.#connection.createDataChannel(CHANNEL.label, CHANNEL.options);
+    this.#channel.binaryType = 'arraybuffer';
+    this.#observe();
+  }
+
+  /** Creates the offer without candidates, so that it can leave at once. */
+  async offer(): Promise<string> {
+    const { sdp } = await this.#connection.createOffer();
+    this.#offer = sdp ?? '';
+    return this.#offer;
+  }
+
+  /**
+   * Starts gathering with the edge's servers. They may be set between `createOffer` and `setLocalDescription`:
+   * gathering begins with the latter (JSEP, RFC 9429, section 4.1.18), and the offer does not depend on them.
+   */
+  gather(servers: readonly IceServer[]): void {
+    const { iceTransportPolicy } = this.#options;
+    const iceServers = servers.flatMap(({ urls, ...credentials }) =>
+      urls.map((url) => ({ urls: url, ...credentials })),
+    );
+    this.#connection.setConfiguration({ iceServers, iceTransportPolicy });
+    this.#gathering = this.#connection.setLocalDescription({ type: 'offer', sdp: this.#offer });
+    this.#gathering.catch((error: unknown) => this.#fail(`setLocalDescription: ${error}`));
+  }
+
+  /** Applies the agent's answer. @throws what the browser says about a bad SDP. */
+  async answer(sdp: string): Promise<void> {
+    await this.#gathering;
+    await this.#connection.setRemoteDescription({ type: 'answer', sdp });
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const candidate of early) this.#apply(candidate);
+  }
+
+  /** A candidate of the agent. One that cannot be used is ignored: others may work. */
+  addCandidate(candidate: Candidate): void {
+    if (this.#candidates++ >= MAX_CANDIDATES_PER_SESSION) return;
+    this.#events.step(`remote candidate: ${candidate.candidate || 'end'}`);
+    if (this.#early === undefined) this.#apply(candidate);
+    else this.#early.push(candidate);
+  }
+
+  /** The path over the channel, once it is open. */
+  path(): ChannelPath {
+    return new ChannelPath(this.#channel, this.#connection.sctp?.maxMessageSize);
+  }
+
+  selectedPair(): Promise<SelectedPair> {
+    return selectedPair(this.#connection);
+  }
+
+  /** Ends the connection after what was sent has left. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const opened = this.#channel.readyState !== 'connecting';
+    this.#channel.close();
+    if (opened) this.#options.timer(LINGER_MS, () => this.#connection.close());
+    else this.#connection.close();
+  }
+
+  #apply({ candidate, sdpMid, sdpMLineIndex }: Candidate): void {
+    if (this.#closed) return;
+    // The end of the candidates needs no m-line named, and a browser that finds neither refuses it.
+    const line = sdpMid === null && sdpMLineIndex === null ? '0' : sdpMid;
+    this.#connection.addIceCandidate({ candidate, sdpMid: line, sdpMLineIndex }).catch((error: unknown) => {
+      this.#events.step(`remote candidate refused: ${error}`);
+    });
+  }
+
+  #observe(): void {
+    const connection = this.#connection;
+    connection.addEventListener('icecandidate', ({ candidate }: { candidate?: RTCIceCandidateInit | null }) => {
+      if (this.#closed) return;
+      const line = candidate?.candidate ?? '';
+      this.#events.step(`local candidate: ${line || 'end'}`);
+      this.#events.candidate({
+        candidate: line,
+        sdpMid: candidate?.sdpMid ?? '0',
+        sdpMLineIndex: candidate?.sdpMLineIndex ?? 0,
+        usernameFragment: candidate?.usernameFragment ?? null,
+      });
+    });
+    connection.addEventListener('iceconnectionstatechange', () => {
+      this.#events.step(`ICE ${connection.iceConnectionState}`);
+    });
+    connection.addEventListener('connectionstatechange', () => {
+      const { connectionState } = connection;
+      this.#events.step(`connection ${connectionState}`);
+      if (this.#closed) return;
+      if (connectionState === 'failed' || connectionState === 'closed') this.#fail(`the connection ${connectionState}`);
+      if (connectionState === 'disconnected') this.#events.disconnected();
+    });
+    this.#channel.addEventListener('open', () => {
+      this.#events.step('data channel open');
+      if (!this.#closed) this.#events.open();
+      this.#watchPair();
+    });
+    this.#channel.addEventListener('close', () => {
+      this.#events.step('data channel closed');
+      this.#fail('the data channel closed');
+    });
+  }
+
+  /** Chromium tells when ICE moves to a better pair, for example away from TURN. */
+  #watchPair(): void {
+    const { sctp } = this.#connection as { sctp?: { transport?: { iceTransport?: Partial<EventTarget> } } | null };
+    const transport = sctp?.transport?.iceTransport;
+    transport?.addEventListener?.('selectedcandidatepairchange', () => this.#events.pairChanged());
+  }
+
+  #fail(reason: string): void {
+    if (!this.#closed) this.#events.failed(reason);
+  }
+}

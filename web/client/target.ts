@@ -1,0 +1,18 @@
+/** Which requests may go to the host: those for its own origin, and no others. */
+
+/** Addresses under this path are the edge's own. */
+const EDGE_PATH = '/_direct/';
+
+/**
+ * True when `url` belongs to the host behind `origin`. Not `URL.origin`: a `blob:` URL has the origin of its page,
+ * and is nothing that a host could serve.
+ */
+export function belongsToHost(url: URL, origin: string): boolean {
+  const web = url.protocol === 'https:' || url.protocol === 'http:';
+  return web && url.origin === origin && !url.pathname.startsWith(EDGE_PATH);
+}
+
+/** Also of another window: `instanceof` knows only this one's. */
+export function isRequest(input: unknown): input is Request {
+  return input instanceof Request || Object.prototype.toString.call(input) === '[object Request]';
+}
