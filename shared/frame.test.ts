@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ProtocolError } from './errors.ts';
 import { decodeFrames, encodeFrames, type Frame } from './frame.ts';
+import { arbitraryFrame } from './test-frames.ts';
 
 const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
 
@@ -21,25 +22,7 @@ const fixtures: [name: string, hex: string, frame: Frame][] = [
   ['an 8-byte number', '01 c01f ffff ffff ffff', { type: 'PING', nonce: Number.MAX_SAFE_INTEGER }],
 ];
 
-const number = fc.oneof(fc.nat(100), fc.nat(2 ** 31 - 1), fc.maxSafeNat());
-const frame: fc.Arbitrary<Frame> = fc.oneof(
-  fc.record({ type: fc.constant('PING' as const), nonce: number }),
-  fc.record({ type: fc.constant('PONG' as const), nonce: number }),
-  fc.record({ type: fc.constant('RESET_STREAM' as const), id: number, code: number, finalSize: number }),
-  fc.record({ type: fc.constant('STOP_SENDING' as const), id: number, code: number }),
-  fc.record({
-    type: fc.constant('STREAM' as const),
-    id: number,
-    offset: fc.nat(2 ** 31 - 1),
-    data: fc.uint8Array({ maxLength: 200 }),
-    fin: fc.boolean(),
-  }),
-  fc.record({ type: fc.constant('MAX_DATA' as const), max: number }),
-  fc.record({ type: fc.constant('MAX_STREAM_DATA' as const), id: number, received: number, max: number }),
-  fc.record({ type: fc.constant('MAX_STREAMS' as const), max: number }),
-  fc.record({ type: fc.constant('CONNECTION_CLOSE' as const), code: number, reason: fc.string({ maxLength: 100 }) }),
-  fc.record({ type: fc.constant('HELLO' as const), json: fc.string({ maxLength: 100 }) }),
-);
+const frame = arbitraryFrame(fc.oneof(fc.nat(100), fc.nat(2 ** 31 - 1), fc.maxSafeNat()), 200);
 
 describe('frames on the wire', () => {
   test.each(fixtures)('%s', (_name, hex, frame) => {
@@ -50,9 +33,6 @@ describe('frames on the wire', () => {
   test('any list of frames survives the wire', () => {
     fc.assert(
       fc.property(fc.array(frame, { minLength: 1, maxLength: 8 }), (frames) => {
-        // A lone surrogate becomes U+FFFD in UTF-8, so texts are compared as they encode.
-        fc.pre(frames.every((f) => !('reason' in f) || f.reason.isWellFormed()));
-        fc.pre(frames.every((f) => !('json' in f) || f.json.isWellFormed()));
         expect(decodeFrames(encodeFrames(frames))).toEqual(frames);
       }),
     );

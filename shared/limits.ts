@@ -52,6 +52,18 @@ export const MAX_REASON_BYTES = 512;
 /** Acknowledgements of ended streams that wait for a blocked path: an honest peer repeats frames of open streams only. */
 export const MAX_QUEUED_ACKNOWLEDGEMENTS = 1024;
 
+/** Channels have random numbers of at most four bytes, so that a late message of an earlier one hits no later one. */
+export const MAX_CHANNEL_NUMBER = 2 ** 30 - 1;
+/** One binary message between edge and agent: a message of the session layer after its channel's number. */
+export const MAX_ENVELOPE_BYTES = MAX_MESSAGE_BYTES + 4;
+/** Channels that an agent serves at once; each may make it hold the session's credit. The tunnel opens few. */
+export const MAX_CHANNELS = 32;
+/**
+ * Channels that one HostObject opens for its tunnel. Each may make it hold the session's credit twice (to receive, and
+ * to send again), and the object has 128 MB.
+ */
+export const MAX_TUNNEL_CHANNELS = 4;
+
 /** Nothing heard on a path for this long: send PING. */
 export const LIVENESS_IDLE_MS = 10_000;
 /** No answer to the PING for this long: the path is dead. */

@@ -198,7 +198,11 @@ export function parseSignalJson(body: string): unknown {
  * @throws DirectError `E_TOO_LARGE` or `E_BAD_REQUEST`.
  */
 export function parseSignals(body: string): SessionSignal[] {
-  const raw = parseSignalJson(body);
+  return parseSignalList(parseSignalJson(body));
+}
+
+/** The same for JSON that is parsed already. @throws DirectError `E_BAD_REQUEST` */
+export function parseSignalList(raw: unknown): SessionSignal[] {
   if (!Array.isArray(raw)) return [parseSignal(raw)];
   if (raw.length > MAX_CANDIDATES_PER_SESSION + 2) return refuse('too many messages in one batch');
   return raw.map(parseSignal);

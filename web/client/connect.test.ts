@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { DIRECT_DEADLINE_MS, HANDSHAKE_TIMEOUT_MS, RETRY_DELAYS_MS } from '../../shared/limits.ts';
+import { settle } from '../../shared/test-clock.ts';
 import { type Client, type ConnectOptions, connect } from './connect.ts';
-import { settle } from './test-clock.ts';
 import { TestEdge, TURN_STATS } from './test-edge.ts';
 import { failure, ORIGIN } from './test-host.ts';
 

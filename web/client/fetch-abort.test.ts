@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { settle } from './test-clock.ts';
+import { settle } from '../../shared/test-clock.ts';
 import { type Answer, reply, testHost } from './test-host.ts';
 
 /** A host that notes with which code each request was given up. */

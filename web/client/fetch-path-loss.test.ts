@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Path } from '../../shared/path.ts';
-import { settle } from './test-clock.ts';
+import { settle } from '../../shared/test-clock.ts';
 import { type Answer, failure, ORIGIN, readAll, reply, testHost } from './test-host.ts';
 
 const silent: Answer = () => new Promise(() => {});

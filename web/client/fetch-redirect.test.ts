@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { settle } from './test-clock.ts';
+import { settle } from '../../shared/test-clock.ts';
 import { type Answer, ORIGIN, readAll, reply, testHost } from './test-host.ts';
 
 /** Redirects from /v1/from, says everywhere else what came. */

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
-import { settle } from './test-clock.ts';
+import { settle } from '../../shared/test-clock.ts';
 import { type Answer, failure, ORIGIN, readAll, reply, testHost } from './test-host.ts';
 
 const echo: Answer = async (exchange, head) => {

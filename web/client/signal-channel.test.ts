@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { CandidateSignal } from '../../shared/signal.ts';
+import { settle } from '../../shared/test-clock.ts';
 import { connect } from './connect.ts';
 import { SOCKET_PATIENCE_MS } from './signal-socket.ts';
-import { settle } from './test-clock.ts';
 import { TestEdge } from './test-edge.ts';
 import { ORIGIN } from './test-host.ts';
 

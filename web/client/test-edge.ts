@@ -3,9 +3,9 @@ import { DirectError, ERRORS, type ErrorCode, errorBody } from '../../shared/err
 import type { Path, PathEvents } from '../../shared/path.ts';
 import type { Session } from '../../shared/session.ts';
 import { parseSessionRequest, parseSignals, type SessionReady, type SessionSignal } from '../../shared/signal.ts';
+import { TestClock } from '../../shared/test-clock.ts';
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
 import type { NetworkListeners } from './network.ts';
-import { TestClock } from './test-clock.ts';
 import { type Answer, agentOn, ORIGIN, reply } from './test-host.ts';
 import type { DataChannel, PeerConfiguration, PeerConnection, StatsReport } from './webrtc.ts';
 

@@ -1,7 +1,13 @@
 /** For tests: a clock that moves when the test says so. */
 export class TestClock {
+  readonly #settle: () => Promise<void>;
   #now = 0;
   #timers = new Set<{ at: number; run: () => void }>();
+
+  /** `quiet` waits until everything has run that is due now. */
+  constructor(quiet: () => Promise<void> = settle) {
+    this.#settle = quiet;
+  }
 
   now = (): number => this.#now;
   defer = (run: () => void): void => queueMicrotask(run);
@@ -15,7 +21,7 @@ export class TestClock {
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
     for (;;) {
-      await settle();
+      await this.#settle();
       const [next] = [...this.#timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at);
       if (next === undefined) break;
       this.#timers.delete(next);
@@ -23,7 +29,7 @@ export class TestClock {
       next.run();
     }
     this.#now = end;
-    await settle();
+    await this.#settle();
   }
 
   get pending(): number {

@@ -1,0 +1,65 @@
+/**
+ * Channels (PROTOCOL.md, section 7): several paths on the one WebSocket between edge and agent. Binary messages carry
+ * the session layer's, each after the number of its channel; text messages open and close channels. Pure.
+ */
+import { ProtocolError } from './errors.ts';
+import { MAX_CHANNEL_NUMBER, MAX_ENVELOPE_BYTES } from './limits.ts';
+import { isId } from './signal.ts';
+import { ByteReader, varintLength, writeVarint } from './varint.ts';
+
+/** A session-layer message and the channel that it belongs to. */
+export interface Envelope {
+  channel: number;
+  message: Uint8Array;
+}
+
+/** From the edge only: a client's session begins, and its first message follows at once. */
+export interface ChannelOpen {
+  type: 'channel_open';
+  channel: number;
+  /** What the client says in HELLO. */
+  session_id: string;
+}
+
+/** From either end: the channel is over. One for a channel that is over already means nothing. */
+export interface ChannelClose {
+  type: 'channel_close';
+  channel: number;
+}
+
+export type ChannelControl = ChannelOpen | ChannelClose;
+
+/** One binary WebSocket message. */
+export function encodeEnvelope(channel: number, message: Uint8Array): Uint8Array<ArrayBuffer> {
+  const length = varintLength(channel);
+  const bytes = new Uint8Array(length + message.length);
+  writeVarint(bytes, 0, channel);
+  bytes.set(message, length);
+  return bytes;
+}
+
+/** The message is not copied. @throws ProtocolError */
+export function decodeEnvelope(bytes: Uint8Array): Envelope {
+  if (bytes.length > MAX_ENVELOPE_BYTES) throw new ProtocolError(`a message of ${bytes.length} bytes`);
+  const reader = new ByteReader(bytes);
+  const channel = reader.varint();
+  if (channel > MAX_CHANNEL_NUMBER) throw new ProtocolError(`channel ${channel}`);
+  if (reader.remaining === 0) throw new ProtocolError('an empty message');
+  return { channel, message: reader.bytes(reader.remaining) };
+}
+
+/**
+ * The control message in parsed JSON, or undefined when it is of another kind, such as a signal.
+ * @throws ProtocolError when it is one, and malformed.
+ */
+export function parseChannelControl(raw: unknown): ChannelControl | undefined {
+  if (typeof raw !== 'object' || raw === null || !('type' in raw)) return undefined;
+  const { type, channel, session_id } = raw as Record<string, unknown>;
+  if (type !== 'channel_open' && type !== 'channel_close') return undefined;
+  if (typeof channel !== 'number' || !Number.isInteger(channel) || channel < 0 || channel > MAX_CHANNEL_NUMBER) {
+    throw new ProtocolError('channel must be a number');
+  }
+  if (type === 'channel_close') return { type, channel };
+  if (!isId(session_id)) throw new ProtocolError('session_id must be 1 to 64 characters of base64url');
+  return { type, channel, session_id };
+}
