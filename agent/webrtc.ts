@@ -65,6 +65,7 @@ export class Peer {
    * @throws Error when the offer cannot be answered.
    */
   async answer(offer: string): Promise<string> {
+    checkOffer(offer);
     const connection = this.#connection;
     await connection.setRemoteDescription({ type: 'offer', sdp: offer });
     gatherInBackground(connection);
@@ -139,6 +140,20 @@ export class Peer {
       if (state === 'open') this.#events.step('data channel open');
       if (state === 'closed') this.close('data channel closed by the client');
     });
+  }
+}
+
+/**
+ * One data-channel section with ICE credentials and a fingerprint is all that our clients offer. What else an SDP may
+ * hold makes werift allocate: a transport and transceivers for each section.
+ */
+function checkOffer(sdp: string): void {
+  const sections = sdp.match(/^m=.*$/gm) ?? [];
+  if (sections.length !== 1 || !/^m=application \d+ UDP\/DTLS\/SCTP webrtc-datachannel\s*$/.test(sections[0] ?? '')) {
+    throw new Error('the offer must have one section, for a data channel');
+  }
+  for (const attribute of ['ice-ufrag', 'ice-pwd', 'fingerprint']) {
+    if (!new RegExp(`^a=${attribute}:\\S+`, 'm').test(sdp)) throw new Error(`the offer has no ${attribute}`);
   }
 }
 
