@@ -18,6 +18,11 @@ export const MAX_CANDIDATE_BYTES = 512;
 export const MAX_CANDIDATES_PER_SESSION = 64;
 /** Messages waiting for a peer that polls; offer, answer and candidates of one session fit. */
 export const MAX_QUEUED_SIGNALS = 128;
+/**
+ * Messages for an agent that is not there to take them. Clients give up soon after their offer (term-llm's page after
+ * 8 s, ours after 15 s), and an agent that comes back must not spend its slots and polls on those that are gone.
+ */
+export const QUEUED_SIGNAL_TTL_MS = 10_000;
 /** A session that saw no message for this long is deleted; a connection takes under 10 s. */
 export const SIGNALING_SESSION_TTL_MS = 60_000;
 /** term-llm's agent gives up a poll after 15 s and its browser after 12 s, so answer before both. */

@@ -321,11 +321,11 @@ describe('the queue', () => {
   it('delivers no dead offer, by poll or by WebSocket', async () => {
     const host = newHost();
     await openSession(host, { offer: SDP });
-    await setClock(host, 60_001);
+    await setClock(host, 10_001);
     expect((await agentPoll(host, '')).status).toBe(204);
     await setClock(host, 0);
     await openSession(host, { offer: SDP });
-    await setClock(host, 60_001);
+    await setClock(host, 10_001);
     const agent = await agentSocket(host);
     const { session_id } = await newSession(host, { offer: SDP });
     expect(await agent.next()).toMatchObject({ session_id });
@@ -334,12 +334,12 @@ describe('the queue', () => {
   it('forgets by alarm, for an agent that never comes', async () => {
     const host = newHost();
     await openSession(host, { offer: SDP });
-    await setClock(host, 30_000);
+    await setClock(host, 5_000);
     await openSession(host, { offer: SDP });
-    await setClock(host, 60_001);
+    await setClock(host, 10_001);
     expect(await runDurableObjectAlarm(hostStub(host))).toBe(true);
     expect(await queued(host)).toHaveLength(1);
-    await setClock(host, 90_001);
+    await setClock(host, 15_001);
     expect(await runDurableObjectAlarm(hostStub(host))).toBe(true);
     expect(await queued(host)).toEqual([]);
     // And no alarm is left to wake an idle host.

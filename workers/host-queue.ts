@@ -1,5 +1,5 @@
 /** Messages for an agent that polls or is away for a moment, in SQLite: they outlive the object's eviction. */
-import { MAX_QUEUED_SIGNALS, SIGNALING_SESSION_TTL_MS } from '../shared/limits.ts';
+import { MAX_QUEUED_SIGNALS, QUEUED_SIGNAL_TTL_MS } from '../shared/limits.ts';
 import type { SessionSignal } from '../shared/signal.ts';
 import { batchLength } from './batch.ts';
 
@@ -28,7 +28,7 @@ export class HostQueue {
         signal.session_id,
         signal.type,
         JSON.stringify(signal),
-        now + SIGNALING_SESSION_TTL_MS,
+        now + QUEUED_SIGNAL_TTL_MS,
       );
     }
   }
