@@ -1,6 +1,7 @@
 /** Puts the agent together: link to the edge, WebRTC connections, proxy to the local servers. */
 import { type DirectError, ERRORS } from '../shared/errors.ts';
 import type { IceServer } from '../shared/signal.ts';
+import { Channels } from './channels.ts';
 import type { Config } from './config.ts';
 import { Connections } from './connections.ts';
 import type { LocalServer } from './discovery.ts';
@@ -51,9 +52,15 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     log: (line) => log('info', line),
     environment: nodeEnvironment,
   });
+  const channels = new Channels({
+    serve: (stream) => void proxy.serve(stream),
+    log: (line) => log('info', line),
+    environment: nodeEnvironment,
+  });
   const link = new Link({
     url: config.signalingUrl,
     token: config.token,
+    channels,
     signal: (signal) => connections.handle(signal),
     up: (transport) => {
       log('info', `link: connected to the edge by ${transport === 'websocket' ? 'WebSocket' : 'HTTPS polling'}`);
@@ -63,6 +70,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     refused: (error) => {
       log('error', `link: ${ERRORS[error.code].message} ${ERRORS[error.code].hint}`);
       connections.close('E_GOING_AWAY');
+      channels.close('E_GOING_AWAY');
       options.refused(error);
     },
   });
@@ -74,6 +82,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     async close() {
       const busy = connections.size > 0;
       connections.close('E_GOING_AWAY');
+      channels.close('E_GOING_AWAY');
       await link.close();
       if (busy) await new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
       await proxy.close();

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { DirectError, errorBody } from '../shared/errors.ts';
+import { MAX_ENVELOPE_BYTES } from '../shared/limits.ts';
 import type { SessionSignal } from '../shared/signal.ts';
 import { Link, type LinkOptions, type Transport } from './link.ts';
 
@@ -86,10 +87,17 @@ function makeLink(edge: FakeEdge, options: Partial<LinkOptions> = {}) {
   const downs: number[] = [];
   const signals: SessionSignal[] = [];
   const refused: DirectError[] = [];
+  /** What channels heard. */
+  const seen: unknown[] = [];
   const link = new Link({
     url: edge.url,
     token: 'secret',
     signal: (signal) => void signals.push(signal),
+    channels: {
+      control: (control) => void seen.push(control),
+      message: (bytes) => void seen.push([...bytes]),
+      lost: (reason) => void seen.push(reason),
+    },
     up: (transport) => void ups.push(transport),
     down: (_reason, retryMs) => void downs.push(retryMs),
     refused: (error) => void refused.push(error),
@@ -106,7 +114,7 @@ function makeLink(edge: FakeEdge, options: Partial<LinkOptions> = {}) {
   });
   cleanups.push(() => link.close());
   link.start();
-  return { link, ups, downs, signals, refused };
+  return { link, ups, downs, signals, refused, seen };
 }
 
 const until = async (condition: () => boolean, ms = 3000) => {
@@ -170,6 +178,26 @@ describe('by WebSocket', () => {
     edge.sockets[0]?.send(offer('fine'));
     await until(() => signals.length === 1);
     expect(ups).toEqual(['websocket']);
+  });
+
+  test('channels get binary and control messages, in order, and hear of the end', async () => {
+    const edge = await new FakeEdge().listen();
+    const { seen, signals } = makeLink(edge);
+    await until(() => edge.sockets.length === 1);
+    const open = { type: 'channel_open', channel: 1, session_id: 'a' };
+    edge.sockets[0]?.send(JSON.stringify(open));
+    edge.sockets[0]?.send(Buffer.from([1, 2, 3]));
+    // Malformed: of no use to anyone.
+    edge.sockets[0]?.send('{"type":"channel_open","channel":-1}');
+    // The longest that may come; one more byte would end the socket.
+    edge.sockets[0]?.send(Buffer.alloc(MAX_ENVELOPE_BYTES));
+    await until(() => seen.length === 3);
+    edge.sockets[0]?.terminate();
+    await until(() => seen.length === 4);
+    expect(seen.slice(0, 2)).toEqual([open, [1, 2, 3]]);
+    expect(seen[2]).toHaveLength(MAX_ENVELOPE_BYTES);
+    expect(seen[3]).toContain('lost');
+    expect(signals).toEqual([]);
   });
 
   test('an edge that is away is tried again with growing pauses, drawn at random up to a limit', async () => {

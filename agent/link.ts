@@ -2,10 +2,11 @@
  * The agent's link to the edge: one WebSocket, kept up with jittered backoff. Where WebSockets are blocked it polls
  * by HTTPS and goes back to the WebSocket by itself.
  */
-import WebSocket from 'ws';
+import WebSocket, { type ClientOptions } from 'ws';
+import { type ChannelControl, parseChannelControl } from '../shared/channel.ts';
 import { DirectError, type ErrorBody, type ErrorCode, isErrorCode } from '../shared/errors.ts';
-import { AGENT_PING_INTERVAL_MS, MAX_SIGNAL_BYTES, POLL_HOLD_MS } from '../shared/limits.ts';
-import { parseSignalJson, parseSignals, type SessionSignal } from '../shared/signal.ts';
+import { AGENT_PING_INTERVAL_MS, MAX_ENVELOPE_BYTES, MAX_SIGNAL_BYTES, POLL_HOLD_MS } from '../shared/limits.ts';
+import { parseSignalJson, parseSignalList, parseSignals, type SessionSignal } from '../shared/signal.ts';
 
 export interface LinkOptions {
   /** `https://edge/_direct/h/{host id}`, without a slash at the end. */
@@ -13,6 +14,8 @@ export interface LinkOptions {
   token: string;
   /** A message of a client arrived. */
   signal(signal: SessionSignal): void;
+  /** What arrives on a WebSocket besides signals, and its end. */
+  channels: LinkChannels;
   /** The link is up (again), by this transport. */
   up(transport: Transport): void;
   /** The link is down; it is tried again after `retryMs`. */
@@ -23,6 +26,13 @@ export interface LinkOptions {
   random?(): number;
   fetch?: typeof fetch;
   timing?: Partial<typeof TIMING>;
+}
+
+export interface LinkChannels {
+  control(control: ChannelControl, socket: WebSocket): void;
+  message(bytes: Uint8Array, socket: WebSocket): void;
+  /** The socket has closed. */
+  lost(reason: string): void;
 }
 
 export type Transport = 'websocket' | 'polling';
@@ -38,6 +48,8 @@ const TIMING = {
   /** While polling, the WebSocket is tried again this often. */
   webSocketRetryMs: 60_000,
 };
+
+const CLOSE_TIMEOUT_MS = 1_000;
 
 /** Codes after which only a person can help. */
 const FINAL: readonly ErrorCode[] = ['E_UNAUTHORIZED', 'E_REPLACED', 'E_NOT_FOUND', 'E_NOT_CONFIGURED'];
@@ -134,12 +146,17 @@ export class Link {
   /** Runs one WebSocket from connect to close. */
   #bySocket(): Promise<SocketEnd> {
     return new Promise((resolve) => {
-      const socket = new WebSocket(`${this.#options.url.replace(/^http/, 'ws')}/signal`, {
+      // `closeTimeout` is newer than the types of ws.
+      const socketOptions: ClientOptions & { closeTimeout: number } = {
         headers: { authorization: `Bearer ${this.#options.token}` },
         handshakeTimeout: this.#timing.handshakeTimeoutMs,
+        // The edge's runtime answers a close at once but keeps TCP open until the object is evicted.
+        closeTimeout: CLOSE_TIMEOUT_MS,
         perMessageDeflate: false,
-        maxPayload: MAX_SIGNAL_BYTES,
-      });
+        // Texts of signals are shorter.
+        maxPayload: MAX_ENVELOPE_BYTES,
+      };
+      const socket = new WebSocket(`${this.#options.url.replace(/^http/, 'ws')}/signal`, socketOptions);
       let opened = false;
       let error = new DirectError('E_PATH_LOST', 'the edge closed the connection');
       const heartbeat = new Heartbeat(socket, this.#timing);
@@ -158,7 +175,9 @@ export class Link {
       });
       socket.on('message', (data, isBinary) => {
         heartbeat.heard();
-        if (!isBinary) this.#receive(data.toString());
+        // `binaryType` is nodebuffer, so it is a Buffer.
+        if (isBinary) this.#options.channels.message(data as Buffer, socket);
+        else this.#receive(data.toString(), socket);
       });
       socket.on('error', (cause) => {
         if (error.code === 'E_PATH_LOST') error = new DirectError('E_PATH_LOST', cause.message);
@@ -167,6 +186,7 @@ export class Link {
         this.#stop.signal.removeEventListener('abort', onStop);
         heartbeat.stop();
         if (this.#socket === socket) this.#socket = undefined;
+        if (opened) this.#options.channels.lost('the link to the edge was lost');
         if (code === 4409) error = new DirectError('E_REPLACED');
         else if (opened) error = new DirectError('E_PATH_LOST', `the edge closed the connection (${code} ${reason})`);
         resolve({ opened, error });
@@ -174,7 +194,7 @@ export class Link {
     });
   }
 
-  #receive(text: string): void {
+  #receive(text: string, socket: WebSocket): void {
     if (text === 'pong') return;
     try {
       const raw = parseSignalJson(text);
@@ -182,7 +202,9 @@ export class Link {
         this.#options.up('websocket');
         return;
       }
-      for (const signal of parseSignals(text)) this.#options.signal(signal);
+      const control = parseChannelControl(raw);
+      if (control !== undefined) this.#options.channels.control(control, socket);
+      else for (const signal of parseSignalList(raw)) this.#options.signal(signal);
     } catch {
       // The edge is ours; a message that this version does not know is for a newer one.
     }

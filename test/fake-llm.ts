@@ -321,7 +321,7 @@ async function testRoute(exchange: Exchange, route: string): Promise<void> {
   if (route === 'hang') return;
   if (route === 'bytes') return await sendBytes(exchange);
   if (route === 'trickle') {
-    response.writeHead(200, { 'content-type': 'text/plain' }).flushHeaders();
+    response.writeHead(200, { 'content-type': url.searchParams.get('type') ?? 'text/plain' }).flushHeaders();
     for (let i = 0; i < exchange.number('n', 10); i++) {
       await exchange.wait(exchange.number('ms', 10));
       await exchange.write(`${i}\n`);

@@ -3,7 +3,13 @@ import { authenticate } from './auth.ts';
 
 const settings = { ownerToken: 'owner-secret', agentToken: 'agent-secret' };
 const who = (authorization: string | null) =>
-  authenticate(authorization, { ...settings, openHosts: new Set(), iceServers: [], pollHoldMs: 0 });
+  authenticate(authorization, {
+    ...settings,
+    openHosts: new Set(),
+    defaultHost: 'home',
+    iceServers: [],
+    pollHoldMs: 0,
+  });
 
 it.each([
   [null, 'anonymous'],

@@ -21,6 +21,8 @@ describe('an edge without secrets', () => {
     [`${HOST}/signal`, { method: 'POST', body: {} }],
     ['/_direct/', {}],
     ['/_direct/anything', {}],
+    ['/v1/models', { token: OWNER }],
+    ['/no-such-page', {}],
   ];
 
   it.each(unset)('refuses everything: %j', async (vars) => {
@@ -69,7 +71,6 @@ describe('addresses', () => {
     '/_direct/h/a%2Fb/session',
     '/_direct/h/%E2%82%AC/signal',
     `/_direct/h/${'x'.repeat(65)}`,
-    '/no-such-page',
   ])('%s is not found', async (path) => {
     for (const method of ['GET', 'POST']) {
       const response = await call(path, { method, token: OWNER });
@@ -77,13 +78,19 @@ describe('addresses', () => {
     }
   });
 
-  it.each(['/v1/models', '/v1', '/api/chat', '/v1/chat/completions'])('%s belongs to the tunnel', async (path) => {
-    for (const method of ['GET', 'POST']) {
-      const response = await call(path, { method });
-      expect(response.status).toBe(404);
-      expect(await response.text()).toContain('the tunnel is not served by this edge yet');
-    }
-  });
+  it.each(['/v1/models', '/v1', '/api/chat', '/v1/chat/completions', '/tokenize', '/no-such-page'])(
+    '%s belongs to the tunnel',
+    async (path) => {
+      for (const method of ['GET', 'POST', 'DELETE']) {
+        expect((await call(path, { method })).status).toBe(401);
+        expect((await call(path, { method, token: AGENT })).status).toBe(401);
+        const response = await call(path, { method, token: OWNER, headers: { 'Direct-Host': newHost() } });
+        expect(response.status).toBe(503);
+        expect(Number(response.headers.get('Retry-After'))).toBeGreaterThan(0);
+        expect(await response.text()).toContain('E_HOST_OFFLINE');
+      }
+    },
+  );
 
   it.each([
     ['', 'POST', 'GET, OPTIONS'],

@@ -2,10 +2,12 @@
 import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { DirectError } from '../shared/errors.ts';
+import type { EdgeEnv } from './caller.ts';
 import { errorResponse } from './responses.ts';
 import { setUpPage } from './set-up-page.ts';
 import { readSettings } from './settings.ts';
-import { type EdgeEnv, signaling } from './signaling.ts';
+import { signaling } from './signaling.ts';
+import { tunnel } from './tunnel-routes.ts';
 
 export const edge = new Hono<EdgeEnv>();
 
@@ -49,18 +51,14 @@ edge.use('/_direct/*', async (c, next) => {
 
 edge.route('/_direct/h/:host', signaling);
 
-const tunnel = (): never => {
-  throw new DirectError('E_NOT_FOUND', 'the tunnel is not served by this edge yet');
-};
-edge.all('/v1/*', tunnel);
-edge.all('/api/*', tunnel);
+edge.all('/_direct/*', () => errorResponse(new DirectError('E_NOT_FOUND')));
 
-edge.notFound(() => errorResponse(new DirectError('E_NOT_FOUND')));
+edge.route('/', tunnel);
 
 edge.onError((error, c) => {
   // The client of a poll has gone; nobody reads this, but it is no failure of ours either.
-  if (c.req.raw.signal.aborted) return errorResponse(new DirectError('E_CANCELLED'));
+  if (c.req.raw.signal.aborted) return errorResponse(new DirectError('E_CANCELLED'), c.req.path);
   // Never the request: its address and header fields hold session ids and tokens.
   if (!(error instanceof DirectError)) console.error('unexpected error', error);
-  return errorResponse(error);
+  return errorResponse(error, c.req.path);
 });

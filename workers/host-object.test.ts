@@ -84,7 +84,9 @@ describe('the agent’s WebSocket', () => {
     ['a wrong message', '{"type":"hello"}', 4018],
     ['an empty list', '[]', 4018],
     ['too much', JSON.stringify({ pad: 'x'.repeat(MAX_SIGNAL_BYTES) }), 4019],
-    ['bytes', new Uint8Array([0]), 4000],
+    ['bytes that are no channel’s', new Uint8Array([0]), 4000],
+    ['a channel that only the edge may open', '{"type":"channel_open","channel":1,"session_id":"x"}', 4000],
+    ['a channel without a number', '{"type":"channel_close"}', 4000],
   ])('closes for %s, and the next one works', async (_name, message, code) => {
     const host = newHost();
     const agent = await agentSocket(host);

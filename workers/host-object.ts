@@ -1,16 +1,25 @@
 /** The Durable Object of one host: its agent's socket or poll, its presence, what waits for it. */
 import { DurableObject } from 'cloudflare:workers';
+import { parseChannelControl } from '../shared/channel.ts';
 import { DirectError } from '../shared/errors.ts';
 import { PROTOCOL_VERSION } from '../shared/limits.ts';
-import { type ErrorSignal, parseSignals, type ReadySignal, type SessionSignal } from '../shared/signal.ts';
+import {
+  type ErrorSignal,
+  parseSignalJson,
+  parseSignalList,
+  type ReadySignal,
+  type SessionSignal,
+} from '../shared/signal.ts';
 import { bySession, socketTexts } from './batch.ts';
 import { admitOne, checkOnline, isFresh, isPolling, type Presence } from './host-presence.ts';
 import { HostQueue } from './host-queue.ts';
 import { LongPoll } from './long-poll.ts';
 import { accepted, type Outcome, refusalError, refused } from './outcome.ts';
-import { pollResponse } from './responses.ts';
+import { errorResponse, pollResponse } from './responses.ts';
 import type { SessionObject } from './session-object.ts';
 import { acceptOnly, attachment, closeFor, closeWith, newestSocket, PING, PONG, returnClose, sends } from './socket.ts';
+import { Tunnel } from './tunnel.ts';
+import { TUNNEL_HOSTNAME } from './tunnel-routes.ts';
 
 /** Stubs kept for the order of their calls; a session lasts seconds, so old ones are rarely used again. */
 const MAX_KEPT_STUBS = 64;
@@ -22,6 +31,8 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   /** Of use to tests only; RPC does not show it. */
   readonly poll = new LongPoll();
   #pollTakesAll = false;
+  /** Of use to tests only, like `poll`. */
+  readonly tunnel = new Tunnel();
   readonly #sessions = new Map<string, DurableObjectStub<SessionObject>>();
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
@@ -64,13 +75,15 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     return { online: this.poll.waiting || isPolling(polledAt, this.now()) };
   }
 
-  /** From the Worker: the agent attaches by WebSocket, or polls with `hold` (ms) and `batch`. */
+  /** From the Worker: a tunnelled request, or the agent attaches by WebSocket, or polls with `hold` (ms) and `batch`. */
   override async fetch(request: Request): Promise<Response> {
-    const query = new URL(request.url).searchParams;
+    const { hostname, pathname, searchParams: query } = new URL(request.url);
+    if (hostname === TUNNEL_HOSTNAME) return this.#tunnelled(request, pathname);
     if (request.headers.get('upgrade') !== 'websocket') return this.#answerPoll(request.signal, query);
     const host = query.get('host') ?? '';
     const { response, server } = acceptOnly(this.ctx, 'agent', { at: this.now(), host });
     this.poll.end();
+    this.tunnel.lost('another agent connected');
     const ready: ReadySignal = { type: 'ready', protocol_version: PROTOCOL_VERSION, host };
     server.send(JSON.stringify(ready));
     for (let texts = this.#take(true); texts.length > 0; texts = this.#take(true)) server.send(`[${texts.join(',')}]`);
@@ -79,8 +92,11 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
     try {
-      if (typeof message !== 'string') throw new DirectError('E_PROTOCOL', 'binary messages are reserved');
-      const signals = parseSignals(message);
+      if (typeof message !== 'string') return this.tunnel.message(new Uint8Array(message), socket);
+      const raw = parseSignalJson(message);
+      const control = parseChannelControl(raw);
+      if (control !== undefined) return this.tunnel.control(control);
+      const signals = parseSignalList(raw);
       const { host } = attachment(socket);
       const calls = [...bySession(signals)].map(([id, part]) => this.#toSession(id, host, part));
       for (const refusal of await Promise.all(calls)) {
@@ -88,11 +104,17 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
       }
     } catch (error) {
       closeFor(socket, error);
+      this.tunnel.lost('the agent broke the protocol', socket);
     }
   }
 
   override webSocketClose(socket: WebSocket, code: number, reason: string): void {
     returnClose(socket, code, reason);
+    this.tunnel.lost(`the agent’s socket closed (${code})`, socket);
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    this.tunnel.lost('the agent’s socket broke', socket);
   }
 
   override async alarm(): Promise<void> {
@@ -129,7 +151,15 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     if (isFresh(Math.max(pingedAt, attachment(socket).at), this.now())) return socket;
     // A machine that slept finds out this way at once and connects again.
     closeWith(socket, 'E_PATH_LOST');
+    this.tunnel.lost('the agent was silent for too long', socket);
     return undefined;
+  }
+
+  async #tunnelled(request: Request, path: string): Promise<Response> {
+    const socket = this.#socket();
+    if (socket !== undefined) return this.tunnel.fetch(request, socket);
+    const detail = this.presence().online ? 'it can only poll, and the tunnel needs its WebSocket' : undefined;
+    return errorResponse(new DirectError('E_HOST_OFFLINE', detail), path);
   }
 
   async #answerPoll(signal: AbortSignal, query: URLSearchParams): Promise<Response> {

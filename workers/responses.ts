@@ -3,8 +3,11 @@ import { DirectError, errorBody } from '../shared/errors.ts';
 import { RETRY_DELAYS_MS } from '../shared/limits.ts';
 import { RetryLater } from './outcome.ts';
 
-/** The JSON of `error`, with its status from the table; whatever is no DirectError is `E_INTERNAL`. */
-export function errorResponse(error: unknown): Response {
+/**
+ * The JSON of `error` in the form that clients of `path` understand, with its status from the table; whatever is no
+ * DirectError is `E_INTERNAL`.
+ */
+export function errorResponse(error: unknown, path = ''): Response {
   const known = error instanceof DirectError ? error : new DirectError('E_INTERNAL');
   const { http, retry } = known.entry;
   const headers = new Headers();
@@ -12,7 +15,9 @@ export function errorResponse(error: unknown): Response {
     const ms = known instanceof RetryLater ? known.retryAfterMs : (RETRY_DELAYS_MS[0] ?? 0);
     headers.set('Retry-After', String(Math.max(1, Math.ceil(ms / 1000))));
   }
-  return Response.json(errorBody(known), { status: http, headers });
+  // OpenAI's clients repeat a request after any 5xx unless told otherwise; this one may have run.
+  if (known.code === 'E_OUTCOME_UNKNOWN') headers.set('x-should-retry', 'false');
+  return Response.json(errorBody(known, path), { status: http, headers });
 }
 
 /** A poll's answer: 204, or the messages (JSON each) as a list, or the only one of them by itself. */

@@ -23,6 +23,7 @@ it.each([
     'ICE_SERVERS must be a JSON list of RTCIceServer',
   ],
   ['servers that are no list', { ICE_SERVERS: '{"urls":"stun:x"}' }, 'ICE_SERVERS must be a JSON list of RTCIceServer'],
+  ['a default host that is none', { DEFAULT_HOST: 'my home' }, 'DEFAULT_HOST must be a host id'],
   ['servers that leave no room for an offer', { ICE_SERVERS: '[]'.padStart(8193) }, 'ICE_SERVERS is too long'],
 ])('fails closed with %s', (_name, vars, detail) => {
   expect(() => readSettings({ ...secrets, ...vars })).toThrow(
@@ -33,6 +34,15 @@ it.each([
 it('has one STUN server unless told otherwise, and none for []', () => {
   expect(readSettings(secrets).iceServers).toEqual([{ urls: ['stun:stun.cloudflare.com:3478'] }]);
   expect(readSettings({ ...secrets, ICE_SERVERS: '[]' }).iceServers).toEqual([]);
+});
+
+it.each([
+  [undefined, 'home'],
+  [' ', 'home'],
+  [' lab\n', 'lab'],
+])('sends requests that name no host to DEFAULT_HOST=%j: %s', (value, id) => {
+  const vars = value === undefined ? {} : { DEFAULT_HOST: value };
+  expect(readSettings({ ...secrets, ...vars }).defaultHost).toBe(id);
 });
 
 it('trims what people pipe into secrets and lists', () => {

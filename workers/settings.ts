@@ -10,6 +10,8 @@ export interface Settings {
   readonly agentToken: string;
   /** Hosts whose signaling needs no authorization. */
   readonly openHosts: ReadonlySet<string>;
+  /** For tunnelled requests that name no host. */
+  readonly defaultHost: string;
   readonly iceServers: IceServer[];
   /** How long a poll waits, in milliseconds. */
   readonly pollHoldMs: number;
@@ -37,6 +39,12 @@ function openHostsOf(list: string | undefined): Set<string> {
   return new Set(ids.filter(isId));
 }
 
+function defaultHostOf(value: string | undefined): string {
+  const id = (value ?? '').trim() || 'home';
+  if (!isId(id)) throw new DirectError('E_NOT_CONFIGURED', 'DEFAULT_HOST must be a host id');
+  return id;
+}
+
 /** A variable, so that tests need not wait; it cannot outlast what clients wait for (see the constant). */
 function pollHoldOf(value: string | undefined): number {
   const ms = Number(value ?? POLL_HOLD_MS);
@@ -59,6 +67,7 @@ export function readSettings(env: Cloudflare.Env): Settings {
     ownerToken,
     agentToken,
     openHosts: openHostsOf(env.OPEN_HOSTS),
+    defaultHost: defaultHostOf(env.DEFAULT_HOST),
     iceServers: iceServersOf(env.ICE_SERVERS),
     pollHoldMs: pollHoldOf(env.POLL_HOLD_MS),
   };

@@ -1,29 +1,21 @@
 /** The signaling resource of one host, `/_direct/h/{host id}` (shared/PROTOCOL.md, section 2). */
-import { type Context, Hono, type MiddlewareHandler } from 'hono';
+import { Hono, type MiddlewareHandler } from 'hono';
 import { encodeBase64Url } from 'hono/utils/encode';
 import { DirectError } from '../shared/errors.ts';
 import { MAX_SIGNAL_BYTES, PROTOCOL_VERSION } from '../shared/limits.ts';
 import { isId, parseSessionRequest, parseSignals, type SessionReady } from '../shared/signal.ts';
-import { authenticate, type Caller } from './auth.ts';
+import { authenticate } from './auth.ts';
 import { bySession } from './batch.ts';
-import { countRequest } from './coarse-limit.ts';
+import { callerOf, count, type EdgeContext, type EdgeEnv, refuseCaller } from './caller.ts';
 import { singleServers } from './ice-servers.ts';
 import { unwrap } from './outcome.ts';
 import { readText } from './request-body.ts';
 import { errorResponse } from './responses.ts';
-import type { Settings } from './settings.ts';
 import { refusingSocket } from './socket.ts';
-
-export interface EdgeEnv {
-  Bindings: Cloudflare.Env;
-  Variables: { settings: Settings };
-}
-
-type SignalingContext = Context<EdgeEnv>;
 
 export const signaling = new Hono<EdgeEnv>();
 
-function hostOf(c: SignalingContext): string {
+function hostOf(c: EdgeContext): string {
   const id = c.req.param('host');
   if (!isId(id)) throw new DirectError('E_NOT_FOUND', 'not a host id');
   return id;
@@ -40,40 +32,20 @@ function allow(...methods: string[]): MiddlewareHandler<EdgeEnv> {
   };
 }
 
-/** Counts one request of this client against the coarse limit. @throws DirectError `E_RATE_LIMITED` */
-function count(c: SignalingContext): Promise<void> {
-  return countRequest(c.env.COARSE_LIMIT, c.req.header('CF-Connecting-IP'));
-}
-
-/** @throws DirectError `E_UNAUTHORIZED`, or `E_RATE_LIMITED` after too many of those. */
-async function callerOf(c: SignalingContext): Promise<Caller> {
-  try {
-    return await authenticate(c.req.header('Authorization'), c.get('settings'));
-  } catch (error) {
-    await count(c);
-    throw error;
-  }
-}
-
-async function refuseCaller(c: SignalingContext, detail: string): Promise<never> {
-  await count(c);
-  throw new DirectError('E_UNAUTHORIZED', detail);
-}
-
 /** 18 random bytes: knowing the id is all that a client needs, so it must not be guessable. 18, to need no padding. */
 function newSessionId(): string {
   return encodeBase64Url(crypto.getRandomValues(new Uint8Array(18)).buffer);
 }
 
 /** What the objects are asked for; they answer a poll or an upgrade, and see when the client goes away. */
-function objectRequest(c: SignalingContext, host: string): Request {
+function objectRequest(c: EdgeContext, host: string): Request {
   const query = new URLSearchParams({ host, hold: String(c.get('settings').pollHoldMs) });
   if (c.req.query('batch') === '1') query.set('batch', '1');
   const headers: HeadersInit = wantsSocket(c) ? { Upgrade: 'websocket' } : {};
   return new Request(`https://object/?${query}`, { headers, signal: c.req.raw.signal });
 }
 
-function wantsSocket(c: SignalingContext): boolean {
+function wantsSocket(c: EdgeContext): boolean {
   return c.req.header('Upgrade')?.toLowerCase() === 'websocket';
 }
 
@@ -137,7 +109,7 @@ signaling.get('/signal', async (c) => {
   return c.env.HOSTS.getByName(host).fetch(objectRequest(c, host));
 });
 
-async function attachClient(c: SignalingContext, host: string, session: string): Promise<Response> {
+async function attachClient(c: EdgeContext, host: string, session: string): Promise<Response> {
   const unknown = new DirectError('E_SESSION_UNKNOWN');
   const response = isId(session)
     ? await c.env.SESSIONS.getByName(session).fetch(objectRequest(c, host))

@@ -32,9 +32,9 @@ export function returnClose(socket: WebSocket, code: number, reason: string): vo
 }
 
 /** Sends, and says whether the socket took it. */
-export function sends(socket: WebSocket, text: string): boolean {
+export function sends(socket: WebSocket, message: string | Uint8Array): boolean {
   try {
-    socket.send(text);
+    socket.send(message);
     return true;
   } catch {
     return false;

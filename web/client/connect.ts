@@ -6,7 +6,7 @@ import { addressFlags, createDiagnostics, type LogLine } from './diagnostics.ts'
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
 import { createFetch, type FetchInput } from './fetch.ts';
 import { Listeners } from './listeners.ts';
-import { signalingBase } from './signaling.ts';
+import { hostId, signalingBase } from './signaling.ts';
 
 export interface ConnectOptions {
   /** The signaling base `https://edge/_direct/h/{host id}`, or the edge if `host` is given. */
@@ -82,6 +82,7 @@ export function connect(options: ConnectOptions): Client {
   return {
     fetch: createFetch({
       origin,
+      host: hostId(base),
       token,
       edgeOrigin: base.origin,
       environment,

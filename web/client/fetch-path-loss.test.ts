@@ -18,13 +18,14 @@ function blocked(path: Path): Path {
 }
 
 describe('without a path', () => {
-  test('requests go over HTTPS, with the token for the edge', async () => {
+  test('requests go over HTTPS, with the host’s id and the token for the edge', async () => {
     const { fetch, https } = testHost(silent, { route: async () => undefined });
     const response = await fetch('/v1/x', { method: 'POST', body: 'text' });
     expect(await response.text()).toBe('over https');
     const [request] = https;
     expect([request?.method, request?.url, await request?.text()]).toEqual(['POST', `${ORIGIN}/v1/x`, 'text']);
     expect(request?.headers.get('authorization')).toBe('Bearer edge-token');
+    expect(request?.headers.get('direct-host')).toBe('box');
   });
 
   test('a request’s own Authorization stays', async () => {
@@ -38,6 +39,7 @@ describe('without a path', () => {
     await fetch('/v1/x');
     await fetch('https://other.example/v1/x');
     expect(https.map(({ headers }) => headers.get('authorization'))).toEqual([null, null]);
+    expect(https.map(({ headers }) => headers.get('direct-host'))).toEqual([null, null]);
   });
 
   test('the signal aborts them', async () => {

@@ -14,6 +14,8 @@ import { belongsToHost, isRequest } from './target.ts';
 export interface FetchOptions {
   /** Requests to this origin are for the host. */
   origin: string;
+  /** The host's id: the edge serves several. */
+  host: string;
   /** Authenticates HTTPS requests at the edge, if they have no Authorization of their own. */
   token: string | undefined;
   /** Where the token may go. */
@@ -145,10 +147,13 @@ class Call {
 
   /** `again`: undefined for the first way that was tried, else whether the host may have seen the request before. */
   async #https(request: Request, again: boolean | undefined): Promise<Response> {
-    const { environment, diagnostics, token, edgeOrigin, origin } = this.#options;
+    const { environment, diagnostics, host, token, edgeOrigin, origin } = this.#options;
     const url = new URL(request.url);
-    if (token !== undefined && url.origin === edgeOrigin && !request.headers.has('authorization')) {
-      request.headers.set('authorization', `Bearer ${token}`);
+    if (url.origin === edgeOrigin) {
+      request.headers.set('direct-host', host);
+      if (token !== undefined && !request.headers.has('authorization')) {
+        request.headers.set('authorization', `Bearer ${token}`);
+      }
     }
     // Other requests of the page are not ours to show.
     if (!belongsToHost(url, origin)) return environment.fetch(request);

@@ -93,3 +93,8 @@ export function signalingBase(url: string | URL, host: string | undefined): URL 
   if (base.pathname === '/') throw new TypeError('name the host: pass `host`, or a URL with /_direct/h/{host id}');
   return base;
 }
+
+/** The host's id in a signaling base. */
+export function hostId(base: URL): string {
+  return decodeURIComponent(base.pathname.split('/').at(-1) ?? '');
+}

@@ -100,6 +100,7 @@ export function testHost(answer: Answer, options: HostOptions = {}): TestHost {
   });
   const fetch = createFetch({
     origin: ORIGIN,
+    host: 'box',
     edgeOrigin: ORIGIN,
     token: 'edge-token',
     environment,

@@ -1,0 +1,164 @@
+/** The agent's ends of channels (shared/PROTOCOL.md, section 7): sessions whose path is the link's WebSocket. */
+import { type ChannelControl, decodeEnvelope, encodeEnvelope } from '../shared/channel.ts';
+import type { DirectError, ErrorCode } from '../shared/errors.ts';
+import { MAX_CHANNELS, MAX_MESSAGE_BYTES } from '../shared/limits.ts';
+import type { Path, PathEvents } from '../shared/path.ts';
+import { Session, type SessionEnvironment } from '../shared/session.ts';
+import type { Stream } from '../shared/stream.ts';
+import { Batching } from './batching.ts';
+
+/** The part of the link's WebSocket that channels need. */
+export interface LinkSocket {
+  /** Bytes that have not left for the network yet. */
+  readonly bufferedAmount: number;
+  /** `done` is called when the message has left, or never will. */
+  send(message: Uint8Array | string, done: () => void): void;
+}
+
+export interface ChannelsOptions {
+  /** Serves a stream to its end; must not reject. */
+  serve(stream: Stream): void;
+  log(line: string): void;
+  environment: SessionEnvironment;
+  maxChannels?: number;
+}
+
+/** More would only wait in memory; the edge's own buffers follow. */
+const MAX_QUEUED_BYTES = 256 * 1024;
+
+interface Channel {
+  path: ChannelPath;
+  session: Session;
+}
+
+export class Channels {
+  readonly #options: ChannelsOptions;
+  readonly #channels = new Map<number, Channel>();
+
+  constructor(options: ChannelsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#channels.size;
+  }
+
+  /** A control message arrived on `socket`. */
+  control(control: ChannelControl, socket: LinkSocket): void {
+    if (control.type === 'channel_open') this.#open(control.channel, control.session_id, socket);
+    else this.#channels.get(control.channel)?.path.end('closed by the edge');
+  }
+
+  /** A binary message arrived on `socket`. Garbage ends its channel at most. */
+  message(bytes: Uint8Array, socket: LinkSocket): void {
+    let envelope: ReturnType<typeof decodeEnvelope>;
+    try {
+      envelope = decodeEnvelope(bytes);
+    } catch (error) {
+      this.#options.log(`channel: a malformed message was dropped (${error instanceof Error ? error.message : error})`);
+      return;
+    }
+    const channel = this.#channels.get(envelope.channel);
+    // The edge has lost track of it; without a word it would wait for an answer.
+    if (channel === undefined) sendClose(socket, envelope.channel);
+    else channel.path.receive(envelope.message);
+  }
+
+  /** The socket has closed, and with it all channels. */
+  lost(reason: string): void {
+    for (const { path } of [...this.#channels.values()]) path.end(reason);
+  }
+
+  /** Ends every channel, telling the edge why. */
+  close(code: ErrorCode): void {
+    for (const { session } of [...this.#channels.values()]) session.close(code);
+  }
+
+  #open(number: number, sessionId: string, socket: LinkSocket): void {
+    const { environment, maxChannels = MAX_CHANNELS } = this.#options;
+    const known = this.#channels.get(number);
+    if (known !== undefined) {
+      known.session.close('E_PROTOCOL', 'the channel is open already');
+      return;
+    }
+    if (this.#channels.size >= maxChannels) {
+      this.#options.log(`channel: refused, all ${maxChannels} are in use`);
+      sendClose(socket, number);
+      return;
+    }
+    const batching = new Batching(environment);
+    const path = new ChannelPath(number, socket, batching);
+    const session = new Session({
+      role: 'agent',
+      sessionId,
+      path,
+      environment: batching.environment,
+      events: {
+        stream: (stream) => this.#options.serve(stream),
+        closed: (error) => {
+          this.#channels.delete(number);
+          if (!isOrdinary(error)) this.#options.log(`channel: closed for ${error.code}: ${error.message}`);
+        },
+      },
+    });
+    this.#channels.set(number, { path, session });
+  }
+}
+
+/** How a channel ends when its requests have ended, or the socket has. */
+function isOrdinary({ code }: DirectError): boolean {
+  return code === 'E_CANCELLED' || code === 'E_PATH_LOST' || code === 'E_GOING_AWAY';
+}
+
+function sendClose(socket: LinkSocket, channel: number): void {
+  socket.send(JSON.stringify({ type: 'channel_close', channel } satisfies ChannelControl), () => {});
+}
+
+class ChannelPath implements Path {
+  readonly maxMessageBytes = MAX_MESSAGE_BYTES;
+  readonly #number: number;
+  readonly #socket: LinkSocket;
+  readonly #batching: Batching;
+  #events: PathEvents | undefined;
+  #ended = false;
+
+  constructor(number: number, socket: LinkSocket, batching: Batching) {
+    this.#number = number;
+    this.#socket = socket;
+    this.#batching = batching;
+  }
+
+  capacity(): number {
+    return this.#ended ? 0 : MAX_QUEUED_BYTES - this.#socket.bufferedAmount;
+  }
+
+  send(message: Uint8Array): void {
+    if (this.#ended) return;
+    this.#batching.moved(message.length);
+    this.#socket.send(encodeEnvelope(this.#number, message), () => {
+      if (!this.#ended) this.#events?.drained();
+    });
+  }
+
+  close(): void {
+    if (this.#ended) return;
+    sendClose(this.#socket, this.#number);
+    this.end('closed by this end');
+  }
+
+  start(events: PathEvents): void {
+    this.#events = events;
+  }
+
+  receive(message: Uint8Array): void {
+    this.#batching.moved(message.length);
+    this.#events?.message(message);
+  }
+
+  /** The other end is gone. */
+  end(reason: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#events?.closed(reason);
+  }
+}

@@ -1,0 +1,157 @@
+/** One request of the tunnel: a Fetch request on one side, a stream of a session on the other. Nothing is kept. */
+import { DirectError, type ErrorCode } from '../shared/errors.ts';
+import { ClientExchange } from '../shared/exchange.ts';
+import { encodeHead, type RequestHead, type ResponseHead } from '../shared/head.ts';
+import type { Session } from '../shared/session.ts';
+import { checkEnd } from './marked-body.ts';
+import { requestFields, responseFields } from './tunnel-headers.ts';
+
+/** RFC 9110, section 9.2.1: repeating them does no harm. */
+const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS'];
+/** Fetch, section 2.2.3, "null body status". */
+const NULL_BODY_STATUSES = [204, 205, 304];
+/** Ends of a session that say what to do better than “the connection was lost” does. */
+const TELLING: readonly ErrorCode[] = ['E_GOING_AWAY', 'E_VERSION'];
+
+type Direction = 'sending' | 'receiving';
+
+export class TunnelExchange {
+  readonly #session: Session;
+  readonly #request: Request;
+  readonly #head: RequestHead;
+  readonly #exchange: ClientExchange;
+  readonly #ended: () => void;
+  readonly #abort = () => {
+    this.#exchange.abort('E_CANCELLED');
+    this.#end('receiving');
+  };
+  /** Directions that go on. */
+  readonly #open = new Set<Direction>(['sending', 'receiving']);
+
+  /** `head` is that of the request, from `requestHead`; `ended` is called once, when neither direction goes on. */
+  constructor(session: Session, request: Request, head: RequestHead, ended: () => void) {
+    this.#session = session;
+    this.#request = request;
+    this.#head = head;
+    this.#ended = ended;
+    this.#exchange = new ClientExchange(session.openStream());
+  }
+
+  /** Resolves when the response's head is there. @throws DirectError */
+  async response(): Promise<Response> {
+    const { signal } = this.#request;
+    signal.addEventListener('abort', this.#abort);
+    // The client went away while the request was on its way to this object.
+    if (signal.aborted) this.#abort();
+    void this.#send();
+    try {
+      return this.#receive(await this.#exchange.readHead());
+    } catch (error) {
+      this.#exchange.abort('E_CANCELLED');
+      this.#end('receiving');
+      throw this.#beforeHead(error);
+    }
+  }
+
+  async #send(): Promise<void> {
+    const { body } = this.#request;
+    const sent = this.#exchange.sendHead(this.#head);
+    // In the same message as the head.
+    if (body === null) this.#exchange.finish();
+    const alive = await succeeds(sent);
+    if (alive && body !== null) await this.#sendBody(body);
+    this.#end('sending');
+  }
+
+  async #sendBody(body: ReadableStream<Uint8Array>): Promise<void> {
+    const chunks = this.#request.headers.has('content-length') ? body : checkEnd(body);
+    try {
+      for await (const chunk of chunks) {
+        // The host wants no more or is gone, which the response tells. Leaving the loop cancels the body.
+        if (!(await succeeds(this.#exchange.sendData(chunk)))) return;
+      }
+    } catch {
+      // The client went away. This is not the end of the body, and the host must not take it for that.
+      this.#abort();
+      return;
+    }
+    this.#exchange.finish();
+  }
+
+  #receive({ status, statusText, headers: list }: ResponseHead): Response {
+    const headers = responseFields(list);
+    // `manual`: the bytes are what Content-Encoding says already.
+    const init: ResponseInit = { status, headers, encodeBody: 'manual', ...(statusText === '' ? {} : { statusText }) };
+    if (this.#request.method === 'HEAD' || NULL_BODY_STATUSES.includes(status)) {
+      // What follows should be nothing.
+      this.#exchange.readData().then(
+        (piece) => {
+          if (piece !== null) this.#exchange.abort('E_CANCELLED');
+          this.#end('receiving');
+        },
+        () => this.#end('receiving'),
+      );
+      return new Response(null, init);
+    }
+    const length = contentLength(headers);
+    // Cloudflare compresses JSON and plain text for clients that accept it, and a compressor holds tokens back.
+    if (length === undefined) headers.append('cache-control', 'no-transform');
+    const body = new ReadableStream<Uint8Array>(
+      {
+        // Asked for when the client has taken what came before: this is what grants the agent new credit.
+        pull: async (controller) => {
+          try {
+            const piece = await this.#exchange.readData();
+            if (piece !== null) return controller.enqueue(piece);
+            controller.close();
+          } catch (error) {
+            // A client can tell this from a normal end: the transfer breaks off.
+            controller.error(error);
+          }
+          this.#end('receiving');
+        },
+        cancel: this.#abort,
+        ...(length === undefined ? {} : { expectedLength: length }),
+      },
+      { highWaterMark: 0 },
+    );
+    return new Response(body, init);
+  }
+
+  #end(direction: Direction): void {
+    if (!this.#open.delete(direction) || this.#open.size > 0) return;
+    this.#request.signal.removeEventListener('abort', this.#abort);
+    this.#ended();
+  }
+
+  #beforeHead(error: unknown): unknown {
+    const lost = this.#session.error;
+    if (lost === undefined) return error;
+    if (!this.#exchange.stream.sentAny || lost.code === 'E_VERSION') return lost;
+    if (!SAFE_METHODS.includes(this.#request.method)) return new DirectError('E_OUTCOME_UNKNOWN', lost.detail);
+    return TELLING.includes(lost.code) ? lost : new DirectError('E_PATH_LOST', lost.detail);
+  }
+}
+
+/** The head for the host. @throws ProtocolError `E_HEAD_TOO_LARGE` */
+export function requestHead({ method, url, headers }: Request): RequestHead {
+  const { pathname, search } = new URL(url);
+  const head = { method, path: pathname + search, headers: requestFields(headers) };
+  encodeHead(head);
+  return head;
+}
+
+async function succeeds(promise: Promise<void>): Promise<boolean> {
+  try {
+    await promise;
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** So that the client sees a length too; without one the transfer is chunked. */
+function contentLength(headers: Headers): number | undefined {
+  const value = headers.get('content-length');
+  return value !== null && /^\d{1,15}$/.test(value) ? Number(value) : undefined;
+}

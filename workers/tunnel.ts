@@ -1,0 +1,117 @@
+/**
+ * The tunnel: plain HTTP requests over sessions whose client is the HostObject itself. A session exists while it has
+ * requests and no longer, so that no timer of its keeps an idle object in memory.
+ */
+import { encodeBase64Url } from 'hono/utils/encode';
+import { type ChannelControl, decodeEnvelope } from '../shared/channel.ts';
+import { DirectError, ProtocolError } from '../shared/errors.ts';
+import {
+  INITIAL_SESSION_CREDIT,
+  INITIAL_STREAM_CREDIT,
+  MAX_CHANNEL_NUMBER,
+  MAX_CONCURRENT_STREAMS,
+  MAX_TUNNEL_CHANNELS,
+} from '../shared/limits.ts';
+import { Session, type SessionEnvironment } from '../shared/session.ts';
+import { ChannelPath } from './channel-path.ts';
+import { errorResponse } from './responses.ts';
+import { sends } from './socket.ts';
+import { requestHead, TunnelExchange } from './tunnel-exchange.ts';
+
+const environment: SessionEnvironment = {
+  // Stands still while code runs, which is no time for a path.
+  now: () => Date.now(),
+  timer: (ms, run) => {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  },
+  // Messages to the agent are free, so nothing is gained by waiting for more than what this code writes.
+  defer: (run) => queueMicrotask(run),
+};
+
+interface Channel {
+  path: ChannelPath;
+  session: Session;
+  /** Requests that use it. */
+  requests: number;
+}
+
+/** So many readers that stand still cannot use up the credit of their session, and stop no other request. */
+const REQUESTS_PER_SESSION = INITIAL_SESSION_CREDIT / INITIAL_STREAM_CREDIT;
+
+export class Tunnel {
+  readonly #channels = new Map<number, Channel>();
+
+  /** Sessions that are open now. */
+  get size(): number {
+    return this.#channels.size;
+  }
+
+  /** Passes a request to the agent at `socket`. Never rejects: what goes wrong before the head is a JSON error. */
+  async fetch(request: Request, socket: WebSocket): Promise<Response> {
+    const path = new URL(request.url).pathname;
+    try {
+      const head = requestHead(request);
+      const channel = this.#channel(socket);
+      channel.requests += 1;
+      const exchange = new TunnelExchange(channel.session, request, head, () => this.#release(channel));
+      return await exchange.response();
+    } catch (error) {
+      if (!(error instanceof DirectError)) console.error('unexpected error', error);
+      return errorResponse(error, path);
+    }
+  }
+
+  /** A binary message of the agent. @throws ProtocolError when it is no channel's. */
+  message(bytes: Uint8Array, socket: WebSocket): void {
+    const { channel, message } = decodeEnvelope(bytes);
+    const known = this.#channels.get(channel);
+    if (known !== undefined) known.path.receive(message);
+    // Late ones of a channel that was just closed, or of one that an object before this one had.
+    else sends(socket, JSON.stringify({ type: 'channel_close', channel } satisfies ChannelControl));
+  }
+
+  /** A control message of the agent. @throws ProtocolError */
+  control(control: ChannelControl): void {
+    if (control.type !== 'channel_close') throw new ProtocolError('only the edge opens channels');
+    this.#channels.get(control.channel)?.path.end('closed by the agent');
+  }
+
+  /** `socket` is gone, or all sockets are. */
+  lost(reason: string, socket?: WebSocket): void {
+    for (const { path } of [...this.#channels.values()]) {
+      if (socket === undefined || path.isOn(socket)) path.end(reason);
+    }
+  }
+
+  /** A session with room, or a new one; if there are enough of them, the one with the fewest requests. */
+  #channel(socket: WebSocket): Channel {
+    const least = [...this.#channels.values()]
+      .filter(({ path }) => path.isOn(socket))
+      .sort((a, b) => a.requests - b.requests)[0];
+    const requests = least?.requests ?? Number.POSITIVE_INFINITY;
+    if (requests >= REQUESTS_PER_SESSION && this.#channels.size < MAX_TUNNEL_CHANNELS) return this.#open(socket);
+    if (least === undefined || requests >= MAX_CONCURRENT_STREAMS) throw new DirectError('E_STREAM_LIMIT');
+    return least;
+  }
+
+  #open(socket: WebSocket): Channel {
+    const number = randomChannel();
+    if (this.#channels.has(number)) return this.#open(socket);
+    const sessionId = encodeBase64Url(crypto.getRandomValues(new Uint8Array(18)).buffer);
+    const path = new ChannelPath(socket, number, sessionId, () => this.#channels.delete(number));
+    const session = new Session({ role: 'client', sessionId, path, environment });
+    const channel = { path, session, requests: 0 };
+    this.#channels.set(number, channel);
+    return channel;
+  }
+
+  #release(channel: Channel): void {
+    channel.requests -= 1;
+    if (channel.requests === 0) channel.session.close('E_CANCELLED');
+  }
+}
+
+function randomChannel(): number {
+  return (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) & MAX_CHANNEL_NUMBER;
+}
