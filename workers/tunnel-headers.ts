@@ -3,6 +3,12 @@ import type { HeaderList } from '../shared/head.ts';
 
 /** Names the host that a request is for. */
 export const DIRECT_HOST = 'direct-host';
+/**
+ * `Authorization` for the upstream, since that field holds the tunnel's key here. Not the other way round: when the
+ * upstream redirects to another origin, browsers take `Authorization` off and no other field, and the tunnel's key
+ * must not go there.
+ */
+const UPSTREAM_AUTHORIZATION = 'upstream-authorization';
 
 /**
  * Fields that are for the edge: the tunnel's key, which the upstream must not see, and what Cloudflare adds about the
@@ -14,7 +20,9 @@ const FOR_THE_EDGE =
 
 /** The fields for the host, names in lower case as `Headers` has them. */
 export function requestFields(headers: Headers): HeaderList {
-  return [...headers].filter(([name]) => !FOR_THE_EDGE.test(name));
+  return [...headers]
+    .filter(([name]) => !FOR_THE_EDGE.test(name))
+    .map(([name, value]) => [name === UPSTREAM_AUTHORIZATION ? 'authorization' : name, value]);
 }
 
 /** Of one connection, or about who may read the response, which is the edge's to say. */

@@ -28,10 +28,11 @@ describe('without a path', () => {
     expect(request?.headers.get('direct-host')).toBe('box');
   });
 
-  test('a request’s own Authorization stays', async () => {
+  test('a request’s own Authorization goes on to the upstream', async () => {
     const { fetch, https } = testHost(silent, { route: async () => undefined });
     await fetch('/v1/x', { headers: { Authorization: 'Bearer mine' } });
-    expect(https[0]?.headers.get('authorization')).toBe('Bearer mine');
+    expect(https[0]?.headers.get('authorization')).toBe('Bearer edge-token');
+    expect(https[0]?.headers.get('upstream-authorization')).toBe('Bearer mine');
   });
 
   test('the token goes to the edge only, not to the origin whose requests the host answers', async () => {

@@ -16,7 +16,7 @@ export interface FetchOptions {
   origin: string;
   /** The host's id: the edge serves several. */
   host: string;
-  /** Authenticates HTTPS requests at the edge, if they have no Authorization of their own. */
+  /** Authenticates HTTPS requests at the edge. A request's own Authorization is for the upstream, on every path. */
   token: string | undefined;
   /** Where the token may go. */
   edgeOrigin: string;
@@ -151,9 +151,9 @@ class Call {
     const url = new URL(request.url);
     if (url.origin === edgeOrigin) {
       request.headers.set('direct-host', host);
-      if (token !== undefined && !request.headers.has('authorization')) {
-        request.headers.set('authorization', `Bearer ${token}`);
-      }
+      const own = request.headers.get('authorization');
+      if (own !== null) request.headers.set('upstream-authorization', own);
+      if (token !== undefined) request.headers.set('authorization', `Bearer ${token}`);
     }
     // Other requests of the page are not ours to show.
     if (!belongsToHost(url, origin)) return environment.fetch(request);
