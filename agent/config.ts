@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import envPaths from 'env-paths';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import type { LogLevel } from './log.ts';
 import {
   bearerToken,
   commaSeparated,
@@ -33,7 +34,7 @@ export interface Config {
   readonly allowedPrefixes: readonly string[];
   readonly allowManagement: boolean;
   readonly upstreamHeaders: Readonly<Record<string, string>>;
-  readonly logLevel: 'error' | 'warn' | 'info' | 'debug';
+  readonly logLevel: LogLevel;
   /** The file that was read, if there was one. */
   readonly file: string | undefined;
   /** What works but should be changed; for stderr. */

@@ -55,8 +55,8 @@ function relativeLocation(location: string, base: URL): string {
   return path + url.search + url.hash;
 }
 
-/** The fields for the client; `decoded` when the body's content coding was taken off here. */
-export function responseHeaders(raw: readonly (string | Buffer)[], base: URL, decoded: boolean): HeaderList {
+/** The fields as undici has them: names and values by turns. */
+export function fieldList(raw: readonly (string | Buffer)[]): HeaderList {
   const all: HeaderList = [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
     // Field values are bytes; Latin-1 keeps each of them (RFC 9110, section 5.5).
@@ -65,6 +65,11 @@ export function responseHeaders(raw: readonly (string | Buffer)[], base: URL, de
     );
     all.push([(name ?? '').toLowerCase(), (value ?? '').trim()]);
   }
+  return all;
+}
+
+/** The fields for the client; `decoded` when the body's content coding was taken off here. */
+export function responseHeaders(all: HeaderList, base: URL, decoded: boolean): HeaderList {
   const dropped = connectionFields(all);
   return all
     .filter(([name]) => !dropped.has(name))

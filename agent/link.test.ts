@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { DirectError, errorBody } from '../shared/errors.ts';
 import { MAX_ENVELOPE_BYTES } from '../shared/limits.ts';
@@ -117,13 +117,7 @@ function makeLink(edge: FakeEdge, options: Partial<LinkOptions> = {}) {
   return { link, ups, downs, signals, refused, seen };
 }
 
-const until = async (condition: () => boolean, ms = 3000) => {
-  const end = performance.now() + ms;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error('it did not happen in time');
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-};
+const until = (condition: () => boolean) => vi.waitUntil(condition, { timeout: 3_000, interval: 2 });
 
 const offer = (session_id: string) => JSON.stringify({ session_id, type: 'offer', sdp: 'v=0' });
 const answer = (session_id: string): SessionSignal => ({ session_id, type: 'answer', sdp: 'v=0' });

@@ -1,5 +1,6 @@
 /** The agent's log: one line per event on stderr. Tokens, prompts and answers never get here. */
-const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+/** From the fewest lines to the most. */
+export const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 
 export type LogLevel = (typeof LEVELS)[number];
 

@@ -4,7 +4,7 @@ import { Command, Option } from 'commander';
 import { startAgent } from './agent.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { discoverServers, type LocalServer } from './discovery.ts';
-import { makeLog } from './log.ts';
+import { LEVELS, makeLog } from './log.ts';
 
 /** Exit codes: the edge refused us for good, or the configuration is wrong (as in sysexits.h). */
 const EX_REFUSED = 69;
@@ -78,7 +78,7 @@ program
   .option('--max-body-bytes <size>', 'largest request body, such as 10MB')
   .addOption(new Option('--allowed-prefixes <paths>', 'further paths to serve').argParser(list))
   .option('--allow-management', 'also serve the routes that pull, load or delete models')
-  .addOption(new Option('--log-level <level>').choices(['error', 'warn', 'info', 'debug']))
+  .addOption(new Option('--log-level <level>').choices(LEVELS))
   .addHelpText(
     'after',
     '\nExample:\n  DIRECT_AGENT_TOKEN=… direct-agent up --signaling-url https://edge.example/_direct/h/home',

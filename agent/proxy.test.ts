@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { DirectError, type ErrorBody, type OllamaErrorBody } from '../shared/errors.ts';
 import { ClientExchange } from '../shared/exchange.ts';
 import type { HeaderList, ResponseHead } from '../shared/head.ts';
@@ -94,13 +94,7 @@ function errorOf(body: Buffer): { code: string; message: string } {
 }
 const valuesOf = (head: ResponseHead, wanted: string) =>
   head.headers.filter(([name]) => name === wanted).map(([, value]) => value);
-const until = async (condition: () => boolean, ms = 2000) => {
-  const end = performance.now() + ms;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error('it did not happen in time');
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-};
+const until = (condition: () => boolean) => vi.waitUntil(condition, { timeout: 2_000, interval: 2 });
 
 test('a request and its response pass with method, path, query, status and body', async () => {
   const { ask, log } = await rig(async (request, response) => {

@@ -5,9 +5,10 @@ import { Agent, type Dispatcher } from 'undici';
 import { DirectError, errorBody, ProtocolError } from '../shared/errors.ts';
 import { AgentExchange } from '../shared/exchange.ts';
 import type { HeaderList, RequestHead, ResponseHead } from '../shared/head.ts';
+import { hasBody } from '../shared/semantics.ts';
 import type { Stream } from '../shared/stream.ts';
 import { admitTarget, type TargetPolicy } from '../shared/target.ts';
-import { requestHeaders, responseHeaders } from './headers.ts';
+import { fieldList, requestHeaders, responseHeaders } from './headers.ts';
 
 export interface ProxyOptions {
   /** Base URL of the server that answers `path`, without a slash at the end; undefined when there is none. */
@@ -71,13 +72,13 @@ export class UpstreamProxy {
     const base = new URL(upstream);
     const body = await this.#requestBody(head, exchange);
     const response = await this.#request({ head, base, target: path + query, body, signal });
-    const raw = response.headers as unknown as Buffer[];
-    const bodyless = head.method === 'HEAD' || response.statusCode === 204 || response.statusCode === 304;
-    const decoder = bodyless ? undefined : decoderFor(raw);
+    // With `responseHeaders: 'raw'` they are a list, which the types do not say.
+    const fields = fieldList(response.headers as unknown as Buffer[]);
+    const decoder = hasBody(head.method, response.statusCode) ? decoderFor(fields) : undefined;
     await reply.head({
       status: response.statusCode,
       statusText: '',
-      headers: responseHeaders(raw, base, decoder !== undefined),
+      headers: responseHeaders(fields, base, decoder !== undefined),
     });
     try {
       const decoded = decoder === undefined ? response.body : pipe(response.body, decoder);
@@ -201,9 +202,8 @@ function reason(error: unknown): string {
   return error instanceof AggregateError ? reason(error.errors[0]) : error.message;
 }
 
-function decoderFor(raw: readonly Buffer[]): ReturnType<typeof createGunzip> | undefined {
-  const at = raw.findIndex((text, i) => i % 2 === 0 && text.toString('latin1').toLowerCase() === 'content-encoding');
-  switch (at < 0 ? '' : raw[at + 1]?.toString('latin1').trim().toLowerCase()) {
+function decoderFor(fields: HeaderList): ReturnType<typeof createGunzip> | undefined {
+  switch (fields.find(([name]) => name === 'content-encoding')?.[1].toLowerCase()) {
     case 'gzip':
     case 'x-gzip':
       return createGunzip();

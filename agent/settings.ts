@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { DirectError } from '../shared/errors.ts';
 import { DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_CONNECTIONS, MAX_ID_LENGTH } from '../shared/limits.ts';
 import { parseTarget } from '../shared/target.ts';
+import { LEVELS } from './log.ts';
 
 /** More than a home connection or the edge's memory of it can use; a higher number is a slip. */
 const MAX_CONNECTIONS_LIMIT = 1000;
@@ -23,7 +24,7 @@ export const settings = z.object({
     .union([z.record(z.string(), z.string()), z.array(z.string()), z.string()])
     .transform(checked(headers))
     .default({}),
-  log_level: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+  log_level: z.enum(LEVELS).default('info'),
 });
 
 export type Key = keyof typeof settings.shape;

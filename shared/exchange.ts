@@ -14,7 +14,7 @@ import {
 } from './head.ts';
 import { MAX_HEAD_BYTES } from './limits.ts';
 import type { Stream } from './stream.ts';
-import { varintLength, writeVarint } from './varint.ts';
+import { ByteReader, varintLength, varintLengthFrom, writeVarint } from './varint.ts';
 
 const DATA = 0x00;
 const HEADERS = 0x01;
@@ -75,21 +75,13 @@ export class RecordParser {
   }
 
   #decodePrefix(): { type: number; left: number } | undefined {
-    const numbers: number[] = [];
-    let at = 0;
-    while (numbers.length < 2) {
-      const first = this.#prefix[at];
-      if (first === undefined) return undefined;
-      const length = 1 << (first >> 6);
-      if (this.#prefix.length < at + length) return undefined;
-      let value = first & 0x3f;
-      for (let i = 1; i < length; i++) value = value * 256 + (this.#prefix[at + i] ?? 0);
-      numbers.push(value);
-      at += length;
-    }
-    const [type = 0, left = 0] = numbers;
+    const lengthAt = varintLengthFrom(this.#prefix[0] ?? 0);
+    const first = this.#prefix[lengthAt];
+    if (first === undefined || this.#prefix.length < lengthAt + varintLengthFrom(first)) return undefined;
+    const reader = new ByteReader(Uint8Array.from(this.#prefix));
+    const type = reader.varint();
+    const left = reader.varint();
     if (type !== DATA && type !== HEADERS) throw new ProtocolError(`unknown record type ${type}`);
-    if (left > Number.MAX_SAFE_INTEGER) throw new ProtocolError('a record is too long');
     if (type === HEADERS && left > MAX_HEAD_BYTES) throw new ProtocolError(`${left} bytes`, 'E_HEAD_TOO_LARGE');
     return { type, left };
   }

@@ -10,6 +10,11 @@ export function varintLength(value: number): 1 | 2 | 4 | 8 {
   return value < 0x4000_0000 ? 4 : 8;
 }
 
+/** Bytes that a number takes whose first byte is `first`. */
+export function varintLengthFrom(first: number): number {
+  return 1 << (first >> 6);
+}
+
 /** Writes `value` (an integer from 0 to 2^53 - 1) at `at` and returns the position after it. */
 export function writeVarint(target: Uint8Array, at: number, value: number): number {
   const length = varintLength(value);
@@ -40,7 +45,7 @@ export class ByteReader {
   varint(): number {
     const first = this.#bytes[this.#at];
     if (first === undefined) throw new ProtocolError('a frame ends early');
-    const length = 1 << (first >> 6);
+    const length = varintLengthFrom(first);
     if (this.remaining < length) throw new ProtocolError('a frame ends early');
     let value = first & 0x3f;
     if (length === 8) {

@@ -1,6 +1,5 @@
 /** The signaling resource of one host, `/_direct/h/{host id}` (shared/PROTOCOL.md, section 2). */
 import { Hono, type MiddlewareHandler } from 'hono';
-import { encodeBase64Url } from 'hono/utils/encode';
 import { DirectError } from '../shared/errors.ts';
 import { MAX_SIGNAL_BYTES, PROTOCOL_VERSION } from '../shared/limits.ts';
 import { isId, parseSessionRequest, parseSignals, type SessionReady } from '../shared/signal.ts';
@@ -11,6 +10,7 @@ import { singleServers } from './ice-servers.ts';
 import { unwrap } from './outcome.ts';
 import { readText } from './request-body.ts';
 import { errorResponse } from './responses.ts';
+import { newSessionId } from './session-id.ts';
 import { refusingSocket } from './socket.ts';
 
 export const signaling = new Hono<EdgeEnv>();
@@ -30,11 +30,6 @@ function allow(...methods: string[]): MiddlewareHandler<EdgeEnv> {
     response.headers.set('Allow', [...methods, 'OPTIONS'].join(', '));
     return response;
   };
-}
-
-/** 18 random bytes: knowing the id is all that a client needs, so it must not be guessable. 18, to need no padding. */
-function newSessionId(): string {
-  return encodeBase64Url(crypto.getRandomValues(new Uint8Array(18)).buffer);
 }
 
 /** What the objects are asked for; they answer a poll or an upgrade, and see when the client goes away. */

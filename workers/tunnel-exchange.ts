@@ -2,14 +2,11 @@
 import { DirectError, type ErrorCode } from '../shared/errors.ts';
 import { ClientExchange } from '../shared/exchange.ts';
 import { encodeHead, type RequestHead, type ResponseHead } from '../shared/head.ts';
+import { hasBody, isSafe } from '../shared/semantics.ts';
 import type { Session } from '../shared/session.ts';
 import { checkEnd } from './marked-body.ts';
 import { requestFields, responseFields } from './tunnel-headers.ts';
 
-/** RFC 9110, section 9.2.1: repeating them does no harm. */
-const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS'];
-/** Fetch, section 2.2.3, "null body status". */
-const NULL_BODY_STATUSES = [204, 205, 304];
 /** Ends of a session that say what to do better than “the connection was lost” does. */
 const TELLING: readonly ErrorCode[] = ['E_GOING_AWAY', 'E_VERSION'];
 
@@ -82,7 +79,7 @@ export class TunnelExchange {
     const headers = responseFields(list);
     // `manual`: the bytes are what Content-Encoding says already.
     const init: ResponseInit = { status, headers, encodeBody: 'manual', ...(statusText === '' ? {} : { statusText }) };
-    if (this.#request.method === 'HEAD' || NULL_BODY_STATUSES.includes(status)) {
+    if (!hasBody(this.#request.method, status)) {
       // What follows should be nothing.
       this.#exchange.readData().then(
         (piece) => {
@@ -128,7 +125,7 @@ export class TunnelExchange {
     const lost = this.#session.error;
     if (lost === undefined) return error;
     if (!this.#exchange.stream.sentAny || lost.code === 'E_VERSION') return lost;
-    if (!SAFE_METHODS.includes(this.#request.method)) return new DirectError('E_OUTCOME_UNKNOWN', lost.detail);
+    if (!isSafe(this.#request.method)) return new DirectError('E_OUTCOME_UNKNOWN', lost.detail);
     return TELLING.includes(lost.code) ? lost : new DirectError('E_PATH_LOST', lost.detail);
   }
 }

@@ -2,7 +2,6 @@
  * The tunnel: plain HTTP requests over sessions whose client is the HostObject itself. A session exists while it has
  * requests and no longer, so that no timer of its keeps an idle object in memory.
  */
-import { encodeBase64Url } from 'hono/utils/encode';
 import { type ChannelControl, decodeEnvelope } from '../shared/channel.ts';
 import { DirectError, ProtocolError } from '../shared/errors.ts';
 import {
@@ -15,6 +14,7 @@ import {
 import { Session, type SessionEnvironment } from '../shared/session.ts';
 import { ChannelPath } from './channel-path.ts';
 import { errorResponse } from './responses.ts';
+import { newSessionId } from './session-id.ts';
 import { sends } from './socket.ts';
 import { requestHead, TunnelExchange } from './tunnel-exchange.ts';
 
@@ -98,7 +98,7 @@ export class Tunnel {
   #open(socket: WebSocket): Channel {
     const number = randomChannel();
     if (this.#channels.has(number)) return this.#open(socket);
-    const sessionId = encodeBase64Url(crypto.getRandomValues(new Uint8Array(18)).buffer);
+    const sessionId = newSessionId();
     const path = new ChannelPath(socket, number, sessionId, () => this.#channels.delete(number));
     const session = new Session({ role: 'client', sessionId, path, environment });
     const channel = { path, session, requests: 0 };

@@ -2,13 +2,14 @@
 import { DirectError } from '../../shared/errors.ts';
 import { ClientExchange } from '../../shared/exchange.ts';
 import { encodeHead, type HeaderList, type RequestHead } from '../../shared/head.ts';
+import { hasBody } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
 import { type Diagnostics, loggedPath } from './diagnostics.ts';
 import type { ClientEnvironment } from './environment.ts';
 import { networkError } from './network-error.ts';
 import type { Hop } from './redirect.ts';
 import type { RequestBody } from './request-body.ts';
-import { hasBody, responseBody, responseHeaders, withBodyError } from './response.ts';
+import { responseBody, responseHeaders, withBodyError } from './response.ts';
 import { Upload } from './upload.ts';
 
 /** The path ended before the response began. `cause` is the session's error. */

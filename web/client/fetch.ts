@@ -1,5 +1,6 @@
 /** `fetch` for the host's origin: over the session while there is one, else over HTTPS; everything else untouched. */
 import { DirectError } from '../../shared/errors.ts';
+import { isSafe } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { loggedPath } from './diagnostics.ts';
@@ -25,9 +26,6 @@ export interface FetchOptions {
   /** The session for a new request, or undefined: HTTPS. */
   route(signal: AbortSignal | undefined): Promise<Session | undefined>;
 }
-
-/** RFC 9110, section 9.2.1: repeating them does no harm. PUT and DELETE are idempotent, but not on every server. */
-const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
 export type FetchInput = RequestInfo | URL;
 
@@ -121,7 +119,7 @@ class Call {
     } catch (error) {
       this.#signal?.throwIfAborted();
       if (!(error instanceof PathFailure)) throw networkError(error);
-      const repeatable = !error.sentAny || SAFE_METHODS.has(hop.method);
+      const repeatable = !error.sentAny || isSafe(hop.method);
       if (!repeatable) throw networkError(new DirectError('E_OUTCOME_UNKNOWN', undefined, { cause: error.cause }));
       if (error.bodyUsed && body?.replayable === false) {
         throw networkError(new DirectError('E_PATH_LOST', 'the body cannot be sent again', { cause: error.cause }));

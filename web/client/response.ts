@@ -8,8 +8,6 @@ import type { ResponseHead } from '../../shared/head.ts';
  */
 const READ_AHEAD_BYTES = 64 * 1024;
 
-const NULL_BODY_STATUSES = new Set([101, 103, 204, 205, 304]);
-
 export interface BodyWatch {
   signal: AbortSignal | undefined;
   /** What the reader of the body sees instead of the exchange's error. */
@@ -22,11 +20,6 @@ export interface BodyWatch {
 
 /** Streams that nobody can read any more still hold credit of the session until they are given up. */
 const abandoned = new FinalizationRegistry<() => void>((giveUp) => giveUp());
-
-/** Whether a response to `method` with `status` has a body at all (RFC 9110, section 6.4.1). */
-export function hasBody(method: string, status: number): boolean {
-  return method !== 'HEAD' && !NULL_BODY_STATUSES.has(status);
-}
 
 /** The rest of the exchange as a stream. An abort of the signal errors it with the signal's reason. */
 export function responseBody(exchange: ClientExchange, watch: BodyWatch): ReadableStream<Uint8Array<ArrayBuffer>> {
