@@ -3,8 +3,7 @@
  * Tests ask for the same programs themselves and skip with a reason, so this never fails.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { findProgram } from './programs.ts';
 
 interface Need {
   program: string;
@@ -14,26 +13,15 @@ interface Need {
 
 const NEEDS: readonly Need[] = [{ program: 'chromium', packageName: 'chromium', for: 'the tests in a real browser' }];
 
-function isInstalled(program: string): boolean {
-  return (process.env.PATH ?? '').split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
-
 function apt(...args: string[]): boolean {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   return spawnSync('apt-get', ['-q', '-y', ...args], { stdio: ['ignore', 'ignore', 'inherit'], env }).status === 0;
 }
 
-const missing = () => NEEDS.filter(({ program }) => !isInstalled(program));
+const missing = () => NEEDS.filter(({ program }) => findProgram(program) === undefined);
 
 const wanted = missing();
-if (wanted.length > 0 && process.getuid?.() === 0 && isInstalled('apt-get')) {
+if (wanted.length > 0 && process.getuid?.() === 0 && findProgram('apt-get') !== undefined) {
   const packages = wanted.map(({ packageName }) => packageName);
   process.stderr.write(`Installing from Debian: ${packages.join(', ')}\n`);
   if (apt('update')) apt('install', '--no-install-recommends', ...packages);

@@ -1,24 +1,15 @@
 /** The system's Chromium, driven by playwright-core. */
-import { accessSync, constants } from 'node:fs';
 import { type Browser, chromium, type LaunchOptions } from 'playwright-core';
+import { findProgram } from '../scripts/programs.ts';
 
-export const CHROMIUM = '/usr/bin/chromium';
-
-function isInstalled(): boolean {
-  try {
-    accessSync(CHROMIUM, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
+const program = findProgram('chromium');
 
 /** For `test.skipIf`: why browser tests cannot run here, or false. */
-export const withoutChromium = isInstalled() ? false : `${CHROMIUM} is not installed`;
+export const withoutChromium = program === undefined ? 'chromium is not installed' : false;
 
 /** As root and without the traffic of its own that a browser makes; mDNS candidates stay on, as people have them. */
 export const CHROMIUM_OPTIONS: LaunchOptions = {
-  executablePath: CHROMIUM,
+  ...(program === undefined ? {} : { executablePath: program }),
   args: [
     '--headless',
     '--no-sandbox',
