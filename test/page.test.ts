@@ -35,6 +35,15 @@ describe.skipIf(withoutChromium)('the chat page in Chromium', () => {
     await page.context().close();
   });
 
+  test('a message that was sent before the models were known goes out when they are', async () => {
+    const page = await open(stack.pageUrl);
+    await page.getByTestId('prompt').fill('too early');
+    await page.getByTestId('prompt').press('Enter');
+    await expect.poll(() => page.getByTestId('message-assistant').last().textContent()).toContain('to: too early');
+    expect(await page.getByTestId('message-user').count()).toBe(1);
+    await page.context().close();
+  });
+
   test('the token leaves the address bar and survives a reload', async () => {
     const page = await open(stack.pageUrl);
     await expect.poll(() => page.getByTestId('path').textContent()).toContain('direct');

@@ -17,6 +17,8 @@ export class Composer {
   readonly #events: ComposerEvents;
   #running = false;
   #ready = false;
+  /** Enter was pressed before there was a model: what was written goes out as soon as there is one. */
+  #wanted = false;
 
   constructor(parts: ComposerParts, events: ComposerEvents) {
     this.#parts = parts;
@@ -32,7 +34,11 @@ export class Composer {
       event.preventDefault();
       this.#send();
     });
-    prompt.addEventListener('input', () => this.#update());
+    prompt.addEventListener('input', () => {
+      // Whoever goes on writing has not finished.
+      this.#wanted = false;
+      this.#update();
+    });
     stop.addEventListener('click', () => events.stop());
     this.#update();
   }
@@ -41,6 +47,7 @@ export class Composer {
   set ready(ready: boolean) {
     this.#ready = ready;
     this.#update();
+    if (ready && this.#wanted) this.#send();
   }
 
   /** Whether an answer is coming. */
@@ -58,6 +65,7 @@ export class Composer {
   #send(): void {
     const { prompt } = this.#parts;
     const text = prompt.value.trim();
+    this.#wanted = text !== '' && !this.#running && !this.#ready;
     if (text === '' || this.#running || !this.#ready) return;
     prompt.value = '';
     this.#update();
