@@ -1,5 +1,6 @@
 /** Puts the agent together: link to the edge, WebRTC connections, proxy to the local servers. */
 import { type DirectError, ERRORS } from '../shared/errors.ts';
+import { Sessions } from '../shared/sessions.ts';
 import type { IceServer } from '../shared/signal.ts';
 import { Channels } from './channels.ts';
 import type { Config } from './config.ts';
@@ -44,19 +45,18 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     upstreamHeaders: config.upstreamHeaders,
     log: (line) => log('debug', `proxy: ${line}`),
   });
+  const sessions = new Sessions({
+    environment: nodeEnvironment,
+    stream: (stream) => void proxy.serve(stream),
+  });
   const connections = new Connections({
     maxConnections: config.maxConns,
     makePeer: (offer, events) => new Peer(iceServers(config, offer.ice_servers), events),
-    serve: (stream) => void proxy.serve(stream),
+    sessions,
     send: (signal) => link.send(signal),
     log: (line) => log('info', line),
-    environment: nodeEnvironment,
   });
-  const channels = new Channels({
-    serve: (stream) => void proxy.serve(stream),
-    log: (line) => log('info', line),
-    environment: nodeEnvironment,
-  });
+  const channels = new Channels({ sessions, log: (line) => log('info', line), environment: nodeEnvironment });
   const link = new Link({
     url: config.signalingUrl,
     token: config.token,
@@ -69,8 +69,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     down: (reason, retryMs) => log('warn', `link: not connected (${reason}), next attempt in ${retryMs} ms`),
     refused: (error) => {
       log('error', `link: ${ERRORS[error.code].message} ${ERRORS[error.code].hint}`);
+      sessions.close('E_GOING_AWAY');
       connections.close('E_GOING_AWAY');
-      channels.close('E_GOING_AWAY');
       options.refused(error);
     },
   });
@@ -81,8 +81,9 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     },
     async close() {
       const busy = connections.size > 0;
+      sessions.close('E_GOING_AWAY');
+      // Those that belong to no session yet.
       connections.close('E_GOING_AWAY');
-      channels.close('E_GOING_AWAY');
       await link.close();
       if (busy) await new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
       await proxy.close();

@@ -2,7 +2,7 @@
  * How often a channel may send: each message to the edge costs money (20 count as a request), and a model makes a
  * hundred tokens a second. So small messages are held back for up to 50 ms, when there have been some already.
  */
-import type { SessionEnvironment } from '../shared/session.ts';
+import type { SessionEnvironment } from '../shared/path-link.ts';
 
 const INTERVAL_MS = 50;
 /**
@@ -15,24 +15,20 @@ const BULK_BYTES = 8 * 1024;
 
 /** A bucket of BURST flushes, refilled by one each INTERVAL_MS. */
 export class Batching {
-  /** The session's environment, with `defer` held back. */
-  readonly environment: SessionEnvironment;
-  readonly #now: () => number;
+  readonly #environment: SessionEnvironment;
   #left = BURST;
   #refilledAt: number;
 
   constructor(environment: SessionEnvironment) {
-    this.#now = () => environment.now();
+    this.#environment = environment;
     this.#refilledAt = environment.now();
-    this.environment = {
-      now: () => environment.now(),
-      timer: (ms, run) => environment.timer(ms, run),
-      defer: (run) => {
-        const wait = this.#take();
-        if (wait === 0) environment.defer(run);
-        else environment.timer(wait, run);
-      },
-    };
+  }
+
+  /** Calls `run` at the end of this turn, or when the next flush may leave. */
+  defer(run: () => void): void {
+    const wait = this.#take();
+    if (wait === 0) this.#environment.defer(run);
+    else this.#environment.timer(wait, run);
   }
 
   /** A message of `bytes` left or arrived. */
@@ -42,7 +38,7 @@ export class Batching {
 
   /** Takes one flush; returns the milliseconds until it may happen. */
   #take(): number {
-    const now = this.#now();
+    const now = this.#environment.now();
     const refills = Math.floor((now - this.#refilledAt) / INTERVAL_MS);
     this.#left = Math.min(BURST, this.#left + refills);
     this.#refilledAt += refills * INTERVAL_MS;

@@ -4,9 +4,11 @@ import { ClientExchange } from '../shared/exchange.ts';
 import { decodeFrames } from '../shared/frame.ts';
 import { MAX_MESSAGE_BYTES } from '../shared/limits.ts';
 import type { PathEvents } from '../shared/path.ts';
-import { Session } from '../shared/session.ts';
+import type { Session } from '../shared/session.ts';
+import { Sessions } from '../shared/sessions.ts';
 import type { Stream } from '../shared/stream.ts';
 import { TestClock } from '../shared/test-clock.ts';
+import { clientSession } from '../shared/test-sessions.ts';
 import { Channels, type LinkSocket } from './channels.ts';
 
 /** The edge's end of a socket: keeps what it gets, and feeds it to sessions of its own. */
@@ -47,8 +49,9 @@ function rig(maxChannels?: number) {
   const edge = new Edge();
   const streams: Stream[] = [];
   const log: string[] = [];
+  const sessions = new Sessions({ environment: clock, stream: (stream) => void streams.push(stream) });
   const channels = new Channels({
-    serve: (stream) => void streams.push(stream),
+    sessions,
     log: (line) => void log.push(line),
     environment: clock,
     ...(maxChannels === undefined ? {} : { maxChannels }),
@@ -58,8 +61,7 @@ function rig(maxChannels?: number) {
   /** A session of the edge on a channel. */
   const client = (channel: number) => {
     open(channel);
-    return new Session({
-      role: 'client',
+    return clientSession({
       sessionId: 'session',
       environment: { ...realTime, defer: (run) => queueMicrotask(run) },
       path: {
@@ -71,7 +73,7 @@ function rig(maxChannels?: number) {
       },
     });
   };
-  return { clock, edge, channels, streams, log, open, client };
+  return { clock, edge, sessions, channels, streams, log, open, client };
 }
 
 const realTime = { now: () => 0, timer: () => () => {} };
@@ -95,7 +97,7 @@ describe('channels', () => {
     await request(second);
     await clock.advance(1);
     expect([channels.size, streams.length]).toEqual([2, 2]);
-    expect([first.opened, second.opened]).toEqual([true, true]);
+    expect([first.active?.isOpen, second.active?.isOpen]).toEqual([true, true]);
     expect(new Set(edge.messages.map(({ channel }) => channel))).toEqual(new Set([1, 2]));
   });
 
@@ -126,11 +128,11 @@ describe('channels', () => {
   });
 
   test('an agent that stops says why, and closes', async () => {
-    const { client, clock, channels, edge } = rig();
+    const { client, clock, channels, sessions, edge } = rig();
     const session = client(1);
     await request(session);
     await clock.advance(1);
-    channels.close('E_GOING_AWAY');
+    sessions.close('E_GOING_AWAY');
     await clock.advance(1);
     expect(session.error?.code).toBe('E_GOING_AWAY');
     expect(edge.texts).toEqual([{ type: 'channel_close', channel: 1 }]);

@@ -1,10 +1,10 @@
 /** The agent's ends of channels (shared/PROTOCOL.md, section 7): sessions whose path is the link's WebSocket. */
 import { type ChannelControl, decodeEnvelope, encodeEnvelope } from '../shared/channel.ts';
-import type { DirectError, ErrorCode } from '../shared/errors.ts';
+import type { DirectError } from '../shared/errors.ts';
 import { MAX_CHANNELS, MAX_MESSAGE_BYTES } from '../shared/limits.ts';
 import type { Path, PathEvents } from '../shared/path.ts';
-import { Session, type SessionEnvironment } from '../shared/session.ts';
-import type { Stream } from '../shared/stream.ts';
+import type { SessionEnvironment } from '../shared/path-link.ts';
+import type { Sessions } from '../shared/sessions.ts';
 import { Batching } from './batching.ts';
 
 /** The part of the link's WebSocket that channels need. */
@@ -16,8 +16,8 @@ export interface LinkSocket {
 }
 
 export interface ChannelsOptions {
-  /** Serves a stream to its end; must not reject. */
-  serve(stream: Stream): void;
+  /** Where the paths of the channels go. */
+  sessions: Sessions;
   log(line: string): void;
   environment: SessionEnvironment;
   maxChannels?: number;
@@ -26,14 +26,9 @@ export interface ChannelsOptions {
 /** More would only wait in memory; the edge's own buffers follow. */
 const MAX_QUEUED_BYTES = 256 * 1024;
 
-interface Channel {
-  path: ChannelPath;
-  session: Session;
-}
-
 export class Channels {
   readonly #options: ChannelsOptions;
-  readonly #channels = new Map<number, Channel>();
+  readonly #channels = new Map<number, ChannelPath>();
 
   constructor(options: ChannelsOptions) {
     this.#options = options;
@@ -46,7 +41,7 @@ export class Channels {
   /** A control message arrived on `socket`. */
   control(control: ChannelControl, socket: LinkSocket): void {
     if (control.type === 'channel_open') this.#open(control.channel, control.session_id, socket);
-    else this.#channels.get(control.channel)?.path.end('closed by the edge');
+    else this.#channels.get(control.channel)?.end('closed by the edge');
   }
 
   /** A binary message arrived on `socket`. Garbage ends its channel at most. */
@@ -61,24 +56,20 @@ export class Channels {
     const channel = this.#channels.get(envelope.channel);
     // The edge has lost track of it; without a word it would wait for an answer.
     if (channel === undefined) sendClose(socket, envelope.channel);
-    else channel.path.receive(envelope.message);
+    else channel.receive(envelope.message);
   }
 
   /** The socket has closed, and with it all channels. */
   lost(reason: string): void {
-    for (const { path } of [...this.#channels.values()]) path.end(reason);
-  }
-
-  /** Ends every channel, telling the edge why. */
-  close(code: ErrorCode): void {
-    for (const { session } of [...this.#channels.values()]) session.close(code);
+    for (const path of [...this.#channels.values()]) path.end(reason);
   }
 
   #open(number: number, sessionId: string, socket: LinkSocket): void {
-    const { environment, maxChannels = MAX_CHANNELS } = this.#options;
+    const { environment, sessions, maxChannels = MAX_CHANNELS } = this.#options;
     const known = this.#channels.get(number);
     if (known !== undefined) {
-      known.session.close('E_PROTOCOL', 'the channel is open already');
+      this.#options.log('channel: opened twice by the edge');
+      known.close();
       return;
     }
     if (this.#channels.size >= maxChannels) {
@@ -86,22 +77,18 @@ export class Channels {
       sendClose(socket, number);
       return;
     }
-    const batching = new Batching(environment);
-    const path = new ChannelPath(number, socket, batching);
-    const session = new Session({
-      role: 'agent',
-      sessionId,
+    const path = new ChannelPath(number, socket, new Batching(environment));
+    this.#channels.set(number, path);
+    sessions.accept(
       path,
-      environment: batching.environment,
-      events: {
-        stream: (stream) => this.#options.serve(stream),
-        closed: (error) => {
+      { sessionId, kind: 'relay' },
+      {
+        ended: (error) => {
           this.#channels.delete(number);
           if (!isOrdinary(error)) this.#options.log(`channel: closed for ${error.code}: ${error.message}`);
         },
       },
-    });
-    this.#channels.set(number, { path, session });
+    );
   }
 }
 
@@ -126,6 +113,10 @@ class ChannelPath implements Path {
     this.#number = number;
     this.#socket = socket;
     this.#batching = batching;
+  }
+
+  defer(run: () => void): void {
+    this.#batching.defer(run);
   }
 
   capacity(): number {

@@ -2,9 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { HANDSHAKE_TIMEOUT_MS } from '../shared/limits.ts';
 import { memoryPaths } from '../shared/memory-path.ts';
 import type { Path } from '../shared/path.ts';
-import { Session } from '../shared/session.ts';
+import { Sessions } from '../shared/sessions.ts';
 import type { Candidate, SessionSignal } from '../shared/signal.ts';
 import type { Stream } from '../shared/stream.ts';
+import { clientSession } from '../shared/test-sessions.ts';
 import { Connections } from './connections.ts';
 import { nodeEnvironment } from './runtime.ts';
 import type { PeerEvents } from './webrtc.ts';
@@ -42,6 +43,11 @@ function rig(options: { maxConnections?: number; handshakeTimeoutMs?: number; sd
   const sent: SessionSignal[] = [];
   const log: string[] = [];
   const streams: Stream[] = [];
+  const sessions = new Sessions({
+    environment: nodeEnvironment,
+    stream: (stream) => void streams.push(stream),
+    handshakeTimeoutMs: options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
+  });
   const connections = new Connections({
     maxConnections: options.maxConnections ?? 10,
     makePeer: (_offer, events) => {
@@ -49,18 +55,16 @@ function rig(options: { maxConnections?: number; handshakeTimeoutMs?: number; sd
       peers.push(peer);
       return peer;
     },
-    serve: (stream) => void streams.push(stream),
+    sessions,
     send: (signal) => void sent.push(signal),
     log: (line) => void log.push(line),
-    environment: nodeEnvironment,
-    handshakeTimeoutMs: options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
   });
   const offer = (session_id: string) => connections.handle({ session_id, type: 'offer', sdp: 'v=0 offer' });
-  return { connections, peers, sent, log, streams, offer };
+  return { connections, sessions, peers, sent, log, streams, offer };
 }
 
 const connectTo = (peer: FakePeer, sessionId: string) =>
-  new Session({ role: 'client', sessionId, path: peer.other, environment: nodeEnvironment });
+  clientSession({ sessionId, path: peer.other, environment: nodeEnvironment });
 
 const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
 

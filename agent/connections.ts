@@ -1,9 +1,7 @@
 /** All WebRTC connections of the agent: admits offers, bounds their number and ends those that are not used. */
 import { DirectError, ERRORS, type ErrorCode } from '../shared/errors.ts';
-import { HANDSHAKE_TIMEOUT_MS } from '../shared/limits.ts';
-import { Session, type SessionEnvironment } from '../shared/session.ts';
+import type { AcceptedPath, Sessions } from '../shared/sessions.ts';
 import type { OfferSignal, SessionSignal } from '../shared/signal.ts';
-import type { Stream } from '../shared/stream.ts';
 import type { Peer, PeerEvents } from './webrtc.ts';
 
 /** The part of Peer that this file needs, so that tests can do without WebRTC. */
@@ -12,19 +10,16 @@ export type AnsweringPeer = Pick<Peer, 'answer' | 'addCandidate' | 'close' | 'pa
 export interface ConnectionsOptions {
   maxConnections: number;
   makePeer(offer: OfferSignal, events: PeerEvents): AnsweringPeer;
-  /** Serves a stream to its end; must not reject. */
-  serve(stream: Stream): void;
+  /** Where the paths of the connections go. */
+  sessions: Sessions;
   /** Sends a message to the client by way of the edge. */
   send(signal: SessionSignal): void;
   log(line: string): void;
-  environment: SessionEnvironment;
-  handshakeTimeoutMs?: number;
 }
 
 interface Connection {
   peer: AnsweringPeer;
-  session: Session;
-  cancelHandshake: () => void;
+  path: AcceptedPath;
 }
 
 export class Connections {
@@ -51,8 +46,7 @@ export class Connections {
         break;
       case 'error':
         // The client gave up or its session expired; a connection that is in use does not need the edge any more.
-        if (this.#connections.get(signal.session_id)?.session.opened === false)
-          this.#end(signal.session_id, signal.code);
+        if (this.#connections.get(signal.session_id)?.path.isOpen === false) this.#end(signal.session_id, signal.code);
         break;
       case 'answer':
         // Agents answer; nobody else does.
@@ -66,7 +60,7 @@ export class Connections {
   }
 
   #offer(offer: OfferSignal): void {
-    const { maxConnections, environment, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS } = this.#options;
+    const { maxConnections, sessions } = this.#options;
     const id = offer.session_id;
     // A repeated offer replaces the attempt before it.
     this.#end(id, 'E_CANCELLED');
@@ -80,22 +74,17 @@ export class Connections {
       step: (what) => this.#log(id, what),
       closed: (reason) => this.#forget(id, peer, reason),
     });
-    const session = new Session({
-      role: 'agent',
-      sessionId: id,
-      path: peer.path,
-      environment,
-      events: {
-        open: () => this.#connections.get(id)?.cancelHandshake(),
-        stream: (stream) => this.#options.serve(stream),
-        closed: (error) => peer.close(describe(error)),
+    const path = sessions.accept(
+      peer.path,
+      { sessionId: id, kind: 'direct' },
+      {
+        ended: (error) => {
+          if (error.code === 'E_HANDSHAKE_TIMEOUT') this.#sendError(id, error.code);
+          peer.close(describe(error));
+        },
       },
-    });
-    const cancelHandshake = environment.timer(handshakeTimeoutMs, () => {
-      this.#sendError(id, 'E_HANDSHAKE_TIMEOUT');
-      session.close('E_HANDSHAKE_TIMEOUT');
-    });
-    this.#connections.set(id, { peer, session, cancelHandshake });
+    );
+    this.#connections.set(id, { peer, path });
     this.#log(id, 'offer received');
     peer.answer(offer.sdp).then(
       (sdp) => this.#options.send({ session_id: id, type: 'answer', sdp }),
@@ -112,13 +101,12 @@ export class Connections {
   }
 
   #end(id: string, code: ErrorCode): void {
-    this.#connections.get(id)?.session.close(code);
+    this.#connections.get(id)?.path.close(code);
   }
 
   #forget(id: string, peer: AnsweringPeer, reason: string): void {
     const connection = this.#connections.get(id);
     if (connection?.peer !== peer) return;
-    connection.cancelHandshake();
     this.#connections.delete(id);
     this.#log(id, `closed: ${reason}`);
   }

@@ -7,7 +7,8 @@ import { DirectError, type ErrorBody, type OllamaErrorBody } from '../shared/err
 import { ClientExchange } from '../shared/exchange.ts';
 import type { HeaderList, ResponseHead } from '../shared/head.ts';
 import { memoryPaths } from '../shared/memory-path.ts';
-import { Session } from '../shared/session.ts';
+import type { Session } from '../shared/session.ts';
+import { agentSession, clientSession } from '../shared/test-sessions.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
 
@@ -49,13 +50,8 @@ async function rig(
   });
   const [left, right] = memoryPaths();
   const common = { sessionId: 'test', environment: nodeEnvironment };
-  const agent = new Session({
-    ...common,
-    role: 'agent',
-    path: right,
-    events: { stream: (stream) => void proxy.serve(stream) },
-  });
-  const client = new Session({ ...common, role: 'client', path: left });
+  const agent = agentSession({ ...common, path: right, events: { stream: (stream) => void proxy.serve(stream) } });
+  const client = clientSession({ ...common, path: left });
   cleanups.push(() => {
     client.close('E_GOING_AWAY');
     agent.close('E_GOING_AWAY');

@@ -1,5 +1,5 @@
 /** What the session layer takes from Node. */
-import type { SessionEnvironment } from '../shared/session.ts';
+import type { SessionEnvironment } from '../shared/path-link.ts';
 
 export const nodeEnvironment: SessionEnvironment = {
   now: () => performance.now(),

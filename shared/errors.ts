@@ -163,6 +163,13 @@ const table = {
     message: 'Too many requests.',
     hint: 'Wait for as long as Retry-After says.',
   },
+  E_HOST_RESTARTED: {
+    close: 4022,
+    http: 502,
+    retry: true,
+    message: 'The host was restarted, or was away for so long that it has forgotten the session.',
+    hint: 'Send the request again; if it changes something, check first whether it was done.',
+  },
   E_UNAUTHORIZED: {
     close: 4401,
     http: 401,

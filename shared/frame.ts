@@ -18,7 +18,9 @@ export type Frame =
   | { type: 'MAX_STREAM_DATA'; id: number; received: number; max: number }
   | { type: 'MAX_STREAMS'; max: number }
   | { type: 'CONNECTION_CLOSE'; code: number; reason: string }
-  | { type: 'HELLO'; json: string };
+  | { type: 'HELLO'; json: string }
+  /** The client's `sequence`-th choice is this path: both ends send on it from now on. */
+  | { type: 'USE_PATH'; sequence: number };
 
 export type StreamFrame = Extract<Frame, { type: 'STREAM' }>;
 
@@ -33,6 +35,7 @@ const MAX_STREAM_DATA = 0x11;
 const MAX_STREAMS = 0x12;
 const CONNECTION_CLOSE = 0x1c;
 const HELLO = 0x20;
+const USE_PATH = 0x21;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -69,6 +72,8 @@ function layout(frame: Frame): Layout {
       return { type: CONNECTION_CLOSE, numbers: [frame.code], bytes: encoder.encode(frame.reason) };
     case 'HELLO':
       return { type: HELLO, numbers: [], bytes: encoder.encode(frame.json) };
+    case 'USE_PATH':
+      return { type: USE_PATH, numbers: [frame.sequence] };
   }
 }
 
@@ -137,6 +142,8 @@ function readFrame(reader: ByteReader): Frame {
       return { type: 'CONNECTION_CLOSE', code: reader.varint(), reason: readText(reader, MAX_REASON_BYTES, 'reason') };
     case HELLO:
       return { type: 'HELLO', json: readText(reader, MAX_HELLO_BYTES, 'HELLO') };
+    case USE_PATH:
+      return { type: 'USE_PATH', sequence: reader.varint() };
     default:
       throw new ProtocolError(`unknown frame type ${type}`);
   }

@@ -44,6 +44,12 @@ export const MAX_MESSAGE_BYTES = 65_536;
 export const INITIAL_STREAM_CREDIT = 1024 * 1024;
 /** Session credit before the first MAX_DATA: bounds what one peer makes the other hold; eight stalled streams fill it. */
 export const INITIAL_SESSION_CREDIT = 8 * 1024 * 1024;
+/**
+ * Bytes that an end keeps to send them again, whatever credit the peer grants: a peer that grants much and
+ * acknowledges nothing must not make it hold a whole response.
+ */
+export const MAX_UNACKNOWLEDGED_STREAM_BYTES = INITIAL_STREAM_CREDIT;
+export const MAX_UNACKNOWLEDGED_SESSION_BYTES = INITIAL_SESSION_CREDIT;
 /** Streams a client may have open at once; a browser page rarely has 10. Opening more is a violation. */
 export const MAX_CONCURRENT_STREAMS = 128;
 /** A request or response head as JSON. Node's own HTTP parser stops at 16 KiB; cookies may be larger behind proxies. */
@@ -73,6 +79,22 @@ export const MAX_TUNNEL_CHANNELS = 4;
 export const LIVENESS_IDLE_MS = 10_000;
 /** No answer to the PING for this long: the path is dead. */
 export const LIVENESS_TIMEOUT_MS = 10_000;
+/** While a client waits for bytes on a direct path, it asks sooner: a dead path is silence that people see. */
+export const BUSY_DIRECT_IDLE_MS = 1_500;
+/** The same on the relay, where each message costs and where there is rarely another path to move to. */
+export const BUSY_RELAY_IDLE_MS = 3_000;
+/** No answer to the PING for this long: another path is used, if there is one. SCTP and TCP resend after 1 s. */
+export const LIVENESS_DOUBT_MS = 1_500;
+/** A session without any path lives this long: a phone between two networks, an edge that is deployed again. */
+export const SESSION_SURVIVAL_MS = 60_000;
+/** Paths of one session at once: one direct, one relay, and their successors while they overlap. */
+export const MAX_PATHS = 6;
+/** Sessions that an agent keeps, those between two paths included; each may make it hold the session's credit. */
+export const MAX_SESSIONS = 64;
+/** A path that was left so soon after it was chosen counts as unreliable, and is chosen later the next time. */
+export const PATH_STABLE_MS = 30_000;
+/** The longest time for which a better path must have worked before it is chosen again. */
+export const MAX_PATH_PROOF_MS = 60_000;
 /** After a network change the client wants to know now whether the path still works. */
 export const LIVENESS_PROBE_MS = 2_000;
 

@@ -1,72 +1,130 @@
 /**
- * Whether a path is alive, by listening first: a path that is idle is asked with PING, and one that stays silent
- * after that is dead. It belongs to the path, not to requests: a model may think for as long as it likes.
+ * Whether a path is alive, by listening first: a path that is silent is asked with PING; one that does not answer is
+ * in doubt, and after longer silence dead. It belongs to the path, not to requests: a model may think for as long as
+ * it likes.
  */
-import { LIVENESS_IDLE_MS, LIVENESS_TIMEOUT_MS } from './limits.ts';
+import { LIVENESS_DOUBT_MS, LIVENESS_TIMEOUT_MS } from './limits.ts';
 
 export interface LivenessOptions {
   /** Monotonic milliseconds. */
   now(): number;
   /** Calls `run` once after `ms`; the returned function cancels it. */
   timer(ms: number, run: () => void): () => void;
+  /** Silence in ms after which the path is asked; Infinity: never. Say `update` when it changes. */
+  idleMs(): number;
+  /** See Path: what grows while nothing is sent has left, so the path is slow and not dead. */
+  capacity(): number;
   /** Sends PING with this nonce. */
   ping(nonce: number): void;
+  /** The path does not answer, or does so again. */
+  doubt(doubtful: boolean): void;
   /** The path is dead; called once. */
   dead(silentMs: number): void;
+}
+
+interface Ping {
+  nonce: number;
+  at: number;
+  /** When the path counts as dead, in ms after `at`. */
+  deadMs: number;
+  /** The path's capacity when it last grew, and when that was. */
+  capacity: number;
+  movedAt: number;
 }
 
 export class Liveness {
   readonly #options: LivenessOptions;
   #heard: number;
   #nonce = 0;
-  #pinged: { nonce: number; at: number } | undefined;
-  #cancel: () => void;
+  #ping: Ping | undefined;
+  #doubtful = false;
+  #stopped = false;
+  #cancel: () => void = () => {};
 
   constructor(options: LivenessOptions) {
     this.#options = options;
     this.#heard = options.now();
-    this.#cancel = options.timer(LIVENESS_IDLE_MS, () => this.#check());
+    this.#watch(options.idleMs());
+  }
+
+  /** True while the path does not answer. */
+  get doubtful(): boolean {
+    return this.#doubtful;
   }
 
   /** Something arrived on the path. */
   heard(): void {
     this.#heard = this.#options.now();
+    if (!this.#doubtful) return;
+    this.#doubtful = false;
+    this.#options.doubt(false);
   }
 
   /** PONG arrived; returns the round-trip time in ms, or undefined when nobody asked. */
   pong(nonce: number): number | undefined {
-    if (this.#pinged?.nonce !== nonce) return undefined;
-    const { at } = this.#pinged;
-    this.#pinged = undefined;
-    this.#watch(LIVENESS_IDLE_MS);
+    if (this.#ping?.nonce !== nonce) return undefined;
+    const { at } = this.#ping;
+    this.#ping = undefined;
+    this.#watch(this.#options.idleMs());
     return this.#options.now() - at;
   }
 
-  /** Asks now; the path is dead if nothing is heard within `timeout` ms. */
-  probe(timeout: number): void {
+  /** Asks now; the path is dead if nothing is heard within `deadMs`. */
+  probe(deadMs: number): void {
+    const at = this.#options.now();
     this.#nonce += 1;
-    this.#pinged = { nonce: this.#nonce, at: this.#options.now() };
+    this.#ping = { nonce: this.#nonce, at, deadMs, capacity: this.#options.capacity(), movedAt: at };
     this.#options.ping(this.#nonce);
-    this.#watch(timeout);
+    this.#watch(Math.min(LIVENESS_DOUBT_MS, deadMs));
+  }
+
+  /** `idleMs` has changed; silence counts from now on. */
+  update(): void {
+    if (this.#ping !== undefined) return;
+    this.#heard = this.#options.now();
+    this.#watch(this.#options.idleMs());
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#cancel();
   }
 
   #watch(ms: number): void {
     this.#cancel();
+    // The listener of a doubt may have ended the path.
+    if (this.#stopped || ms === Number.POSITIVE_INFINITY) return;
     this.#cancel = this.#options.timer(ms, () => this.#check());
   }
 
   #check(): void {
-    const silent = this.#options.now() - this.#heard;
-    if (this.#pinged !== undefined && this.#heard <= this.#pinged.at) {
-      this.#options.dead(Math.round(silent));
+    const now = this.#options.now();
+    if (this.#ping !== undefined && this.#heard <= this.#ping.at) {
+      this.#checkPing(this.#ping, now);
       return;
     }
-    this.#pinged = undefined;
-    if (silent < LIVENESS_IDLE_MS) this.#watch(LIVENESS_IDLE_MS - silent);
+    this.#ping = undefined;
+    const idleMs = this.#options.idleMs();
+    const silent = now - this.#heard;
+    if (silent < idleMs) this.#watch(idleMs - silent);
     else this.probe(LIVENESS_TIMEOUT_MS);
+  }
+
+  #checkPing(ping: Ping, now: number): void {
+    if (now - ping.at >= ping.deadMs) {
+      this.stop();
+      this.#options.dead(Math.round(now - this.#heard));
+      return;
+    }
+    const capacity = this.#options.capacity();
+    if (capacity > ping.capacity) ping.movedAt = now;
+    ping.capacity = capacity;
+    const quiet = now - ping.movedAt;
+    if (quiet >= LIVENESS_DOUBT_MS && !this.#doubtful) {
+      this.#doubtful = true;
+      this.#options.doubt(true);
+    }
+    const next = this.#doubtful ? Number.POSITIVE_INFINITY : LIVENESS_DOUBT_MS - quiet;
+    this.#watch(Math.min(ping.at + ping.deadMs - now, next));
   }
 }

@@ -15,7 +15,7 @@ const CONTROL_BYTES = 1 + 3 * 8;
 const TURN_BYTES = 3 * CONTROL_BYTES + MAX_STREAM_HEADER_BYTES;
 
 /** Frames of the session itself, of which only the newest of each type counts. */
-type SessionFrame = Extract<Frame, { type: 'HELLO' | 'PING' | 'PONG' | 'MAX_DATA' | 'MAX_STREAMS' }>;
+type SessionFrame = Extract<Frame, { type: 'MAX_DATA' | 'MAX_STREAMS' }>;
 
 export class Outbox {
   readonly #session = new Map<SessionFrame['type'], SessionFrame>();
@@ -53,11 +53,17 @@ export class Outbox {
   }
 
   /**
-   * The frames of the next message of at most `maxBytes`; empty when nothing can be sent. At most `sessionCredit`
-   * bytes of data are new to the peer (`fresh` says how many are), and streams from `maxStreams` on have to wait.
+   * The frames of the next message of at most `maxBytes`, after `first`, those of the path itself; empty when nothing
+   * can be sent. At most `sessionCredit` bytes of data are new to the peer (`fresh` says how many are), and streams
+   * from `maxStreams` on have to wait.
    */
-  next(maxBytes: number, sessionCredit: number, maxStreams: number): { frames: Frame[]; fresh: number } {
-    const frames: Frame[] = [...this.#session.values()];
+  next(
+    first: readonly Frame[],
+    maxBytes: number,
+    sessionCredit: number,
+    maxStreams: number,
+  ): { frames: Frame[]; fresh: number } {
+    const frames: Frame[] = [...first, ...this.#session.values()];
     this.#session.clear();
     let room = maxBytes;
     for (const frame of frames) room -= CONTROL_BYTES + (frame.type === 'HELLO' ? 3 * frame.json.length : 0);

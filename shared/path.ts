@@ -6,9 +6,17 @@
  * Clean and broken ends look alike, because the session layer treats them alike: it keeps what the peer has not
  * acknowledged.
  */
+/** The ways between client and agent, best first: P2P, P2P through TURN, through HostObject. */
+export type PathKind = 'direct' | 'turn' | 'relay';
+
 export interface Path {
   /** The longest message that the path carries, in bytes. */
   readonly maxMessageBytes: number;
+  /**
+   * Calls `run` when what was written may leave, in place of the end of the event-loop turn: a path whose messages
+   * cost money waits a little for more.
+   */
+  defer?(run: () => void): void;
   /** Bytes that the path takes now without building a queue; at 0 or less the sender waits for `drained`. */
   capacity(): number;
   /** Sends one message and keeps no reference to it. A closed path ignores it. */

@@ -68,6 +68,12 @@ export class ReceiveHalf {
     this.#owner.wake();
   }
 
+  /** Another path is used: what was said last may be lost, and the peer needs to know where to go on. */
+  rewind(): void {
+    this.#creditDue = true;
+    if (this.#stop !== undefined && this.#finalSize === undefined) this.#stop.due = true;
+  }
+
   fail(error: DirectError): void {
     this.#error ??= error;
     this.#queue = [];

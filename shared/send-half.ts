@@ -1,6 +1,7 @@
 /** The sending direction of a stream: what was written, up to where it was sent, and how it ends. */
 import { codeFromNumber, DirectError, ProtocolError } from './errors.ts';
 import type { Frame, StreamFrame } from './frame.ts';
+import { MAX_UNACKNOWLEDGED_STREAM_BYTES } from './limits.ts';
 import { SendBuffer } from './send-buffer.ts';
 
 /** Written but unsent bytes at which `write` starts to wait: enough to fill a message while the next is read. */
@@ -8,14 +9,14 @@ const WRITE_HIGH_WATER = 64 * 1024;
 
 /**
  * - `open`: takes writes.
- * - `finished`: FIN follows the last byte; `sent` once it has left.
+ * - `finished`: FIN follows the last byte; `due` until it has left on the current path, `sent` once it left on any.
  * - `reset`: given up with a code; `due` until RESET_STREAM has left.
  * - `done`: the peer has acknowledged FIN, or RESET_STREAM with its code.
  * - `failed`: the session has ended.
  */
 type State =
   | { name: 'open' }
-  | { name: 'finished'; sent: boolean }
+  | { name: 'finished'; due: boolean; sent: boolean }
   | { name: 'reset'; code: number; due: boolean }
   | { name: 'done'; code: number | undefined }
   | { name: 'failed'; error: DirectError };
@@ -53,6 +54,11 @@ export class SendHalf {
     return this.#state.name === 'done';
   }
 
+  /** Bytes that were sent and not acknowledged. */
+  get unacknowledged(): number {
+    return Math.max(0, this.#highest - this.#buffer.acknowledged);
+  }
+
   write(bytes: Uint8Array): Promise<void> {
     const state = this.#state;
     if (state.name === 'failed') return Promise.reject(state.error);
@@ -68,7 +74,7 @@ export class SendHalf {
 
   finish(): void {
     if (this.#state.name !== 'open') return;
-    this.#state = { name: 'finished', sent: false };
+    this.#state = { name: 'finished', due: true, sent: false };
     this.#wake();
   }
 
@@ -80,6 +86,13 @@ export class SendHalf {
     for (const { reject } of this.#writers.splice(0)) reject(new DirectError(codeFromNumber(code)));
     this.#wake();
     return true;
+  }
+
+  /** Another path is used: what the peer has not acknowledged is sent again. */
+  rewind(): void {
+    const state = this.#state;
+    this.#sent = Math.min(this.#sent, this.#buffer.acknowledged);
+    if (state.name === 'finished' || state.name === 'reset') state.due = true;
   }
 
   fail(error: DirectError): void {
@@ -97,13 +110,14 @@ export class SendHalf {
     if (received > (ends || state.name === 'done' ? final + 1 : this.#highest)) {
       throw new ProtocolError(`stream ${this.#id} has bytes acknowledged that were not sent`);
     }
+    const before = this.#buffer.acknowledged;
     this.#buffer.acknowledge(received);
     this.#sent = Math.max(this.#sent, Math.min(received, this.#buffer.end));
     if (ends && received === final + 1) {
       this.#state = { name: 'done', code: state.name === 'reset' ? state.code : undefined };
     }
-    if (max <= this.#max) return;
-    this.#max = max;
+    if (max <= this.#max && this.#buffer.acknowledged === before) return;
+    this.#max = Math.max(this.#max, max);
     this.#wake();
   }
 
@@ -119,16 +133,24 @@ export class SendHalf {
   takeData(limit: number, sessionCredit: number): { frame: StreamFrame; fresh: number } | undefined {
     const state = this.#state;
     if (state.name !== 'open' && state.name !== 'finished') return undefined;
-    const allowed = Math.min(limit, this.#max - this.#sent, this.#highest - this.#sent + sessionCredit);
+    const allowed = Math.min(
+      limit,
+      this.#max - this.#sent,
+      this.#highest - this.#sent + sessionCredit,
+      this.#buffer.acknowledged + MAX_UNACKNOWLEDGED_STREAM_BYTES - this.#sent,
+    );
     const data = this.#buffer.peek(this.#sent, Math.max(0, allowed));
     const end = this.#sent + data.length;
-    const fin = state.name === 'finished' && !state.sent && end === this.#buffer.end;
+    const fin = state.name === 'finished' && state.due && end === this.#buffer.end;
     if (data.length === 0 && !fin) return undefined;
     const frame: StreamFrame = { type: 'STREAM', id: this.#id, offset: this.#sent, data, fin };
     const fresh = Math.max(0, end - this.#highest);
     this.#sent = end;
     this.#highest = Math.max(this.#highest, end);
-    if (fin) state.sent = true;
+    if (fin) {
+      state.due = false;
+      state.sent = true;
+    }
     if (this.#unsent() <= WRITE_HIGH_WATER) for (const { resolve } of this.#writers.splice(0)) resolve();
     return { frame, fresh };
   }

@@ -13,10 +13,11 @@ import {
 } from './limits.ts';
 import { type MemoryPathOptions, memoryPaths } from './memory-path.ts';
 import type { Path } from './path.ts';
-import { Session, type SessionEvents } from './session.ts';
+import type { Session, SessionEvents } from './session.ts';
 import type { Stream } from './stream.ts';
 import { TestClock } from './test-clock.ts';
 import { arbitraryFrame } from './test-frames.ts';
+import { agentSession, clientSession, SESSION } from './test-sessions.ts';
 
 /** The signaling session of all tests. */
 const ID = 'k3Jx0dQ2pA8';
@@ -35,14 +36,13 @@ function pair(options: MemoryPathOptions = {}, events: SessionEvents = {}): Pair
   const world = new TestClock(settle);
   const [left, right] = memoryPaths(options);
   const accepted: Stream[] = [];
-  const agent = new Session({
-    role: 'agent',
+  const agent = agentSession({
     sessionId: ID,
     path: right,
     environment: world,
     events: { stream: (stream) => accepted.push(stream), ...events },
   });
-  const client = new Session({ role: 'client', sessionId: ID, path: left, environment: world });
+  const client = clientSession({ sessionId: ID, path: left, environment: world });
   return { world, client, agent, accepted };
 }
 
@@ -58,8 +58,7 @@ function scripted(role: 'client' | 'agent') {
     drained: () => {},
     closed: () => {},
   });
-  const session = new Session({
-    role,
+  const session = (role === 'client' ? clientSession : agentSession)({
     sessionId: ID,
     path: left,
     environment: world,
@@ -75,7 +74,10 @@ function scripted(role: 'client' | 'agent') {
   return { world, session, heard, streams, say, raw, block, closed, path: right };
 }
 
-const HELLO: Frame = { type: 'HELLO', json: JSON.stringify({ protocol_version: PROTOCOL_VERSION, session_id: ID }) };
+const HELLO: Frame = {
+  type: 'HELLO',
+  json: JSON.stringify({ protocol_version: PROTOCOL_VERSION, session_id: ID, session: SESSION }),
+};
 const data = (id: number, offset: number, bytes: Uint8Array | string, fin = false): Frame => ({
   type: 'STREAM',
   id,
@@ -112,7 +114,7 @@ describe('streams', () => {
   test('small writes of one turn leave as one message', async () => {
     const { session, heard, path } = scripted('client');
     await settle();
-    expect(heard.map((frame) => frame.type)).toEqual(['HELLO']);
+    expect(heard.map((frame) => frame.type)).toEqual(['HELLO', 'PING']);
     let messages = 0;
     const deliver = vi.spyOn(path as unknown as { deliver(m: Uint8Array): void }, 'deliver').mockImplementation(() => {
       messages++;
@@ -522,14 +524,15 @@ describe('hostile peers', () => {
         events = given;
       },
     };
-    new Session({ role: 'agent', sessionId: ID, path, environment: world });
+    agentSession({ sessionId: ID, path, environment: world });
     events?.message(encodeFrames([HELLO]));
     for (let nonce = 0; nonce < 10_000; nonce++) events?.message(encodeFrames([{ type: 'PING', nonce }]));
     await settle();
     expect(sent).toEqual([]);
     capacity = 1000;
     events?.drained();
-    expect(sent).toEqual([HELLO, { type: 'PONG', nonce: 9_999 }]);
+    expect(sent.map(({ type }) => type)).toEqual(['HELLO', 'PONG']);
+    expect(sent[1]).toEqual({ type: 'PONG', nonce: 9_999 });
   });
 
   test('any list of frames ends in a code or in nothing, never in an exception', async () => {

@@ -1,67 +1,87 @@
 /**
- * The session layer (PROTOCOL.md, sections 4 and 5): many streams with credit over one path, without any I/O of its
- * own. Time and scheduling come in through `SessionEnvironment`, bytes through `Path`.
+ * The session layer (PROTOCOL.md, sections 4 and 5): many streams with credit over paths that come and go, without any
+ * I/O of its own. Time and scheduling come in through `SessionEnvironment`, bytes through `Path`.
+ *
+ * Both ends send on one path at a time. When another one is used, each stream goes on from the last offset that the
+ * peer has acknowledged; the peer drops what it has already.
  */
-import { codeFromNumber, DirectError, ERRORS, type ErrorCode, ProtocolError } from './errors.ts';
-import { decodeFrames, encodeFrames, type Frame } from './frame.ts';
+import { DirectError, type ErrorCode, ProtocolError } from './errors.ts';
+import { encodeFrames, type Frame } from './frame.ts';
+import { checkAgentHello, clientHello } from './hello.ts';
 import {
   INITIAL_SESSION_CREDIT,
   INITIAL_STREAM_CREDIT,
+  LIVENESS_TIMEOUT_MS,
   MAX_CONCURRENT_STREAMS,
-  MAX_REASON_BYTES,
-  PROTOCOL_VERSION,
+  MAX_PATHS,
+  MAX_UNACKNOWLEDGED_SESSION_BYTES,
+  SESSION_SURVIVAL_MS,
 } from './limits.ts';
-import { Liveness } from './liveness.ts';
 import { Outbox } from './outbox.ts';
-import type { Path } from './path.ts';
+import type { Path, PathKind } from './path.ts';
+import { PathChoice } from './path-choice.ts';
+import { type LinkOwner, PathLink, type SessionEnvironment, type SessionFrame, type SessionRole } from './path-link.ts';
 import { Stream, type StreamOwner } from './stream.ts';
-
-/** What a session takes from its runtime; tests give it a simulated one. */
-export interface SessionEnvironment {
-  /** Monotonic milliseconds. */
-  now(): number;
-  /** Calls `run` once after `ms`; the returned function cancels it. */
-  timer(ms: number, run: () => void): () => void;
-  /** Calls `run` when the current event-loop turn's work is done, so that small writes leave as one message. */
-  defer(run: () => void): void;
-}
 
 export interface SessionEvents {
   /** The peer opened a stream (agent only). */
   stream?(stream: Stream): void;
-  /** The peer's HELLO arrived: it speaks our version of the protocol. */
-  open?(): void;
-  /** The session has ended; called once, after CONNECTION_CLOSE was handed to the path. */
+  /** The peer has answered HELLO on this path, or said it first. */
+  opened?(link: PathLink): void;
+  /** A path has ended; the session may go on by another one. */
+  lost?(link: PathLink, error: DirectError): void;
+  /** Another path is used, or none; see `active`. */
+  moved?(): void;
+  /** A path came into doubt, is heard again or is of another kind. */
+  changed?(): void;
+  /** The session has ended; called once, after CONNECTION_CLOSE was handed to the paths. */
   closed?(error: DirectError): void;
-  /** A PING was answered after `ms`. */
-  rtt?(ms: number): void;
+  /** A PING on `link` was answered after `ms`. */
+  rtt?(ms: number, link: PathLink): void;
 }
-
-/** A client opens streams, an agent answers them. */
-export type SessionRole = 'client' | 'agent';
 
 export interface SessionOptions {
   role: SessionRole;
-  /**
-   * The signaling session that the path came from. The client says it in HELLO and the agent insists on it: a path
-   * whose other end does not know it was not made by the client that the edge admitted.
-   */
-  sessionId: string;
-  path: Path;
+  /** Names the session in HELLO, on every path. Only its two ends know it; at least 128 random bits. */
+  id: string;
   environment: SessionEnvironment;
   events?: SessionEvents;
+  /** How long the session lives without any path, in milliseconds. */
+  survivalMs?: number;
 }
 
-export class Session {
+export interface PathOptions {
+  /** The signaling session that the path came from; the agent insists on it. */
+  sessionId: string;
+  kind: PathKind;
+}
+
+export class Session implements LinkOwner {
   readonly role: SessionRole;
-  readonly #sessionId: string;
+  readonly id: string;
   readonly #environment: SessionEnvironment;
   readonly #events: SessionEvents;
-  readonly #path: Path;
+  readonly #survivalMs: number;
   readonly #owner: StreamOwner;
   readonly #streams = new Map<number, Stream>();
   readonly #outbox = new Outbox();
-  #flushDue = false;
+
+  /** Paths that have not ended, oldest first. */
+  readonly #links: PathLink[] = [];
+  readonly #choice = new PathChoice();
+  #active: PathLink | undefined;
+  /** Whether there was an active path before the present one. */
+  #moved = false;
+  /** Counts the client's choices. */
+  #sequence = 0;
+  /** Agent: which of the client's choices each path was. */
+  readonly #chosen = new WeakMap<PathLink, number>();
+  /** Client: the agent has answered HELLO on some path, so it knows the session. */
+  #established = false;
+  /** Client: the path that said HELLO last. */
+  #greeting: PathLink | undefined;
+  #cancelChoice: () => void = () => {};
+  #cancelEnd: () => void = () => {};
 
   #nextId = 0;
   /** Ids that the peer skipped: opening a stream opens all lower ones too (RFC 9000, section 2.1). */
@@ -73,17 +93,17 @@ export class Session {
   #grantedMax = INITIAL_SESSION_CREDIT;
   #arrivedData = 0;
   #consumedData = 0;
+  /** Streams wait because too much is not acknowledged. */
+  #capped = false;
 
-  readonly #liveness: Liveness;
-  #opened = false;
   #error: DirectError | undefined;
 
-  constructor({ role, sessionId, path, environment, events = {} }: SessionOptions) {
+  constructor({ role, id, environment, events = {}, survivalMs = SESSION_SURVIVAL_MS }: SessionOptions) {
     this.role = role;
-    this.#sessionId = sessionId;
-    this.#path = path;
+    this.id = id;
     this.#environment = environment;
     this.#events = events;
+    this.#survivalMs = survivalMs;
     this.#owner = {
       streamCredit: INITIAL_STREAM_CREDIT,
       wake: (stream) => {
@@ -94,25 +114,7 @@ export class Session {
       consumed: (bytes) => this.#consumed(bytes),
       ended: (stream) => this.#ended(stream),
     };
-    // A client speaks first; an agent answers the client's HELLO with its own.
-    if (role === 'client') this.#sayHello();
-    this.#liveness = new Liveness({
-      now: () => environment.now(),
-      timer: (ms, run) => environment.timer(ms, run),
-      ping: (nonce) => {
-        this.#outbox.put({ type: 'PING', nonce });
-        this.#flushSoon();
-      },
-      dead: (silentMs) => {
-        this.#end(new DirectError('E_PATH_LOST', `nothing heard for ${silentMs} ms`));
-        path.close();
-      },
-    });
-    path.start({
-      message: (message) => this.#receive(message),
-      drained: () => this.#flush(),
-      closed: (reason) => this.#end(new DirectError('E_PATH_LOST', reason)),
-    });
+    if (survivalMs > 0) this.#survive(new DirectError('E_PATH_LOST', 'no path'));
   }
 
   /** Why the session has ended, undefined while it lives. */
@@ -120,14 +122,24 @@ export class Session {
     return this.#error;
   }
 
-  /** True once the peer's HELLO has arrived. */
-  get opened(): boolean {
-    return this.#opened;
+  /** The path that this end sends on, if there is one. */
+  get active(): PathLink | undefined {
+    return this.#active;
+  }
+
+  /** Paths that have not ended. */
+  get links(): readonly PathLink[] {
+    return this.#links;
   }
 
   /** Streams that have not ended in both directions. */
   get streamCount(): number {
     return this.#streams.size;
+  }
+
+  /** A client waits for the peer as long as it has streams; so does an agent, for the client's acknowledgements. */
+  get busy(): boolean {
+    return this.#streams.size > 0;
   }
 
   /** Bytes held for all streams, in both directions; bounded by credit (PROTOCOL.md, section 5). */
@@ -144,14 +156,34 @@ export class Session {
   openStream(): Stream {
     if (this.#error !== undefined) throw this.#error;
     if (this.role !== 'client') throw new Error('only clients open streams');
-    const stream = new Stream(this.#nextId++, this.#owner, INITIAL_STREAM_CREDIT);
-    this.#streams.set(stream.id, stream);
-    return stream;
+    return this.#newStream(this.#nextId++);
   }
 
-  /** Asks now whether the path still works; it is given up if no answer comes within `ms`. */
+  /**
+   * Adds a path (client only), which says HELLO. It is used when the agent has answered; the first one at once, so
+   * that the first request leaves together with HELLO.
+   * @throws DirectError the session's error when it has ended.
+   */
+  attach(path: Path, { sessionId, kind }: PathOptions): PathLink {
+    if (this.#error !== undefined) throw this.#error;
+    const link = new PathLink({ path, kind, sessionId, environment: this.#environment, owner: this });
+    this.#add(link);
+    link.start();
+    this.#greet();
+    return link;
+  }
+
+  /** Adds a path whose client has said HELLO for this session (agent only). @throws ProtocolError */
+  adopt(link: PathLink): void {
+    if (this.#links.length >= MAX_PATHS) throw new ProtocolError(`more than ${MAX_PATHS} paths`);
+    link.owner = this;
+    this.#add(link);
+    if (this.#active === undefined) this.#use(link);
+  }
+
+  /** Asks now whether the paths still work; each is given up if no answer comes within `ms`. */
   probe(ms: number): void {
-    if (this.#error === undefined) this.#liveness.probe(ms);
+    for (const link of [...this.#links]) if (link.isOpen) link.probe(ms);
   }
 
   /** Ends the session and tells the peer why. Streams fail with the same code. */
@@ -159,36 +191,127 @@ export class Session {
     this.#close(new DirectError(code, detail));
   }
 
-  // ---- receiving ------------------------------------------------------------------------------
+  // ---- paths ----------------------------------------------------------------------------------
 
-  #receive(message: Uint8Array): void {
-    if (this.#error !== undefined) return;
-    this.#liveness.heard();
-    try {
-      for (const frame of decodeFrames(message)) {
-        this.#handle(frame);
-        if (this.#error !== undefined) return;
-      }
-    } catch (error) {
-      this.#close(error instanceof ProtocolError ? error : new DirectError('E_INTERNAL', undefined, { cause: error }));
-    }
+  #add(link: PathLink): void {
+    this.#cancelEnd();
+    this.#links.push(link);
   }
 
-  #handle(frame: Frame): void {
-    if (!this.#opened && frame.type !== 'HELLO' && frame.type !== 'CONNECTION_CLOSE') {
-      throw new ProtocolError('the first frame must be HELLO');
+  /**
+   * Client: says HELLO on the paths that have waited for it. One at a time until the agent knows the session: a path
+   * that overtook the first one would meet an agent that has never heard of what it resumes.
+   */
+  #greet(): void {
+    for (const link of this.#links) {
+      if (link.saidHello) continue;
+      if (!this.#established && this.#greeting !== undefined) return;
+      this.#greeting = link;
+      const resumed = this.#established || this.#sentData > 0;
+      link.sayHello(
+        clientHello({ sessionId: link.sessionId, session: this.id, resumed, survivalMs: this.#survivalMs }),
+      );
+      // In one message with HELLO: the answer brings the first round-trip time, and none ends the path.
+      link.probe(LIVENESS_TIMEOUT_MS);
     }
+    this.#choose();
+  }
+
+  hello(link: PathLink, json: string): void {
+    checkAgentHello(json, link.sessionId);
+    this.#established = true;
+    this.#events.opened?.(link);
+    this.#greet();
+  }
+
+  changed(): void {
+    if (this.#error !== undefined) return;
+    this.#choose();
+    this.#events.changed?.();
+  }
+
+  rtt(link: PathLink, ms: number): void {
+    this.#events.rtt?.(ms, link);
+  }
+
+  violated(link: PathLink, error: DirectError): void {
+    if (this.#links.includes(link)) this.#close(error);
+  }
+
+  closedByPeer(link: PathLink, error: DirectError): void {
+    // Before HELLO the peer refuses a path; only a host that has forgotten the session refuses the session.
+    if (this.role === 'client' && !link.isOpen && error.code !== 'E_HOST_RESTARTED') link.end(error);
+    else this.#end(error);
+  }
+
+  lost(link: PathLink, error: DirectError): void {
+    const index = this.#links.indexOf(link);
+    if (index < 0) return;
+    this.#links.splice(index, 1);
+    if (this.#greeting === link) this.#greeting = undefined;
+    if (this.#active === link) this.#active = undefined;
+    this.#events.lost?.(link, error);
+    if (this.#error !== undefined) return;
+    if (this.role === 'client') this.#greet();
+    else if (this.#active === undefined) this.#use(this.#lastChosen());
+    if (this.#links.length > 0) return;
+    this.#events.moved?.();
+    this.#survive(error);
+  }
+
+  /** Agent: the path that the client chose last, or else the newest. */
+  #lastChosen(): PathLink | undefined {
+    const order = (link: PathLink) => this.#chosen.get(link) ?? 0;
+    return this.#links.toReversed().toSorted((a, b) => order(b) - order(a))[0];
+  }
+
+  /** Ends the session if no path comes in time. */
+  #survive(error: DirectError): void {
+    if (this.#survivalMs === 0) {
+      this.#end(error);
+      return;
+    }
+    this.#cancelEnd();
+    const detail = `no path for ${this.#survivalMs} ms; the last one: ${error.detail ?? error.code}`;
+    this.#cancelEnd = this.#environment.timer(this.#survivalMs, () =>
+      this.#end(new DirectError('E_PATH_LOST', detail)),
+    );
+  }
+
+  /** Client: chooses the path again. */
+  #choose(): void {
+    if (this.role !== 'client' || this.#error !== undefined) return;
+    this.#cancelChoice();
+    const greeted = this.#links.filter((link) => link.saidHello);
+    const { link, againMs } = this.#choice.choose(greeted, this.#environment.now());
+    if (againMs !== undefined) this.#cancelChoice = this.#environment.timer(againMs, () => this.#choose());
+    if (link === this.#active) return;
+    if (this.#sequence++ > 0) link?.put({ type: 'USE_PATH', sequence: this.#sequence });
+    this.#use(link);
+  }
+
+  /** From now on this end sends on `link`, and repeats what may have been lost on the one before. */
+  #use(link: PathLink | undefined): void {
+    this.#active = link;
+    if (link === undefined) return;
+    if (this.#moved) {
+      for (const stream of this.#streams.values()) {
+        stream.rewind();
+        this.#outbox.add(stream);
+      }
+      this.#outbox.put({ type: 'MAX_DATA', max: this.#grantedMax });
+      if (this.role === 'agent') this.#outbox.put({ type: 'MAX_STREAMS', max: this.#maxStreams });
+    }
+    this.#moved = true;
+    link.flushSoon();
+    this.#events.moved?.();
+  }
+
+  // ---- receiving ------------------------------------------------------------------------------
+
+  frame(link: PathLink, frame: SessionFrame): void {
+    if (this.#error !== undefined) return;
     switch (frame.type) {
-      case 'HELLO':
-        this.#handleHello(frame.json);
-        break;
-      case 'PING':
-        this.#outbox.put({ type: 'PONG', nonce: frame.nonce });
-        this.#flushSoon();
-        break;
-      case 'PONG':
-        this.#handlePong(frame.nonce);
-        break;
       case 'STREAM':
         this.#accept(frame.id, frame.offset + frame.data.length + (frame.fin ? 1 : 0))?.receive(frame);
         break;
@@ -200,6 +323,7 @@ export class Session {
         break;
       case 'MAX_STREAM_DATA':
         this.#known(frame.id)?.receiveCredit(frame.received, frame.max);
+        if (this.#capped) this.#wakeAll();
         break;
       case 'MAX_DATA':
         this.#sendMax = Math.max(this.#sendMax, frame.max);
@@ -210,37 +334,14 @@ export class Session {
         this.#maxStreams = Math.max(this.#maxStreams, frame.max);
         this.#wakeAll();
         break;
-      case 'CONNECTION_CLOSE':
-        this.#end(new DirectError(codeFromNumber(frame.code), frame.reason === '' ? undefined : frame.reason));
-        this.#path.close();
+      case 'USE_PATH':
+        if (this.role !== 'agent') throw new ProtocolError('USE_PATH comes from clients only');
+        if (frame.sequence <= this.#sequence) break;
+        this.#sequence = frame.sequence;
+        this.#chosen.set(link, frame.sequence);
+        this.#use(link);
         break;
     }
-  }
-
-  #handleHello(json: string): void {
-    if (this.#opened) throw new ProtocolError('a second HELLO');
-    let hello: { protocol_version?: unknown; session_id?: unknown };
-    try {
-      hello = Object(JSON.parse(json)) as typeof hello;
-    } catch {
-      throw new ProtocolError('HELLO is not JSON');
-    }
-    const version = hello.protocol_version;
-    if (version !== PROTOCOL_VERSION) {
-      throw new ProtocolError(
-        `the peer has ${String(version).slice(0, 20)}, this end ${PROTOCOL_VERSION}`,
-        'E_VERSION',
-      );
-    }
-    if (hello.session_id !== this.#sessionId) throw new ProtocolError('HELLO is for another one', 'E_SESSION_UNKNOWN');
-    this.#opened = true;
-    if (this.role === 'agent') this.#sayHello();
-    this.#events.open?.();
-  }
-
-  #handlePong(nonce: number): void {
-    const rtt = this.#liveness.pong(nonce);
-    if (rtt !== undefined) this.#events.rtt?.(rtt);
   }
 
   /** The stream for a frame that may open one; undefined when it has ended, which is said again for `received`. */
@@ -251,8 +352,7 @@ export class Session {
       this.#nextId = id + 1;
     }
     if (this.#skipped.delete(id)) {
-      const stream = new Stream(id, this.#owner, INITIAL_STREAM_CREDIT);
-      this.#streams.set(id, stream);
+      const stream = this.#newStream(id);
       this.#events.stream?.(stream);
       return stream;
     }
@@ -268,6 +368,17 @@ export class Session {
   #known(id: number): Stream | undefined {
     if (id >= this.#nextId) throw new ProtocolError(`stream ${id} was never opened`);
     return this.#streams.get(id);
+  }
+
+  #newStream(id: number): Stream {
+    const stream = new Stream(id, this.#owner, INITIAL_STREAM_CREDIT);
+    this.#streams.set(id, stream);
+    if (this.#streams.size === 1) this.#busyChanged();
+    return stream;
+  }
+
+  #busyChanged(): void {
+    for (const link of this.#links) link.busyChanged();
   }
 
   #arrived(bytes: number): void {
@@ -294,6 +405,7 @@ export class Session {
     }
     this.#outbox.delete(stream);
     if (this.role === 'agent') this.#grantStreams();
+    if (this.#streams.size === 0) this.#busyChanged();
     this.#flushSoon();
   }
 
@@ -307,37 +419,38 @@ export class Session {
 
   // ---- sending --------------------------------------------------------------------------------
 
-  #sayHello(): void {
-    const json = JSON.stringify({ protocol_version: PROTOCOL_VERSION, session_id: this.#sessionId });
-    this.#outbox.put({ type: 'HELLO', json });
-    this.#flushSoon();
-  }
-
-  /** New session credit: streams that had to wait for it try again. */
+  /** New credit: streams that had to wait for it try again. */
   #wakeAll(): void {
+    this.#capped = false;
     for (const stream of this.#streams.values()) this.#outbox.add(stream);
     this.#flushSoon();
   }
 
   #flushSoon(): void {
-    if (this.#flushDue || this.#error !== undefined) return;
-    this.#flushDue = true;
-    this.#environment.defer(() => {
-      this.#flushDue = false;
-      this.#flush();
-    });
+    this.#active?.flushSoon();
   }
 
-  #flush(): void {
+  flush(link: PathLink): void {
+    while (this.#error === undefined && !link.hasEnded && link.path.capacity() > 0) {
+      const control = link.takeControl();
+      const frames = link === this.#active ? this.#nextFrames(control, link.path.maxMessageBytes) : control;
+      if (frames.length === 0) return;
+      link.path.send(encodeFrames(frames));
+    }
+  }
+
+  /** The frames of the next message on the active path, after `control`. */
+  #nextFrames(control: readonly Frame[], maxBytes: number): readonly Frame[] {
     // Only clients open streams, and only they have to wait for the peer to allow it.
     const maxStreams = this.role === 'client' ? this.#maxStreams : Number.POSITIVE_INFINITY;
-    while (this.#error === undefined && this.#path.capacity() > 0) {
-      const credit = this.#sendMax - this.#sentData;
-      const { frames, fresh } = this.#outbox.next(this.#path.maxMessageBytes, credit, maxStreams);
-      if (frames.length === 0) return;
-      this.#sentData += fresh;
-      this.#path.send(encodeFrames(frames));
-    }
+    let unacknowledged = 0;
+    for (const stream of this.#streams.values()) unacknowledged += stream.unacknowledged;
+    const credit = this.#sendMax - this.#sentData;
+    const room = MAX_UNACKNOWLEDGED_SESSION_BYTES - unacknowledged;
+    if (room < credit) this.#capped = true;
+    const { frames, fresh } = this.#outbox.next(control, maxBytes, Math.min(credit, room), maxStreams);
+    this.#sentData += fresh;
+    return frames;
   }
 
   // ---- end ------------------------------------------------------------------------------------
@@ -346,20 +459,23 @@ export class Session {
     if (this.#error !== undefined) return;
     // Set first: in memory the peer answers before `send` returns.
     this.#error = error;
-    const reason = (error.detail ?? '').slice(0, MAX_REASON_BYTES / 4);
-    this.#path.send(encodeFrames([{ type: 'CONNECTION_CLOSE', code: ERRORS[error.code].close, reason }]));
-    this.#release(error);
-    this.#path.close();
+    this.#release(error, (link) => link.close(error));
   }
 
   #end(error: DirectError): void {
     if (this.#error !== undefined) return;
     this.#error = error;
-    this.#release(error);
+    this.#release(error, (link) => link.end(error));
   }
 
-  #release(error: DirectError): void {
-    this.#liveness.stop();
+  #release(error: DirectError, endLink: (link: PathLink) => void): void {
+    this.#active = undefined;
+    for (const link of this.#links.splice(0)) {
+      endLink(link);
+      this.#events.lost?.(link, error);
+    }
+    this.#cancelChoice();
+    this.#cancelEnd();
     this.#outbox.clear();
     for (const stream of this.#streams.values()) stream.fail(error);
     this.#streams.clear();

@@ -57,6 +57,11 @@ export class Stream {
     return this.#send.sentAny;
   }
 
+  /** Bytes that were sent and not acknowledged. */
+  get unacknowledged(): number {
+    return this.#send.unacknowledged;
+  }
+
   // ---- application ----------------------------------------------------------------------------
 
   /**
@@ -125,6 +130,12 @@ export class Stream {
   receiveCredit(received: number, max: number): void {
     this.#send.receiveCredit(received, max);
     this.#checkEnded();
+  }
+
+  /** The session moves to another path: what the peer has not acknowledged is due again. */
+  rewind(): void {
+    this.#send.rewind();
+    this.#receive.rewind();
   }
 
   /** The session has ended: everything pending fails with `error`. */

@@ -23,5 +23,6 @@ export function arbitraryFrame(number: fc.Arbitrary<number>, maxData: number): f
     fc.record({ type: fc.constant('MAX_STREAMS' as const), max: number }),
     fc.record({ type: fc.constant('CONNECTION_CLOSE' as const), code: number, reason: text }),
     fc.record({ type: fc.constant('HELLO' as const), json: text }),
+    fc.record({ type: fc.constant('USE_PATH' as const), sequence: number }),
   );
 }

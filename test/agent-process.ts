@@ -4,6 +4,7 @@ import { Connections } from '../agent/connections.ts';
 import { UpstreamProxy } from '../agent/proxy.ts';
 import { nodeEnvironment } from '../agent/runtime.ts';
 import { Peer, prepareWebRtc } from '../agent/webrtc.ts';
+import { Sessions } from '../shared/sessions.ts';
 import type { SessionSignal } from '../shared/signal.ts';
 
 export interface Measurement {
@@ -29,14 +30,17 @@ const proxy = new UpstreamProxy({
   upstreamHeaders: {},
   log: () => {},
 });
+const sessions = new Sessions({
+  environment: nodeEnvironment,
+  stream: (stream) => void proxy.serve(stream),
+  handshakeTimeoutMs: Number(handshakeTimeoutMs),
+});
 const connections = new Connections({
   maxConnections: 10,
   makePeer: (_offer, events) => new Peer([], events),
-  serve: (stream) => void proxy.serve(stream),
+  sessions,
   send: (signal) => tell({ signal }),
   log: (line) => void process.stderr.write(`${line}\n`),
-  environment: nodeEnvironment,
-  handshakeTimeoutMs: Number(handshakeTimeoutMs),
 });
 
 async function measure(): Promise<Measurement> {

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { RTCPeerConnection } from 'werift';
 import { encodeFrames, type Frame } from '../shared/frame.ts';
-import { PROTOCOL_VERSION } from '../shared/limits.ts';
+import { clientHello } from '../shared/hello.ts';
 import type { ErrorSignal, SessionSignal } from '../shared/signal.ts';
 import type { FromAgent, Measurement, ToAgent } from './agent-process.ts';
 
@@ -130,12 +130,10 @@ export class RawClient {
     return this;
   }
 
+  /** Begins a session that dies with its path. */
   hello(): this {
-    this.say({
-      type: 'HELLO',
-      json: JSON.stringify({ protocol_version: PROTOCOL_VERSION, session_id: this.sessionId }),
-    });
-    return this;
+    const hello = { sessionId: this.sessionId, session: this.sessionId, resumed: false, survivalMs: 0 };
+    return this.say(clientHello(hello));
   }
 
   say(...frames: Frame[]): this {

@@ -4,7 +4,8 @@ import { AgentExchange } from '../shared/exchange.ts';
 import type { RequestHead } from '../shared/head.ts';
 import { MAX_MESSAGE_BYTES } from '../shared/limits.ts';
 import type { Path, PathEvents } from '../shared/path.ts';
-import { Session } from '../shared/session.ts';
+import type { Session } from '../shared/session.ts';
+import { agentSession } from '../shared/test-sessions.ts';
 import { AGENT, base, call } from './test-edge.ts';
 
 export type Script = (exchange: AgentExchange, head: RequestHead) => Promise<void>;
@@ -73,8 +74,7 @@ export class TestAgent {
     const { channel, session_id } = control;
     this.opened.push(channel);
     if (this.#script === undefined) return;
-    const session = new Session({
-      role: 'agent',
+    const session = agentSession({
       sessionId: session_id,
       path: this.#path(channel),
       environment: {

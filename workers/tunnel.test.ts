@@ -31,7 +31,7 @@ describe('a request', () => {
     const [first] = agent.received;
     expect(agent.opened).toEqual([first?.channel]);
     const frames = decodeFrames(first?.message ?? new Uint8Array());
-    expect(frames.map((frame) => frame.type)).toEqual(['HELLO', 'STREAM']);
+    expect(frames.map((frame) => frame.type)).toEqual(['HELLO', 'PING', 'STREAM']);
     const [, head] = frames;
     if (head?.type !== 'STREAM') throw new Error('no head');
     expect(head.fin).toBe(true);

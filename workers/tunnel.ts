@@ -11,7 +11,8 @@ import {
   MAX_CONCURRENT_STREAMS,
   MAX_TUNNEL_CHANNELS,
 } from '../shared/limits.ts';
-import { Session, type SessionEnvironment } from '../shared/session.ts';
+import type { SessionEnvironment } from '../shared/path-link.ts';
+import { Session } from '../shared/session.ts';
 import { ChannelPath } from './channel-path.ts';
 import { errorResponse } from './responses.ts';
 import { newSessionId } from './session-id.ts';
@@ -100,7 +101,9 @@ export class Tunnel {
     if (this.#channels.has(number)) return this.#open(socket);
     const sessionId = newSessionId();
     const path = new ChannelPath(socket, number, sessionId, () => this.#channels.delete(number));
-    const session = new Session({ role: 'client', sessionId, path, environment });
+    // It has no other path to go on by.
+    const session = new Session({ role: 'client', id: newSessionId(), environment, survivalMs: 0 });
+    session.attach(path, { sessionId, kind: 'relay' });
     const channel = { path, session, requests: 0 };
     this.#channels.set(number, channel);
     return channel;

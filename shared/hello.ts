@@ -1,0 +1,59 @@
+/** HELLO (PROTOCOL.md, section 4): the first frame in either direction of a path. */
+import { ProtocolError } from './errors.ts';
+import type { Frame } from './frame.ts';
+import { PROTOCOL_VERSION, SESSION_SURVIVAL_MS } from './limits.ts';
+import { isId } from './signal.ts';
+
+export type HelloFrame = Extract<Frame, { type: 'HELLO' }>;
+
+/** What a client says on each path of its session. */
+export interface ClientHello {
+  /** The signaling session that the path came from: whoever does not know it was not admitted by the edge. */
+  sessionId: string;
+  /** The session that the path belongs to. Only its client and its agent know it, so it admits to the session. */
+  session: string;
+  /** The session has sent something on an earlier path: an agent that does not know it must not begin it anew. */
+  resumed: boolean;
+  /** How long the client keeps the session without any path, in milliseconds. */
+  survivalMs: number;
+}
+
+export function clientHello({ sessionId, session, resumed, survivalMs }: ClientHello): HelloFrame {
+  return hello({ session_id: sessionId, session, resumed, survival_ms: survivalMs });
+}
+
+export function agentHello(sessionId: string): HelloFrame {
+  return hello({ session_id: sessionId });
+}
+
+/** @throws ProtocolError `E_VERSION`, `E_SESSION_UNKNOWN` when it is not for `sessionId`, or `E_PROTOCOL` */
+export function parseClientHello(json: string, sessionId: string): ClientHello {
+  const { session, resumed, survival_ms: survival = SESSION_SURVIVAL_MS } = parse(json, sessionId);
+  if (!isId(session)) throw new ProtocolError('HELLO names no session');
+  if (typeof survival !== 'number' || !(survival >= 0)) throw new ProtocolError('survival_ms is no duration');
+  return { sessionId, session, resumed: resumed === true, survivalMs: Math.min(survival, SESSION_SURVIVAL_MS) };
+}
+
+/** @throws ProtocolError as above */
+export function checkAgentHello(json: string, sessionId: string): void {
+  parse(json, sessionId);
+}
+
+function hello(members: Record<string, unknown>): HelloFrame {
+  return { type: 'HELLO', json: JSON.stringify({ protocol_version: PROTOCOL_VERSION, ...members }) };
+}
+
+function parse(json: string, sessionId: string): Record<string, unknown> {
+  let members: Record<string, unknown>;
+  try {
+    members = Object(JSON.parse(json)) as typeof members;
+  } catch {
+    throw new ProtocolError('HELLO is not JSON');
+  }
+  const version = members.protocol_version;
+  if (version !== PROTOCOL_VERSION) {
+    throw new ProtocolError(`the peer has ${String(version).slice(0, 20)}, this end ${PROTOCOL_VERSION}`, 'E_VERSION');
+  }
+  if (members.session_id !== sessionId) throw new ProtocolError('HELLO is for another one', 'E_SESSION_UNKNOWN');
+  return members;
+}

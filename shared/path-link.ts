@@ -1,0 +1,252 @@
+/** One path of a session, seen from one end: HELLO, liveness, and the frames that belong to the path itself. */
+import { codeFromNumber, DirectError, ERRORS, ProtocolError } from './errors.ts';
+import { decodeFrames, encodeFrames, type Frame } from './frame.ts';
+import type { HelloFrame } from './hello.ts';
+import { BUSY_DIRECT_IDLE_MS, BUSY_RELAY_IDLE_MS, LIVENESS_IDLE_MS, MAX_REASON_BYTES } from './limits.ts';
+import { Liveness } from './liveness.ts';
+import type { Path, PathKind } from './path.ts';
+
+/** What a session takes from its runtime; tests give it a simulated one. */
+export interface SessionEnvironment {
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** Calls `run` once after `ms`; the returned function cancels it. */
+  timer(ms: number, run: () => void): () => void;
+  /** Calls `run` when the current event-loop turn's work is done, so that small writes leave as one message. */
+  defer(run: () => void): void;
+}
+
+/** A client opens streams, an agent answers them. */
+export type SessionRole = 'client' | 'agent';
+
+/** Frames of the path itself, of which only the newest of each type counts. */
+type LinkFrame = Extract<Frame, { type: 'HELLO' | 'PING' | 'PONG' | 'USE_PATH' }>;
+
+/** Frames of the session, which may come on any of its paths. */
+export type SessionFrame = Exclude<Frame, { type: 'HELLO' | 'PING' | 'PONG' | 'CONNECTION_CLOSE' }>;
+
+/** What a link tells: to its session, or before that to whoever finds out which session it belongs to. */
+export interface LinkOwner {
+  readonly role: SessionRole;
+  /** True while the session waits for something from the peer. */
+  readonly busy: boolean;
+  /** The peer's HELLO. @throws ProtocolError */
+  hello(link: PathLink, json: string): void;
+  /** @throws ProtocolError */
+  frame(link: PathLink, frame: SessionFrame): void;
+  /** The link takes messages now. */
+  flush(link: PathLink): void;
+  /** It came into doubt or is heard again, or its kind is another one. */
+  changed(link: PathLink): void;
+  rtt(link: PathLink, ms: number): void;
+  /** The peer broke the protocol on this link. */
+  violated(link: PathLink, error: DirectError): void;
+  /** The peer ended the session, or refused the path. */
+  closedByPeer(link: PathLink, error: DirectError): void;
+  /** The path has ended; called once, and nothing comes after it. */
+  lost(link: PathLink, error: DirectError): void;
+}
+
+export interface PathLinkOptions {
+  path: Path;
+  kind: PathKind;
+  /** The signaling session that the path came from. */
+  sessionId: string;
+  environment: SessionEnvironment;
+  owner: LinkOwner;
+}
+
+export class PathLink {
+  readonly path: Path;
+  readonly sessionId: string;
+  /** Whom the link tells; another one when the link's session is found. */
+  owner: LinkOwner;
+  readonly #environment: SessionEnvironment;
+  readonly #liveness: Liveness;
+  readonly #control = new Map<LinkFrame['type'], LinkFrame>();
+  #kind: PathKind;
+  #rtt: number | undefined;
+  #state: 'greeting' | 'open' | 'ended' = 'greeting';
+  #provenAt: number;
+  #flushDue = false;
+  #saidHello = false;
+
+  constructor({ path, kind, sessionId, environment, owner }: PathLinkOptions) {
+    this.path = path;
+    this.sessionId = sessionId;
+    this.owner = owner;
+    this.#kind = kind;
+    this.#environment = environment;
+    this.#provenAt = environment.now();
+    this.#liveness = new Liveness({
+      now: () => environment.now(),
+      timer: (ms, run) => environment.timer(ms, run),
+      idleMs: () => this.#idleMs(),
+      capacity: () => path.capacity(),
+      ping: (nonce) => this.put({ type: 'PING', nonce }),
+      doubt: (doubtful) => {
+        if (!doubtful) this.#provenAt = environment.now();
+        this.owner.changed(this);
+      },
+      dead: (silentMs) => this.end(new DirectError('E_PATH_LOST', `nothing heard for ${silentMs} ms`)),
+    });
+  }
+
+  /** Starts to listen; called once, when the owner is ready for what comes. */
+  start(): void {
+    this.path.start({
+      message: (message) => this.#receive(message),
+      drained: () => this.owner.flush(this),
+      closed: (reason) => this.end(new DirectError('E_PATH_LOST', reason)),
+    });
+  }
+
+  get kind(): PathKind {
+    return this.#kind;
+  }
+
+  /** ICE may move between direct and TURN. */
+  set kind(kind: PathKind) {
+    if (kind === this.#kind) return;
+    this.#kind = kind;
+    this.owner.changed(this);
+  }
+
+  /** The peer's HELLO has arrived on this path. */
+  get isOpen(): boolean {
+    return this.#state === 'open';
+  }
+
+  get hasEnded(): boolean {
+    return this.#state === 'ended';
+  }
+
+  /** The path does not answer just now. */
+  get doubtful(): boolean {
+    return this.#liveness.doubtful;
+  }
+
+  /** Since when the path has worked without a doubt, in monotonic ms. */
+  get provenAt(): number {
+    return this.#provenAt;
+  }
+
+  /** The last measured round-trip time in ms. */
+  get rtt(): number | undefined {
+    return this.#rtt;
+  }
+
+  /** This end has said HELLO, or is about to. */
+  get saidHello(): boolean {
+    return this.#saidHello;
+  }
+
+  sayHello(hello: HelloFrame): void {
+    this.#saidHello = true;
+    this.put(hello);
+  }
+
+  /** Sends `frame`, in place of one of its type that has not left yet. */
+  put(frame: LinkFrame): void {
+    this.#control.set(frame.type, frame);
+    this.flushSoon();
+  }
+
+  /** The link's own frames for the next message. */
+  takeControl(): Frame[] {
+    const frames = [...this.#control.values()];
+    this.#control.clear();
+    return frames;
+  }
+
+  /** Calls the owner's `flush` when this path's messages may leave. */
+  flushSoon(): void {
+    if (this.#flushDue || this.hasEnded) return;
+    this.#flushDue = true;
+    const flush = () => {
+      this.#flushDue = false;
+      if (!this.hasEnded) this.owner.flush(this);
+    };
+    if (this.path.defer === undefined) this.#environment.defer(flush);
+    else this.path.defer(flush);
+  }
+
+  /** Asks now whether the path still works; it is given up if no answer comes within `ms`. */
+  probe(ms: number): void {
+    if (!this.hasEnded) this.#liveness.probe(ms);
+  }
+
+  /** The session began or ceased to wait for the peer. */
+  busyChanged(): void {
+    if (!this.hasEnded) this.#liveness.update();
+  }
+
+  /** Tells the peer why on this path, and ends it. */
+  close({ code, detail = '' }: DirectError): void {
+    if (this.hasEnded) return;
+    this.#state = 'ended';
+    this.#liveness.stop();
+    const reason = detail.slice(0, MAX_REASON_BYTES / 4);
+    this.path.send(encodeFrames([{ type: 'CONNECTION_CLOSE', code: ERRORS[code].close, reason }]));
+    this.path.close();
+  }
+
+  /** Ends the path without a word to the peer. */
+  end(error: DirectError): void {
+    if (this.hasEnded) return;
+    this.#state = 'ended';
+    this.#liveness.stop();
+    this.path.close();
+    this.owner.lost(this, error);
+  }
+
+  /** An agent may take its time to notice a dead client; a person who waits for an answer may not. */
+  #idleMs(): number {
+    const { role, busy } = this.owner;
+    // On the relay each message costs, and an idle one must let the HostObject sleep.
+    if (!busy) return this.#kind === 'relay' ? Number.POSITIVE_INFINITY : LIVENESS_IDLE_MS;
+    if (role === 'agent') return LIVENESS_IDLE_MS;
+    return this.#kind === 'relay' ? BUSY_RELAY_IDLE_MS : BUSY_DIRECT_IDLE_MS;
+  }
+
+  #receive(message: Uint8Array): void {
+    if (this.hasEnded) return;
+    this.#liveness.heard();
+    try {
+      for (const frame of decodeFrames(message)) {
+        this.#handle(frame);
+        if (this.hasEnded) return;
+      }
+    } catch (error) {
+      const known = error instanceof ProtocolError ? error : new DirectError('E_INTERNAL', undefined, { cause: error });
+      this.owner.violated(this, known);
+    }
+  }
+
+  #handle(frame: Frame): void {
+    switch (frame.type) {
+      case 'CONNECTION_CLOSE': {
+        const reason = frame.reason === '' ? undefined : frame.reason;
+        this.owner.closedByPeer(this, new DirectError(codeFromNumber(frame.code), reason));
+        return;
+      }
+      case 'HELLO':
+        if (this.isOpen) throw new ProtocolError('a second HELLO');
+        this.#state = 'open';
+        this.#provenAt = this.#environment.now();
+        this.owner.hello(this, frame.json);
+        return;
+    }
+    if (!this.isOpen) throw new ProtocolError('the first frame must be HELLO');
+    if (frame.type === 'PING') {
+      this.put({ type: 'PONG', nonce: frame.nonce });
+    } else if (frame.type === 'PONG') {
+      const rtt = this.#liveness.pong(frame.nonce);
+      if (rtt === undefined) return;
+      this.#rtt = rtt;
+      this.owner.rtt(this, rtt);
+    } else {
+      this.owner.frame(this, frame);
+    }
+  }
+}
