@@ -166,9 +166,9 @@ const table = {
   E_HOST_RESTARTED: {
     close: 4022,
     http: 502,
-    retry: true,
-    message: 'The host was restarted, or was away for so long that it has forgotten the session.',
-    hint: 'Send the request again; if it changes something, check first whether it was done.',
+    retry: false,
+    message: 'The agent was restarted while the request ran.',
+    hint: 'Check the result before you send the request again.',
   },
   E_UNAUTHORIZED: {
     close: 4401,

@@ -113,5 +113,7 @@ export const MAX_TARGET_BYTES = 8192;
 
 /** Without a direct path after this long, requests use HTTPS while the client keeps trying. */
 export const DIRECT_DEADLINE_MS = 8_000;
-/** Pauses between attempts in the background, in order; the last one repeats. */
+/** Pauses before the relay is tried again, in order; the last one repeats. A session waits for it, so they are short. */
+export const RELAY_RETRY_DELAYS_MS: readonly number[] = [100, 250, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
+/** Pauses between attempts at a direct path in the background, in order; the last one repeats. */
 export const RETRY_DELAYS_MS: readonly number[] = [2_000, 5_000, 10_000, 30_000, 60_000];

@@ -1,9 +1,10 @@
 /** One attempt at a direct path: offer, answer, candidates, data channel, HELLO. */
 import { DirectError } from '../../shared/errors.ts';
 import { HANDSHAKE_TIMEOUT_MS } from '../../shared/limits.ts';
-import type { SessionSignal } from '../../shared/signal.ts';
+import type { SessionReady, SessionSignal } from '../../shared/signal.ts';
 import type { Diagnostics } from './diagnostics.ts';
-import { DirectConnection, type DirectConnectionEvents } from './direct-connection.ts';
+import { DirectPath } from './direct-path.ts';
+import type { HostSession } from './host-session.ts';
 import { PeerLink } from './peer-link.ts';
 import { SignalChannel } from './signal-channel.ts';
 import { createSession, type Signaling } from './signaling.ts';
@@ -14,8 +15,12 @@ export interface AttemptOptions {
   RTCPeerConnection: PeerConnectionClass;
   iceTransportPolicy: RTCIceTransportPolicy;
   diagnostics: Diagnostics;
-  /** Of the connection that comes out. */
-  events: DirectConnectionEvents;
+  /** Whose session gets the path. */
+  host: HostSession;
+  /** The edge has made a signaling session, which serves other paths as well. */
+  admitted(ready: SessionReady): void;
+  /** The path that came out has ended; called once. */
+  lost(error: DirectError): void;
   signal: AbortSignal;
 }
 
@@ -23,7 +28,7 @@ export interface AttemptOptions {
  * Connects to the agent.
  * @throws DirectError the edge's or the agent's code, or `E_HANDSHAKE_TIMEOUT`; the signal's reason after an abort.
  */
-export async function attempt(options: AttemptOptions): Promise<DirectConnection> {
+export async function attempt(options: AttemptOptions): Promise<DirectPath> {
   const { signaling, diagnostics, signal } = options;
   const { environment } = signaling;
   const { timer } = environment;
@@ -39,18 +44,18 @@ export async function attempt(options: AttemptOptions): Promise<DirectConnection
 
   let sessionId = '';
   let channel: SignalChannel | undefined;
-  let connection: DirectConnection | undefined;
-  const link = new PeerLink(
+  let path: DirectPath | undefined;
+  const peer = new PeerLink(
     { RTCPeerConnection: options.RTCPeerConnection, iceTransportPolicy: options.iceTransportPolicy, timer },
     {
       candidate: (candidate) => channel?.send({ session_id: sessionId, type: 'candidate', candidate }),
       open: () => opened.resolve(),
       failed: (reason) => {
         failed.reject(new DirectError('E_HANDSHAKE_TIMEOUT', reason));
-        connection?.broken(reason);
+        path?.close(new DirectError('E_PATH_LOST', reason));
       },
-      disconnected: () => connection?.probe('disconnected'),
-      pairChanged: () => connection?.checkPair(),
+      disconnected: () => path?.probe('disconnected'),
+      pairChanged: () => path?.checkPair(),
       step: log,
     },
   );
@@ -58,31 +63,33 @@ export async function attempt(options: AttemptOptions): Promise<DirectConnection
     if (message.session_id !== sessionId) return;
     if (message.type === 'answer') {
       log('answer received');
-      link.answer(message.sdp).catch((error: unknown) => {
+      peer.answer(message.sdp).catch((error: unknown) => {
         failed.reject(new DirectError('E_PROTOCOL', 'the answer is unusable', { cause: error }));
       });
     } else if (message.type === 'candidate') {
-      link.addCandidate(message.candidate);
+      peer.addCandidate(message.candidate);
     } else if (message.type === 'error') {
       failed.reject(new DirectError(message.code, message.message));
     }
   };
 
-  const run = async (): Promise<DirectConnection> => {
-    const offer = await link.offer();
+  const run = async (): Promise<DirectPath> => {
+    const offer = await peer.offer();
     const ready = await createSession(signaling, offer, giveUp.signal);
     giveUp.signal.throwIfAborted();
+    options.admitted(ready);
     sessionId = ready.session_id;
     // The id is a capability until the session expires: its beginning is enough to find it in other logs.
     log(`session created: ${sessionId.slice(0, 6)}…, ${ready.ice_servers.length} ICE servers; offer sent`);
     // First, because it takes round trips; candidates wait in it until it is open.
     channel = new SignalChannel(signaling, sessionId, { step: log, signal: receive, failed: failed.reject });
-    link.gather(ready.ice_servers);
+    peer.gather(ready.ice_servers);
     await opened.promise;
     giveUp.signal.throwIfAborted();
-    connection = new DirectConnection(sessionId, link, channel, environment, diagnostics, options.events);
-    await connection.ready;
-    return connection;
+    const { host, lost } = options;
+    path = new DirectPath({ sessionId, peer, signaling: channel, host, environment, diagnostics, lost });
+    await path.ready;
+    return path;
   };
 
   try {
@@ -91,8 +98,8 @@ export async function attempt(options: AttemptOptions): Promise<DirectConnection
   } catch (error) {
     giveUp.abort(error);
     channel?.close();
-    if (connection === undefined) link.close();
-    else connection.close('E_CANCELLED');
+    if (path === undefined) peer.close();
+    else path.close(new DirectError('E_CANCELLED'));
     throw error;
   } finally {
     cancelTimer();

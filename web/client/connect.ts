@@ -1,7 +1,8 @@
 /** The client's front door. */
 
 import type { DirectError } from '../../shared/errors.ts';
-import { type ClientPath, type ClientState, Connector } from './connector.ts';
+import { type ClientPath, Connector } from './connector.ts';
+import type { DirectState } from './direct.ts';
 import { addressFlags, createDiagnostics, type LogLine } from './diagnostics.ts';
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
 import { createFetch, type FetchInput } from './fetch.ts';
@@ -17,7 +18,7 @@ export interface ConnectOptions {
   token?: string;
   /** Requests to this origin are for the host; the edge's own unless told otherwise. */
   origin?: string;
-  /** False: HTTPS only. */
+  /** False: no direct path; requests go through the edge. */
   webrtc?: boolean;
   /** `relay`: only through a TURN server. */
   iceTransportPolicy?: RTCIceTransportPolicy;
@@ -29,7 +30,8 @@ export interface ConnectOptions {
 
 export interface ClientEvents {
   path: ClientPath;
-  state: ClientState;
+  /** Of the direct path. */
+  state: DirectState;
   /** Milliseconds. */
   rtt: number;
 }
@@ -41,16 +43,17 @@ export interface Client {
   readonly origin: string;
   /** Which way a request would go now. */
   readonly path: ClientPath;
-  readonly state: ClientState;
-  /** Round-trip time of the direct path in ms, if known. */
+  /** Of the direct path. */
+  readonly state: DirectState;
+  /** Round-trip time of the path in use in ms, if known. */
   readonly rtt: number | undefined;
-  /** Why there is no direct path, if an attempt failed or a path was lost. */
+  /** Why there is no direct path, if an attempt failed or a path was lost; without WebRTC, why there is no relay. */
   readonly error: DirectError | undefined;
   /** Resolves with the path when requests need not wait for one any longer; never rejects. */
   readonly ready: Promise<ClientPath>;
   /** Calls `listener` at every change, until the returned function is called. */
   on<Name extends keyof ClientEvents>(name: Name, listener: (value: ClientEvents[Name]) => void): () => void;
-  /** Ends the path. Requests on it fail with `E_CANCELLED`; later ones go over HTTPS. */
+  /** Ends the session. Requests on it fail with `E_CANCELLED`; later ones go over HTTPS. */
   close(): void;
 }
 
@@ -69,7 +72,7 @@ export function connect(options: ConnectOptions): Client {
     {
       signaling: { base: base.href, token, environment },
       diagnostics,
-      enabled: options.webrtc ?? flags.webrtc ?? true,
+      webrtc: options.webrtc ?? flags.webrtc ?? true,
       iceTransportPolicy: options.iceTransportPolicy ?? flags.iceTransportPolicy ?? 'all',
     },
     {

@@ -1,16 +1,18 @@
 /** What the client takes from its runtime. Everything has a default; tests and Node programs replace what they need. */
-import type { SessionEnvironment } from '../../shared/session.ts';
+import type { SessionEnvironment } from '../../shared/path-link.ts';
 import { globalNetwork, type Network } from './network.ts';
 import type { PeerConnectionClass } from './webrtc.ts';
 
 export interface ClientEnvironment extends SessionEnvironment {
-  /** Plain HTTPS: signaling, and requests when there is no direct path. */
+  /** Plain HTTPS: signaling, and requests when the session has no path. */
   fetch(request: Request): Promise<Response>;
-  /** Absent where WebRTC is: everything goes over HTTPS then. In Node, pass werift’s. */
+  /** Absent where WebRTC is: everything goes through the edge then. In Node, pass werift’s. */
   RTCPeerConnection: PeerConnectionClass | undefined;
-  /** Absent: signaling polls. */
+  /** Absent: signaling polls, and there is no relay. */
   WebSocket: (new (url: string) => WebSocket) | undefined;
   network: Network;
+  /** From 0 to 1, exclusive; for jitter. */
+  random(): number;
   /** What relative URLs refer to; undefined where there is no document. */
   baseUrl(): string | undefined;
   /**
@@ -33,6 +35,7 @@ export function completeEnvironment(given: Partial<ClientEnvironment> = {}): Cli
     RTCPeerConnection: globalThis.RTCPeerConnection,
     WebSocket: globalThis.WebSocket,
     network: globalNetwork(),
+    random: () => Math.random(),
     baseUrl: () => globalThis.document?.baseURI ?? globalThis.location?.href,
     browser: globalThis.location !== undefined,
     now: () => performance.now(),

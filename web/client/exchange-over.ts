@@ -107,7 +107,8 @@ function asPathFailure(
 }
 
 function pathLost(error: DirectError): DirectError {
-  return error.code === 'E_CANCELLED' ? error : new DirectError('E_PATH_LOST', undefined, { cause: error });
+  const telling = error.code === 'E_CANCELLED' || error.code === 'E_HOST_RESTARTED';
+  return telling ? error : new DirectError('E_PATH_LOST', undefined, { cause: error });
 }
 
 /** The request's fields, and those that a browser adds by itself. */

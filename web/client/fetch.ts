@@ -1,4 +1,4 @@
-/** `fetch` for the host's origin: over the session while there is one, else over HTTPS; everything else untouched. */
+/** `fetch` for the host's origin: over the session while it has a path, else over HTTPS; everything else untouched. */
 import { DirectError } from '../../shared/errors.ts';
 import { isSafe } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
@@ -26,6 +26,9 @@ export interface FetchOptions {
   /** The session for a new request, or undefined: HTTPS. */
   route(signal: AbortSignal | undefined): Promise<Session | undefined>;
 }
+
+/** A request is sent again over a new session at most so often, then over HTTPS. */
+const MAX_SESSIONS_PER_REQUEST = 2;
 
 export type FetchInput = RequestInfo | URL;
 
@@ -62,7 +65,7 @@ class Call {
       this.#signal?.throwIfAborted();
       throw networkError(error);
     }
-    return this.#follow(request, session, body);
+    return this.#follow(request, body, session);
   }
 
   #makeRequest(): Request {
@@ -83,20 +86,22 @@ class Call {
     return !request.integrity && !request.keepalive && request.cache !== 'only-if-cached';
   }
 
-  async #follow(request: Request, session: Session, given: RequestBody | undefined): Promise<Response> {
+  async #follow(request: Request, given: RequestBody | undefined, first: Session): Promise<Response> {
     let body = given;
+    let session: Session | undefined = first;
     let hop: Hop = { url: new URL(request.url), method: request.method, headers: request.headers, count: 0 };
     for (;;) {
       if (hop.count > 0 && !belongsToHost(hop.url, this.#options.origin)) {
         return this.#markRedirected(await this.#https(this.#requestFor(request, hop, body), undefined), hop);
       }
-      const response = await this.#overPath(request, session, hop, body);
+      const response = await this.#overSession(request, session, hop, body);
       if (!isRedirect(response.status)) return response;
       if (request.redirect !== 'follow') return this.#unfollowed(request, response, hop);
       const location = response.headers.get('location');
       if (location === null) return response;
       drop(response);
       const next = nextHop(hop, response.status, location, body);
+      session = await this.#options.route(this.#signal);
       hop = next;
       if (!next.keepsBody) body = undefined;
     }
@@ -110,21 +115,43 @@ class Call {
     throw new TypeError(`fetch failed: a redirect (${response.status}), and redirect is “error”`);
   }
 
-  /** One request and its response over the session; over HTTPS if the path is lost and nothing can run twice. */
-  async #overPath(request: Request, session: Session, hop: Hop, body: RequestBody | undefined): Promise<Response> {
-    const { diagnostics, environment } = this.#options;
-    try {
-      const head = await exchangeOver(session, hop, body, { signal: this.#signal, environment, diagnostics });
-      return withOrigin(head, { url: hop.url, redirected: hop.count > 0 });
-    } catch (error) {
-      this.#signal?.throwIfAborted();
-      if (!(error instanceof PathFailure)) throw networkError(error);
-      const repeatable = !error.sentAny || isSafe(hop.method);
-      if (!repeatable) throw networkError(new DirectError('E_OUTCOME_UNKNOWN', undefined, { cause: error.cause }));
-      if (error.bodyUsed && body?.replayable === false) {
-        throw networkError(new DirectError('E_PATH_LOST', 'the body cannot be sent again', { cause: error.cause }));
+  /**
+   * One request and its response: over the session; when that has ended and nothing can run twice, over the next one,
+   * or over HTTPS if there is none.
+   */
+  async #overSession(
+    request: Request,
+    first: Session | undefined,
+    hop: Hop,
+    body: RequestBody | undefined,
+  ): Promise<Response> {
+    const { diagnostics, environment, route } = this.#options;
+    let session = first;
+    let sentAny: boolean | undefined;
+    for (let attempt = 1; session !== undefined && attempt <= MAX_SESSIONS_PER_REQUEST; attempt++) {
+      try {
+        const head = await exchangeOver(session, hop, body, { signal: this.#signal, environment, diagnostics });
+        return withOrigin(head, { url: hop.url, redirected: hop.count > 0 });
+      } catch (error) {
+        this.#signal?.throwIfAborted();
+        if (!(error instanceof PathFailure)) throw networkError(error);
+        this.#checkRepeatable(error, hop, body);
+        sentAny = error.sentAny || sentAny === true;
+        session = await route(this.#signal);
       }
-      return this.#markRedirected(await this.#https(this.#requestFor(request, hop, body), error.sentAny), hop);
+    }
+    return this.#markRedirected(await this.#https(this.#requestFor(request, hop, body), sentAny), hop);
+  }
+
+  /** @throws TypeError with our code in `cause` when the request may have run, or cannot be sent again. */
+  #checkRepeatable({ cause, sentAny, bodyUsed }: PathFailure, hop: Hop, body: RequestBody | undefined): void {
+    if (sentAny && !isSafe(hop.method)) {
+      // A host that was restarted says so itself.
+      const known = cause instanceof DirectError && cause.code === 'E_HOST_RESTARTED';
+      throw networkError(known ? cause : new DirectError('E_OUTCOME_UNKNOWN', undefined, { cause }));
+    }
+    if (bodyUsed && body?.replayable === false) {
+      throw networkError(new DirectError('E_PATH_LOST', 'the body cannot be sent again', { cause }));
     }
   }
 

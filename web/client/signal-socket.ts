@@ -7,7 +7,7 @@ import type { SignalTransport, SignalTransportEvents } from './signal-transport.
 export const SOCKET_PATIENCE_MS = 2_000;
 
 /** Close codes of ours (shared/errors.ts) begin here; others come from networks and middleboxes. */
-const FIRST_OWN_CLOSE_CODE = 4000;
+export const FIRST_OWN_CLOSE_CODE = 4000;
 
 interface SocketOptions {
   WebSocket: new (url: string) => WebSocket;

@@ -63,11 +63,15 @@ function codeOfStatus(status: number): ErrorCode {
 }
 
 /**
- * Begins a session with the offer in the same round trip.
+ * Begins a signaling session, with the offer in the same round trip if there is one.
  * @throws DirectError with the edge's code, `E_VERSION`, or `E_HOST_OFFLINE`.
  */
-export async function createSession(signaling: Signaling, offer: string, signal: AbortSignal): Promise<SessionReady> {
-  const response = await ask(signaling, '/session', { offer }, signal);
+export async function createSession(
+  signaling: Signaling,
+  offer: string | undefined,
+  signal: AbortSignal,
+): Promise<SessionReady> {
+  const response = await ask(signaling, '/session', offer === undefined ? {} : { offer }, signal);
   if (!response.ok) throw await refusal(response);
   const ready = parseSessionReady(parseSignalJson(await response.text()));
   if (ready.protocol_version !== PROTOCOL_VERSION) {

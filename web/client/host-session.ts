@@ -1,0 +1,105 @@
+/** The client's session with its host: one that lives, made anew when the last one has ended. */
+import { DirectError, type ErrorCode } from '../../shared/errors.ts';
+import type { Path } from '../../shared/path.ts';
+import type { PathLink, SessionEnvironment } from '../../shared/path-link.ts';
+import { type PathOptions, Session } from '../../shared/session.ts';
+import type { Diagnostics } from './diagnostics.ts';
+
+/** What becomes of one path. */
+export interface PathListener {
+  /** The agent has answered HELLO. */
+  opened(): void;
+  /** The path has ended; called once, and nothing comes after it. */
+  lost(error: DirectError): void;
+}
+
+export interface HostSessionEvents {
+  /** The session goes on by another path, or by none. */
+  moved(): void;
+  /** A path came into doubt, or is heard again. */
+  changed(): void;
+  /** A PING was answered on the path in use after `ms`. */
+  rtt(ms: number): void;
+}
+
+export class HostSession {
+  readonly #environment: SessionEnvironment;
+  readonly #diagnostics: Diagnostics;
+  readonly #events: HostSessionEvents;
+  readonly #listeners = new Map<PathLink, PathListener>();
+  #session: Session | undefined;
+
+  constructor(environment: SessionEnvironment, diagnostics: Diagnostics, events: HostSessionEvents) {
+    this.#environment = environment;
+    this.#diagnostics = diagnostics;
+    this.#events = events;
+  }
+
+  /** The session that lives, if there is one. */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  /** The path in use, once the agent has answered on it. */
+  get active(): PathLink | undefined {
+    const active = this.#session?.active;
+    return active?.isOpen === true ? active : undefined;
+  }
+
+  /** Adds a path to the session, or begins one with it. */
+  attach(path: Path, options: PathOptions, listener: PathListener): PathLink {
+    this.#session ??= this.#begin();
+    const link = this.#session.attach(path, options);
+    // A path may have ended before its time.
+    if (link.hasEnded) this.#environment.defer(() => this.#lost(link, undefined));
+    this.#listeners.set(link, listener);
+    return link;
+  }
+
+  /** Ends the session, and tells the agent why. */
+  close(code: ErrorCode): void {
+    this.#session?.close(code);
+  }
+
+  #begin(): Session {
+    const session: Session = new Session({
+      role: 'client',
+      id: newId(),
+      environment: this.#environment,
+      events: {
+        opened: (link) => {
+          this.#diagnostics.log(`session open on the ${link.kind} path`);
+          this.#listeners.get(link)?.opened();
+          this.#events.moved();
+        },
+        lost: (link, error) => this.#lost(link, error),
+        moved: () => {
+          this.#diagnostics.log(`session uses ${session.active === undefined ? 'no' : `the ${session.active.kind}`} path`);
+          this.#events.moved();
+        },
+        changed: () => this.#events.changed(),
+        rtt: (ms, link) => {
+          if (link === session.active) this.#events.rtt(ms);
+        },
+        closed: (error) => {
+          this.#diagnostics.log(`session closed: ${error.code} ${error.detail ?? ''}`);
+          if (this.#session === session) this.#session = undefined;
+          this.#events.moved();
+        },
+      },
+    });
+    return session;
+  }
+
+  #lost(link: PathLink, error: DirectError | undefined): void {
+    const listener = this.#listeners.get(link);
+    this.#listeners.delete(link);
+    listener?.lost(error ?? new DirectError('E_PATH_LOST', 'it ended before it began'));
+  }
+}
+
+/** 18 random bytes: knowing the id is what admits to the session. */
+function newId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(18));
+  return btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_');
+}

@@ -1,0 +1,113 @@
+/** A path (shared/path.ts) over the relay's WebSocket. What it carries is encrypted already. */
+import { codeFromNumber, DirectError } from '../../shared/errors.ts';
+import { AGENT_PING_INTERVAL_MS, LIVENESS_TIMEOUT_MS, MAX_ENVELOPE_BYTES } from '../../shared/limits.ts';
+import type { Path, PathEvents } from '../../shared/path.ts';
+import type { SessionEnvironment } from '../../shared/path-link.ts';
+import { FIRST_OWN_CLOSE_CODE } from './signal-socket.ts';
+
+/** See channel-path.ts; a browser's WebSocket tells nobody when its queue falls, so it is looked at. */
+const MAX_QUEUED_BYTES = 256 * 1024;
+const DRAIN_POLL_MS = 20;
+
+export class RelayPath implements Path {
+  // The edge puts the channel's number before each message.
+  readonly maxMessageBytes = MAX_ENVELOPE_BYTES - 4;
+  readonly #socket: WebSocket;
+  readonly #environment: SessionEnvironment;
+  #events: PathEvents | undefined;
+  #early: Uint8Array[] = [];
+  #closed: string | undefined;
+  #error: DirectError | undefined;
+  #cancelHeartbeat: () => void;
+  #cancelDrain: (() => void) | undefined;
+  #awaitsPong = false;
+
+  /** `socket` is open. */
+  constructor(socket: WebSocket, environment: SessionEnvironment) {
+    this.#socket = socket;
+    this.#environment = environment;
+    socket.binaryType = 'arraybuffer';
+    socket.addEventListener('message', ({ data }: { data: unknown }) => this.#receive(data));
+    socket.addEventListener('close', ({ code, reason }: { code: number; reason: string }) => {
+      if (code >= FIRST_OWN_CLOSE_CODE) this.#error = new DirectError(codeFromNumber(code), reason || undefined);
+      this.#end(`the relay closed the socket (${code}${reason === '' ? '' : ` ${reason}`})`);
+    });
+    this.#cancelHeartbeat = environment.timer(AGENT_PING_INTERVAL_MS, () => this.probe(LIVENESS_TIMEOUT_MS));
+  }
+
+  /** What the edge said when it closed the socket. */
+  get error(): DirectError | undefined {
+    return this.#error;
+  }
+
+  /**
+   * Asks the edge for a sign of life, which its runtime gives without waking an object: an idle relay costs nothing.
+   * The path ends if none comes within `ms`.
+   */
+  probe(ms: number): void {
+    if (this.#closed !== undefined) return;
+    this.#awaitsPong = true;
+    this.#socket.send('ping');
+    this.#cancelHeartbeat();
+    this.#cancelHeartbeat = this.#environment.timer(ms, () => {
+      if (this.#awaitsPong) this.#fail('the edge does not answer');
+      else this.#beat();
+    });
+  }
+
+  capacity(): number {
+    return this.#closed === undefined ? MAX_QUEUED_BYTES - this.#socket.bufferedAmount : 0;
+  }
+
+  send(message: Uint8Array): void {
+    if (this.#closed !== undefined) return;
+    this.#socket.send(message as Uint8Array<ArrayBuffer>);
+    if (this.capacity() <= 0) this.#watchQueue();
+  }
+
+  close(): void {
+    this.#fail('closed');
+  }
+
+  start(events: PathEvents): void {
+    this.#events = events;
+    for (const message of this.#early.splice(0)) events.message(message);
+    if (this.#closed !== undefined) events.closed(this.#closed);
+  }
+
+  #receive(data: unknown): void {
+    if (this.#closed !== undefined) return;
+    this.#awaitsPong = false;
+    if (!(data instanceof ArrayBuffer)) return;
+    const message = new Uint8Array(data);
+    if (this.#events === undefined) this.#early.push(message);
+    else this.#events.message(message);
+  }
+
+  #beat(): void {
+    const pause = AGENT_PING_INTERVAL_MS - LIVENESS_TIMEOUT_MS;
+    this.#cancelHeartbeat = this.#environment.timer(pause, () => this.probe(LIVENESS_TIMEOUT_MS));
+  }
+
+  #watchQueue(): void {
+    this.#cancelDrain ??= this.#environment.timer(DRAIN_POLL_MS, () => {
+      this.#cancelDrain = undefined;
+      if (this.#closed !== undefined) return;
+      if (this.capacity() > 0) this.#events?.drained();
+      else this.#watchQueue();
+    });
+  }
+
+  #fail(reason: string): void {
+    this.#end(reason);
+    this.#socket.close();
+  }
+
+  #end(reason: string): void {
+    if (this.#closed !== undefined) return;
+    this.#closed = reason;
+    this.#cancelHeartbeat();
+    this.#cancelDrain?.();
+    this.#events?.closed(reason);
+  }
+}
