@@ -55,6 +55,9 @@ class SealedPath implements Path {
   readonly #inbound: Pipeline;
   /** The agent's, until the first message has come. */
   #accept: Accept | undefined;
+  /** False at the agent until it could open the first message: it says nothing to who has no keys. */
+  #trusted: boolean;
+  #keys: SealingKeys | undefined;
   /** Goes before the client's first message. */
   #preface: Uint8Array = NOTHING;
   #sealed = 0;
@@ -71,10 +74,11 @@ class SealedPath implements Path {
     this.#maxSealedMessages = options.maxSealedMessages ?? MAX_SEALED_MESSAGES;
     this.#maxUnopenedBytes = options.maxUnopenedBytes ?? MAX_UNOPENED_BYTES;
     this.#accept = accept;
+    this.#trusted = accept === undefined;
     const failed = () => this.#fail('a message could not be sealed');
     this.#outbound = new Pipeline({ result: (sealed) => this.#forward(sealed), failed });
     this.#inbound = new Pipeline({
-      result: (message) => this.#events?.message(message),
+      result: (message) => this.#deliver(message),
       failed: () => this.#fail('a message could not be opened: it was changed on the way, or is for another key'),
     });
   }
@@ -84,8 +88,9 @@ class SealedPath implements Path {
     handshake.then(
       ({ preface, keys }) => {
         this.#preface = preface;
-        this.#outbound.run((message) => keys.seal(message));
+        this.#keys = keys;
         this.#inbound.run((message) => keys.open(message));
+        this.#seal();
       },
       (error: unknown) => {
         const reason = error instanceof DirectError ? error.detail : undefined;
@@ -114,12 +119,12 @@ class SealedPath implements Path {
 
   /**
    * What was sent still leaves, which takes no longer than sealing it, and then the inner path is closed. An agent that
-   * has no keys yet can never send it.
+   * has opened nothing yet drops it.
    */
   close(): void {
     if (this.#ended !== undefined) return;
     this.#end('closed by this end');
-    if (this.#accept !== undefined) this.#outbound.stop();
+    if (!this.#trusted) this.#outbound.stop();
     this.#outbound.whenEmpty(() => this.#inner.close());
   }
 
@@ -138,6 +143,12 @@ class SealedPath implements Path {
 
   #isOver(): boolean {
     return this.#lost || this.#ended !== undefined;
+  }
+
+  /** What waits may leave. */
+  #seal(): void {
+    const keys = this.#keys;
+    if (keys !== undefined && this.#trusted) this.#outbound.run((message) => keys.seal(message));
   }
 
   #forward(sealed: Uint8Array): void {
@@ -169,6 +180,14 @@ class SealedPath implements Path {
     this.#accept = undefined;
     this.begin(accept(message.subarray(0, PREFACE_BYTES)).then((keys) => ({ preface: NOTHING, keys })));
     return message.subarray(PREFACE_BYTES);
+  }
+
+  #deliver(message: Uint8Array): void {
+    if (!this.#trusted) {
+      this.#trusted = true;
+      this.#seal();
+    }
+    this.#events?.message(message);
   }
 
   #innerClosed(reason: string): void {
