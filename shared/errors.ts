@@ -163,6 +163,13 @@ const table = {
     message: 'Too many requests.',
     hint: 'Wait for as long as Retry-After says.',
   },
+  E_HOST_KEY: {
+    close: 4021,
+    http: 502,
+    retry: false,
+    message: 'The host’s key or signature is wrong.',
+    hint: 'Check this device’s clock. If the host got a new key, open the link that the agent prints; if it did not, do not trust this edge.',
+  },
   E_HOST_RESTARTED: {
     close: 4022,
     http: 502,

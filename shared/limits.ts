@@ -98,6 +98,34 @@ export const MAX_PATH_PROOF_MS = 60_000;
 /** After a network change the client wants to know now whether the path still works. */
 export const LIVENESS_PROBE_MS = 2_000;
 
+// ---- the relay's encryption ------------------------------------------------------------------
+
+/** What a sealed message has more than its plaintext, at most: the first one's key id and encapsulated key, and the tag. */
+export const SEAL_OVERHEAD_BYTES = 8 + 32 + 16;
+/**
+ * Messages sealed by one end of a path, which ends then. The limit of QUIC (RFC 9001, section 6.6) for AES-GCM and
+ * packets of up to 2^16 bytes; at the 20 messages a second of a batched relay it is reached after five days.
+ */
+export const MAX_SEALED_MESSAGES = 2 ** 23;
+/**
+ * Bytes that have arrived and wait to be opened, each message with UNOPENED_MESSAGE_BYTES for its object. An honest
+ * peer stays below its session's credit; tiny messages arrive faster than they can be opened, and would pile up.
+ */
+export const MAX_UNOPENED_BYTES = 2 * INITIAL_SESSION_CREDIT;
+/** About what a waiting message costs besides its bytes. */
+export const UNOPENED_MESSAGE_BYTES = 256;
+/** The agent announces a new relay key this often: who steals one can open what came in the time before. */
+export const RELAY_KEY_ROTATION_MS = 60 * 60_000;
+/** Clients get the announcement when they ask for a session, so each may be used for an hour at least. */
+export const RELAY_KEY_LIFETIME_MS = 2 * RELAY_KEY_ROTATION_MS;
+/** How often the agent looks for keys that are due: a machine that slept has timers that are late. */
+export const RELAY_KEY_CHECK_MS = 60_000;
+/**
+ * First messages that one relay key takes; all are remembered, so that none is taken twice. The edge lets
+ * MAX_SESSIONS_PER_HOST_PER_MINUTE through, which are 14,400 in a key's lifetime, and 16,384 take about 2 MB.
+ */
+export const MAX_FIRST_MESSAGES_PER_RELAY_KEY = 16_384;
+
 // ---- agent -----------------------------------------------------------------------------------
 
 /** From the offer to HELLO on the data channel; an abandoned attempt frees its slot after this. */
