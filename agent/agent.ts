@@ -1,7 +1,7 @@
 /** Puts the agent together: link to the edge, WebRTC connections, proxy to the local servers. */
 import { type DirectError, ERRORS } from '../shared/errors.ts';
 import type { IceServer } from '../shared/signal.ts';
-import { Channels } from './channels.ts';
+import { Channels, sessionPerChannel } from './channels.ts';
 import type { Config } from './config.ts';
 import { Connections } from './connections.ts';
 import type { LocalServer } from './discovery.ts';
@@ -53,7 +53,10 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     environment: nodeEnvironment,
   });
   const channels = new Channels({
-    serve: (stream) => void proxy.serve(stream),
+    accept: sessionPerChannel(
+      (stream) => void proxy.serve(stream),
+      (line) => log('info', line),
+    ),
     log: (line) => log('info', line),
     environment: nodeEnvironment,
   });

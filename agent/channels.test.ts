@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { type ChannelControl, decodeEnvelope, encodeEnvelope } from '../shared/channel.ts';
+import { type ChannelControl, type ChannelOpen, decodeEnvelope, encodeEnvelope } from '../shared/channel.ts';
 import { ClientExchange } from '../shared/exchange.ts';
 import { decodeFrames } from '../shared/frame.ts';
-import { MAX_MESSAGE_BYTES } from '../shared/limits.ts';
+import { MAX_CHANNELS, MAX_MESSAGE_BYTES, MAX_RELAYS, MAX_TUNNEL_CHANNELS } from '../shared/limits.ts';
 import type { PathEvents } from '../shared/path.ts';
 import { Session } from '../shared/session.ts';
 import type { Stream } from '../shared/stream.ts';
 import { TestClock } from '../shared/test-clock.ts';
-import { Channels, type LinkSocket } from './channels.ts';
+import { Channels, type LinkSocket, sessionPerChannel } from './channels.ts';
 
 /** The edge's end of a socket: keeps what it gets, and feeds it to sessions of its own. */
 class Edge implements LinkSocket {
@@ -47,8 +47,15 @@ function rig(maxChannels?: number) {
   const edge = new Edge();
   const streams: Stream[] = [];
   const log: string[] = [];
+  const accepted: ChannelOpen[] = [];
   const channels = new Channels({
-    serve: (stream) => void streams.push(stream),
+    accept: (path, opened, environment) => {
+      accepted.push(opened);
+      return sessionPerChannel(
+        (stream) => void streams.push(stream),
+        (line) => void log.push(line),
+      )(path, opened, environment);
+    },
     log: (line) => void log.push(line),
     environment: clock,
     ...(maxChannels === undefined ? {} : { maxChannels }),
@@ -71,7 +78,7 @@ function rig(maxChannels?: number) {
       },
     });
   };
-  return { clock, edge, channels, streams, log, open, client };
+  return { clock, edge, channels, streams, log, accepted, open, client };
 }
 
 const realTime = { now: () => 0, timer: () => () => {} };
@@ -97,6 +104,35 @@ describe('channels', () => {
     expect([channels.size, streams.length]).toEqual([2, 2]);
     expect([first.opened, second.opened]).toEqual([true, true]);
     expect(new Set(edge.messages.map(({ channel }) => channel))).toEqual(new Set([1, 2]));
+  });
+
+  test('whoever accepts one hears whether its client is the edge or on a relay', () => {
+    const { channels, edge, accepted } = rig();
+    const relayed: ChannelOpen = { type: 'channel_open', channel: 1, session_id: 'a', relay: true };
+    const tunnelled: ChannelOpen = { type: 'channel_open', channel: 2, session_id: 'b' };
+    channels.control(relayed, edge);
+    channels.control(tunnelled, edge);
+    expect(accepted).toEqual([relayed, tunnelled]);
+  });
+
+  test('one whose path is closed while it is accepted takes no place', async () => {
+    const clock = new TestClock();
+    const edge = new Edge();
+    const channels = new Channels({
+      accept: (path) => {
+        path.close();
+        return { close: () => {} };
+      },
+      log: () => {},
+      environment: clock,
+    });
+    channels.control({ type: 'channel_open', channel: 1, session_id: 'a' }, edge);
+    await clock.advance(1);
+    expect([channels.size, edge.texts]).toEqual([0, [{ type: 'channel_close', channel: 1 }]]);
+  });
+
+  test('are as many as the edge may open for tunnel and relays', () => {
+    expect(MAX_CHANNELS).toBeGreaterThanOrEqual(MAX_TUNNEL_CHANNELS + MAX_RELAYS);
   });
 
   test('closed by the edge: its requests are aborted, the others are not', async () => {

@@ -1,5 +1,5 @@
 /** The agent's ends of channels (shared/PROTOCOL.md, section 7): sessions whose path is the link's WebSocket. */
-import { type ChannelControl, decodeEnvelope, encodeEnvelope } from '../shared/channel.ts';
+import { type ChannelControl, type ChannelOpen, decodeEnvelope, encodeEnvelope } from '../shared/channel.ts';
 import type { DirectError, ErrorCode } from '../shared/errors.ts';
 import { MAX_CHANNELS, MAX_MESSAGE_BYTES } from '../shared/limits.ts';
 import type { Path, PathEvents } from '../shared/path.ts';
@@ -16,11 +16,40 @@ export interface LinkSocket {
 }
 
 export interface ChannelsOptions {
-  /** Serves a stream to its end; must not reject. */
-  serve(stream: Stream): void;
+  /**
+   * A client's session begins on `path`. `environment` is for that session: it holds small messages back, because
+   * each one costs.
+   */
+  accept(path: Path, opened: ChannelOpen, environment: SessionEnvironment): ChannelUser;
   log(line: string): void;
   environment: SessionEnvironment;
   maxChannels?: number;
+}
+
+/** What uses a channel's path, such as a session. */
+export interface ChannelUser {
+  /** Tells the client why, and closes the path. */
+  close(code: ErrorCode, detail?: string): void;
+}
+
+/** Makes each channel a session of its own. `serve` must not reject. */
+export function sessionPerChannel(
+  serve: (stream: Stream) => void,
+  log: (line: string) => void,
+): ChannelsOptions['accept'] {
+  return (path, { session_id }, environment) =>
+    new Session({
+      role: 'agent',
+      sessionId: session_id,
+      path,
+      environment,
+      events: {
+        stream: serve,
+        closed: (error) => {
+          if (!isOrdinary(error)) log(`channel: closed for ${error.code}: ${error.message}`);
+        },
+      },
+    });
 }
 
 /** More would only wait in memory; the edge's own buffers follow. */
@@ -28,7 +57,7 @@ const MAX_QUEUED_BYTES = 256 * 1024;
 
 interface Channel {
   path: ChannelPath;
-  session: Session;
+  user: ChannelUser;
 }
 
 export class Channels {
@@ -45,7 +74,7 @@ export class Channels {
 
   /** A control message arrived on `socket`. */
   control(control: ChannelControl, socket: LinkSocket): void {
-    if (control.type === 'channel_open') this.#open(control.channel, control.session_id, socket);
+    if (control.type === 'channel_open') this.#open(control, socket);
     else this.#channels.get(control.channel)?.path.end('closed by the edge');
   }
 
@@ -71,14 +100,15 @@ export class Channels {
 
   /** Ends every channel, telling the edge why. */
   close(code: ErrorCode): void {
-    for (const { session } of [...this.#channels.values()]) session.close(code);
+    for (const { user } of [...this.#channels.values()]) user.close(code);
   }
 
-  #open(number: number, sessionId: string, socket: LinkSocket): void {
-    const { environment, maxChannels = MAX_CHANNELS } = this.#options;
+  #open(opened: ChannelOpen, socket: LinkSocket): void {
+    const { accept, environment, maxChannels = MAX_CHANNELS } = this.#options;
+    const { channel: number } = opened;
     const known = this.#channels.get(number);
     if (known !== undefined) {
-      known.session.close('E_PROTOCOL', 'the channel is open already');
+      known.user.close('E_PROTOCOL', 'the channel is open already');
       return;
     }
     if (this.#channels.size >= maxChannels) {
@@ -87,21 +117,9 @@ export class Channels {
       return;
     }
     const batching = new Batching(environment);
-    const path = new ChannelPath(number, socket, batching);
-    const session = new Session({
-      role: 'agent',
-      sessionId,
-      path,
-      environment: batching.environment,
-      events: {
-        stream: (stream) => this.#options.serve(stream),
-        closed: (error) => {
-          this.#channels.delete(number);
-          if (!isOrdinary(error)) this.#options.log(`channel: closed for ${error.code}: ${error.message}`);
-        },
-      },
-    });
-    this.#channels.set(number, { path, session });
+    const path = new ChannelPath(number, socket, batching, () => this.#channels.delete(number));
+    const user = accept(path, opened, batching.environment);
+    if (path.open) this.#channels.set(number, { path, user });
   }
 }
 
@@ -119,29 +137,36 @@ class ChannelPath implements Path {
   readonly #number: number;
   readonly #socket: LinkSocket;
   readonly #batching: Batching;
+  readonly #ended: () => void;
   #events: PathEvents | undefined;
-  #ended = false;
+  #open = true;
 
-  constructor(number: number, socket: LinkSocket, batching: Batching) {
+  /** `ended` is called once. */
+  constructor(number: number, socket: LinkSocket, batching: Batching, ended: () => void) {
     this.#number = number;
     this.#socket = socket;
     this.#batching = batching;
+    this.#ended = ended;
+  }
+
+  get open(): boolean {
+    return this.#open;
   }
 
   capacity(): number {
-    return this.#ended ? 0 : MAX_QUEUED_BYTES - this.#socket.bufferedAmount;
+    return this.#open ? MAX_QUEUED_BYTES - this.#socket.bufferedAmount : 0;
   }
 
   send(message: Uint8Array): void {
-    if (this.#ended) return;
+    if (!this.#open) return;
     this.#batching.moved(message.length);
     this.#socket.send(encodeEnvelope(this.#number, message), () => {
-      if (!this.#ended) this.#events?.drained();
+      if (this.#open) this.#events?.drained();
     });
   }
 
   close(): void {
-    if (this.#ended) return;
+    if (!this.#open) return;
     sendClose(this.#socket, this.#number);
     this.end('closed by this end');
   }
@@ -157,8 +182,9 @@ class ChannelPath implements Path {
 
   /** The other end is gone. */
   end(reason: string): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (!this.#open) return;
+    this.#open = false;
+    this.#ended();
     this.#events?.closed(reason);
   }
 }
