@@ -1,5 +1,8 @@
 /** Puts the agent together: link to the edge, WebRTC connections, proxy to the local servers. */
 import { type DirectError, ERRORS } from '../shared/errors.ts';
+import { generateHostKeys } from '../shared/host-identity.ts';
+import { RelayKeys } from '../shared/relay-keys.ts';
+import { sealedAgentPath } from '../shared/sealed-path.ts';
 import { Sessions } from '../shared/sessions.ts';
 import type { IceServer } from '../shared/signal.ts';
 import { Channels } from './channels.ts';
@@ -45,6 +48,16 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     upstreamHeaders: config.upstreamHeaders,
     log: (line) => log('debug', `proxy: ${line}`),
   });
+  const relayKeys = await RelayKeys.create({
+    hostKeys: await generateHostKeys(),
+    environment: nodeEnvironment,
+    wallClock: () => Date.now(),
+    rotated: (next) => {
+      announcement = next;
+      link.announce();
+    },
+  });
+  let announcement = await relayKeys.announcement();
   const sessions = new Sessions({
     environment: nodeEnvironment,
     stream: (stream) => void proxy.serve(stream),
@@ -56,11 +69,23 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     send: (signal) => link.send(signal),
     log: (line) => log('info', line),
   });
-  const channels = new Channels({ sessions, log: (line) => log('info', line), environment: nodeEnvironment });
+  const channels = new Channels({
+    accept: (path, { session_id: sessionId, relay }) => {
+      const ended = (error: DirectError) => {
+        if (!isOrdinary(error)) log('info', `channel: closed for ${error.code}: ${error.message}`);
+      };
+      // Where the client's end is not the edge itself, the edge must not read what passes.
+      const open = relay ? sealedAgentPath(path, relayKeys, sessionId) : path;
+      sessions.accept(open, { sessionId, kind: 'relay' }, { ended });
+    },
+    log: (line) => log('info', line),
+    environment: nodeEnvironment,
+  });
   const link = new Link({
     url: config.signalingUrl,
     token: config.token,
     channels,
+    announcement: () => announcement,
     signal: (signal) => connections.handle(signal),
     up: (transport) => {
       log('info', `link: connected to the edge by ${transport === 'websocket' ? 'WebSocket' : 'HTTPS polling'}`);
@@ -85,10 +110,16 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       // Those that belong to no session yet.
       connections.close('E_GOING_AWAY');
       await link.close();
+      relayKeys.close();
       if (busy) await new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
       await proxy.close();
     },
   };
+}
+
+/** How a channel ends when its requests have ended, or the link has. */
+function isOrdinary({ code }: DirectError): boolean {
+  return code === 'E_CANCELLED' || code === 'E_PATH_LOST' || code === 'E_GOING_AWAY';
 }
 
 /** The host's own STUN servers win over what the edge resolved. */

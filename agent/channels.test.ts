@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { type ChannelControl, decodeEnvelope, encodeEnvelope } from '../shared/channel.ts';
+import { type ChannelControl, type ChannelOpen, decodeEnvelope, encodeEnvelope } from '../shared/channel.ts';
 import { ClientExchange } from '../shared/exchange.ts';
 import { decodeFrames } from '../shared/frame.ts';
-import { MAX_MESSAGE_BYTES } from '../shared/limits.ts';
+import { MAX_CHANNELS, MAX_MESSAGE_BYTES, MAX_RELAYS, MAX_TUNNEL_CHANNELS } from '../shared/limits.ts';
 import type { PathEvents } from '../shared/path.ts';
 import type { Session } from '../shared/session.ts';
 import { Sessions } from '../shared/sessions.ts';
@@ -50,8 +50,16 @@ function rig(maxChannels?: number) {
   const streams: Stream[] = [];
   const log: string[] = [];
   const sessions = new Sessions({ environment: clock, stream: (stream) => void streams.push(stream) });
+  const accepted: ChannelOpen[] = [];
   const channels = new Channels({
-    sessions,
+    accept: (path, opened) => {
+      accepted.push(opened);
+      sessions.accept(
+        path,
+        { sessionId: opened.session_id, kind: 'relay' },
+        { ended: (error) => void log.push(error.code) },
+      );
+    },
     log: (line) => void log.push(line),
     environment: clock,
     ...(maxChannels === undefined ? {} : { maxChannels }),
@@ -73,7 +81,7 @@ function rig(maxChannels?: number) {
       },
     });
   };
-  return { clock, edge, sessions, channels, streams, log, open, client };
+  return { clock, edge, sessions, channels, streams, log, accepted, open, client };
 }
 
 const realTime = { now: () => 0, timer: () => () => {} };
@@ -99,6 +107,35 @@ describe('channels', () => {
     expect([channels.size, streams.length]).toEqual([2, 2]);
     expect([first.active?.isOpen, second.active?.isOpen]).toEqual([true, true]);
     expect(new Set(edge.messages.map(({ channel }) => channel))).toEqual(new Set([1, 2]));
+  });
+
+  test('whoever accepts one hears whether its client is the edge or on a relay', () => {
+    const { channels, edge, accepted } = rig();
+    const relayed: ChannelOpen = { type: 'channel_open', channel: 1, session_id: 'a', relay: true };
+    const tunnelled: ChannelOpen = { type: 'channel_open', channel: 2, session_id: 'b' };
+    channels.control(relayed, edge);
+    channels.control(tunnelled, edge);
+    expect(accepted).toEqual([relayed, tunnelled]);
+  });
+
+  test('one whose path is closed while it is accepted takes no place', async () => {
+    const clock = new TestClock();
+    const edge = new Edge();
+    const channels = new Channels({
+      accept: (path) => {
+        path.close();
+        return { close: () => {} };
+      },
+      log: () => {},
+      environment: clock,
+    });
+    channels.control({ type: 'channel_open', channel: 1, session_id: 'a' }, edge);
+    await clock.advance(1);
+    expect([channels.size, edge.texts]).toEqual([0, [{ type: 'channel_close', channel: 1 }]]);
+  });
+
+  test('are as many as the edge may open for tunnel and relays', () => {
+    expect(MAX_CHANNELS).toBeGreaterThanOrEqual(MAX_TUNNEL_CHANNELS + MAX_RELAYS);
   });
 
   test('closed by the edge: its requests are aborted, the others are not', async () => {

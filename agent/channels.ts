@@ -1,10 +1,8 @@
 /** The agent's ends of channels (shared/PROTOCOL.md, section 7): sessions whose path is the link's WebSocket. */
-import { type ChannelControl, decodeEnvelope, encodeEnvelope } from '../shared/channel.ts';
-import type { DirectError } from '../shared/errors.ts';
+import { type ChannelControl, type ChannelOpen, decodeEnvelope, encodeEnvelope } from '../shared/channel.ts';
 import { MAX_CHANNELS, MAX_MESSAGE_BYTES } from '../shared/limits.ts';
 import type { Path, PathEvents } from '../shared/path.ts';
 import type { SessionEnvironment } from '../shared/path-link.ts';
-import type { Sessions } from '../shared/sessions.ts';
 import { Batching } from './batching.ts';
 
 /** The part of the link's WebSocket that channels need. */
@@ -16,8 +14,8 @@ export interface LinkSocket {
 }
 
 export interface ChannelsOptions {
-  /** Where the paths of the channels go. */
-  sessions: Sessions;
+  /** A client's path begins. */
+  accept(path: Path, opened: ChannelOpen): void;
   log(line: string): void;
   environment: SessionEnvironment;
   maxChannels?: number;
@@ -40,7 +38,7 @@ export class Channels {
 
   /** A control message arrived on `socket`. */
   control(control: ChannelControl, socket: LinkSocket): void {
-    if (control.type === 'channel_open') this.#open(control.channel, control.session_id, socket);
+    if (control.type === 'channel_open') this.#open(control, socket);
     else this.#channels.get(control.channel)?.end('closed by the edge');
   }
 
@@ -64,8 +62,9 @@ export class Channels {
     for (const path of [...this.#channels.values()]) path.end(reason);
   }
 
-  #open(number: number, sessionId: string, socket: LinkSocket): void {
-    const { environment, sessions, maxChannels = MAX_CHANNELS } = this.#options;
+  #open(opened: ChannelOpen, socket: LinkSocket): void {
+    const { accept, environment, maxChannels = MAX_CHANNELS } = this.#options;
+    const { channel: number } = opened;
     const known = this.#channels.get(number);
     if (known !== undefined) {
       this.#options.log('channel: opened twice by the edge');
@@ -77,24 +76,10 @@ export class Channels {
       sendClose(socket, number);
       return;
     }
-    const path = new ChannelPath(number, socket, new Batching(environment));
+    const path = new ChannelPath(number, socket, new Batching(environment), () => this.#channels.delete(number));
     this.#channels.set(number, path);
-    sessions.accept(
-      path,
-      { sessionId, kind: 'relay' },
-      {
-        ended: (error) => {
-          this.#channels.delete(number);
-          if (!isOrdinary(error)) this.#options.log(`channel: closed for ${error.code}: ${error.message}`);
-        },
-      },
-    );
+    accept(path, opened);
   }
-}
-
-/** How a channel ends when its requests have ended, or the socket has. */
-function isOrdinary({ code }: DirectError): boolean {
-  return code === 'E_CANCELLED' || code === 'E_PATH_LOST' || code === 'E_GOING_AWAY';
 }
 
 function sendClose(socket: LinkSocket, channel: number): void {
@@ -106,13 +91,16 @@ class ChannelPath implements Path {
   readonly #number: number;
   readonly #socket: LinkSocket;
   readonly #batching: Batching;
+  readonly #ended: () => void;
   #events: PathEvents | undefined;
-  #ended = false;
+  #open = true;
 
-  constructor(number: number, socket: LinkSocket, batching: Batching) {
+  /** `ended` is called once. */
+  constructor(number: number, socket: LinkSocket, batching: Batching, ended: () => void) {
     this.#number = number;
     this.#socket = socket;
     this.#batching = batching;
+    this.#ended = ended;
   }
 
   defer(run: () => void): void {
@@ -120,19 +108,19 @@ class ChannelPath implements Path {
   }
 
   capacity(): number {
-    return this.#ended ? 0 : MAX_QUEUED_BYTES - this.#socket.bufferedAmount;
+    return this.#open ? MAX_QUEUED_BYTES - this.#socket.bufferedAmount : 0;
   }
 
   send(message: Uint8Array): void {
-    if (this.#ended) return;
+    if (!this.#open) return;
     this.#batching.moved(message.length);
     this.#socket.send(encodeEnvelope(this.#number, message), () => {
-      if (!this.#ended) this.#events?.drained();
+      if (this.#open) this.#events?.drained();
     });
   }
 
   close(): void {
-    if (this.#ended) return;
+    if (!this.#open) return;
     sendClose(this.#socket, this.#number);
     this.end('closed by this end');
   }
@@ -148,8 +136,9 @@ class ChannelPath implements Path {
 
   /** The other end is gone. */
   end(reason: string): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (!this.#open) return;
+    this.#open = false;
+    this.#ended();
     this.#events?.closed(reason);
   }
 }

@@ -26,6 +26,7 @@ class FakeEdge {
   /** With which an upgrade is refused; a proxy in between says something else. */
   body = JSON.stringify(errorBody(new DirectError('E_UNAUTHORIZED')));
   answersPings = true;
+  postStatus = 204;
   url = '';
   readonly #wss = new WebSocketServer({ noServer: true });
 
@@ -72,7 +73,7 @@ class FakeEdge {
       });
       request.on('end', () => {
         this.posted.push(body);
-        response.end();
+        response.writeHead(this.postStatus).end();
       });
     } else if (this.allowPolls) {
       this.polls.push({ response });
@@ -205,6 +206,58 @@ describe('by WebSocket', () => {
     expect(downs.slice(0, 6)).toEqual([10, 20, 40, 40, 40, 40]);
     edge.allowSockets = true;
     await until(() => ups.length === 1);
+  });
+});
+
+describe('the keys', () => {
+  const announcement = { host_key: 'h', relay_key: 'r', signature: 's', expires_at: 1 };
+  const announce = JSON.stringify({ type: 'announce', announcement });
+
+  test('are announced on each WebSocket, and again when they change', async () => {
+    const edge = await new FakeEdge().listen();
+    const announcements = [announcement, { ...announcement, relay_key: 'next' }, undefined];
+    const { link, ups } = makeLink(edge, { announcement: () => announcements[0] });
+    await until(() => edge.received.length === 1);
+    expect(edge.received).toEqual([announce]);
+    announcements.shift();
+    link.announce();
+    await until(() => edge.received.length === 2);
+    edge.sockets[0]?.terminate();
+    await until(() => edge.received.length === 3);
+    expect(edge.received.slice(1)).toEqual([announce.replace('"r"', '"next"'), announce.replace('"r"', '"next"')]);
+    // Nothing to announce, so that nothing is.
+    announcements.shift();
+    link.announce();
+    edge.sockets[1]?.terminate();
+    await until(() => ups.length === 3);
+    expect(edge.received.length).toBe(3);
+  });
+
+  test('are posted by an agent that polls, and again when the edge could not take them', async () => {
+    const edge = await new FakeEdge().listen();
+    edge.allowSockets = false;
+    edge.status = 403;
+    edge.body = 'no';
+    edge.postStatus = 503;
+    const { link, ups } = makeLink(edge, { announcement: () => announcement });
+    // Not connected: this waits.
+    link.announce();
+    await until(() => edge.polls.length === 1);
+    expect(edge.posted).toEqual([]);
+    edge.polls[0]?.response.writeHead(204).end();
+    await until(() => edge.posted.length === 1);
+    edge.postStatus = 204;
+    let answered = 1;
+    const answerPolls = (end: () => boolean) =>
+      until(() => {
+        if (edge.polls.length > answered) edge.polls[answered++]?.response.writeHead(204).end();
+        return end();
+      });
+    await answerPolls(() => edge.posted.length === 2);
+    expect([ups, edge.posted]).toEqual([['polling'], [announce, announce]]);
+    const before = answered;
+    await answerPolls(() => answered > before + 5);
+    expect(edge.posted.length).toBe(2);
   });
 });
 

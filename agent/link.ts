@@ -5,8 +5,15 @@
 import WebSocket, { type ClientOptions } from 'ws';
 import { type ChannelControl, parseChannelControl } from '../shared/channel.ts';
 import { DirectError, type ErrorBody, type ErrorCode, isErrorCode } from '../shared/errors.ts';
+import type { Announcement } from '../shared/host-identity.ts';
 import { AGENT_PING_INTERVAL_MS, MAX_ENVELOPE_BYTES, MAX_SIGNAL_BYTES, POLL_HOLD_MS } from '../shared/limits.ts';
-import { parseSignalJson, parseSignalList, parseSignals, type SessionSignal } from '../shared/signal.ts';
+import {
+  type AnnounceSignal,
+  parseSignalJson,
+  parseSignalList,
+  parseSignals,
+  type SessionSignal,
+} from '../shared/signal.ts';
 
 export interface LinkOptions {
   /** `https://edge/_direct/h/{host id}`, without a slash at the end. */
@@ -16,6 +23,8 @@ export interface LinkOptions {
   signal(signal: SessionSignal): void;
   /** What arrives on a WebSocket besides signals, and its end. */
   channels: LinkChannels;
+  /** The keys that clients of the relay shall use; asked each time when the link comes up. */
+  announcement?(): Announcement | undefined;
   /** The link is up (again), by this transport. */
   up(transport: Transport): void;
   /** The link is down; it is tried again after `retryMs`. */
@@ -67,6 +76,8 @@ export class Link {
   #polling: Promise<void> | undefined;
   /** True while polls are answered. */
   #polls = false;
+  /** Whether the edge has the keys, for as long as the link is up. */
+  #announced = false;
 
   constructor(options: LinkOptions) {
     this.#options = options;
@@ -90,6 +101,26 @@ export class Link {
     if (this.#outbox.push(signal) === 1) setImmediate(() => this.#flush());
   }
 
+  /** Tells the edge the keys again, which have changed. */
+  announce(): void {
+    this.#announced = false;
+    this.#announceIfDue();
+  }
+
+  #announceIfDue(): void {
+    const announcement = this.#announced ? undefined : this.#options.announcement?.();
+    if (announcement === undefined) return;
+    const body = JSON.stringify({ type: 'announce', announcement } satisfies AnnounceSignal);
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(body);
+    else if (this.#polls) {
+      this.#post(body).catch(() => {
+        // With the next poll.
+        this.#announced = false;
+      });
+    } else return;
+    this.#announced = true;
+  }
+
   #flush(): void {
     const signals = this.#outbox.splice(0);
     const body = JSON.stringify(signals.length === 1 ? signals[0] : signals);
@@ -104,6 +135,7 @@ export class Link {
   async #post(body: string): Promise<void> {
     const response = await this.#fetch('', { method: 'POST', body, headers: { 'content-type': 'application/json' } });
     await response.body?.cancel();
+    if (response.status >= 500) throw new DirectError('E_PATH_LOST', `answered with status ${response.status}`);
   }
 
   #fetch(query: string, init: RequestInit): Promise<Response> {
@@ -200,6 +232,7 @@ export class Link {
       const raw = parseSignalJson(text);
       if (typeof raw === 'object' && raw !== null && 'type' in raw && raw.type === 'ready') {
         this.#options.up('websocket');
+        this.announce();
         return;
       }
       const control = parseChannelControl(raw);
@@ -220,8 +253,12 @@ export class Link {
           this.#refuse(refusal(response.status, body));
           return;
         }
-        if (!this.#polls && this.#socket === undefined) this.#options.up('polling');
+        if (!this.#polls && this.#socket === undefined) {
+          this.#options.up('polling');
+          this.#announced = false;
+        }
         this.#polls = true;
+        this.#announceIfDue();
         if (response.status === 200) for (const signal of parseSignals(body)) this.#options.signal(signal);
       }
     } catch {

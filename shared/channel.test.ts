@@ -18,6 +18,10 @@ const controls: [text: string, control: ChannelControl][] = [
     '{"type":"channel_open","channel":0,"session_id":"a-b_C"}',
     { type: 'channel_open', channel: 0, session_id: 'a-b_C' },
   ],
+  [
+    '{"type":"channel_open","channel":1,"session_id":"a","relay":true}',
+    { type: 'channel_open', channel: 1, session_id: 'a', relay: true },
+  ],
   ['{"type":"channel_close","channel":1073741823}', { type: 'channel_close', channel: MAX_CHANNEL_NUMBER }],
 ];
 

@@ -19,6 +19,8 @@ export interface ChannelOpen {
   channel: number;
   /** What the client says in HELLO. */
   session_id: string;
+  /** The client is not the edge, which only forwards: its messages are encrypted. */
+  relay?: true;
 }
 
 /** From either end: the channel is over. One for a channel that is over already means nothing. */
@@ -54,12 +56,12 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope {
  */
 export function parseChannelControl(raw: unknown): ChannelControl | undefined {
   if (typeof raw !== 'object' || raw === null || !('type' in raw)) return undefined;
-  const { type, channel, session_id } = raw as Record<string, unknown>;
+  const { type, channel, session_id, relay } = raw as Record<string, unknown>;
   if (type !== 'channel_open' && type !== 'channel_close') return undefined;
   if (typeof channel !== 'number' || !Number.isInteger(channel) || channel < 0 || channel > MAX_CHANNEL_NUMBER) {
     throw new ProtocolError('channel must be a number');
   }
   if (type === 'channel_close') return { type, channel };
   if (!isId(session_id)) throw new ProtocolError('session_id must be 1 to 64 characters of base64url');
-  return { type, channel, session_id };
+  return { type, channel, session_id, ...(relay === true ? { relay } : {}) };
 }

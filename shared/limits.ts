@@ -67,13 +67,18 @@ export const MAX_QUEUED_ACKNOWLEDGEMENTS = 1024;
 export const MAX_CHANNEL_NUMBER = 2 ** 30 - 1;
 /** One binary message between edge and agent: a message of the session layer after its channel's number. */
 export const MAX_ENVELOPE_BYTES = MAX_MESSAGE_BYTES + 4;
-/** Channels that an agent serves at once; each may make it hold the session's credit. The tunnel opens few. */
+/** Channels that an agent serves at once; each may make it hold the session's credit. Tunnel and relays need fewer. */
 export const MAX_CHANNELS = 32;
 /**
  * Channels that one HostObject opens for its tunnel. Each may make it hold the session's credit twice (to receive, and
  * to send again), and the object has 128 MB.
  */
 export const MAX_TUNNEL_CHANNELS = 4;
+/**
+ * Relays of one HostObject. What a client does not read waits in the object, up to the session's credit: eight of
+ * them may fill the half of its 128 MB that the tunnel leaves.
+ */
+export const MAX_RELAYS = 8;
 
 /** Nothing heard on a path for this long: send PING. */
 export const LIVENESS_IDLE_MS = 10_000;

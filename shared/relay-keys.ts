@@ -11,6 +11,7 @@ import {
   RELAY_KEY_LIFETIME_MS,
   RELAY_KEY_ROTATION_MS,
 } from './limits.ts';
+import type { SessionEnvironment } from './path-link.ts';
 import {
   decapsulate,
   generateRelayKeyPair,
@@ -20,7 +21,6 @@ import {
   type SealingKeys,
   splitPreface,
 } from './sealing.ts';
-import type { SessionEnvironment } from './session.ts';
 
 export interface RelayKeysOptions {
   hostKeys: HostKeys;

@@ -7,9 +7,9 @@ import type { Path } from './path.ts';
 import { RelayKeys } from './relay-keys.ts';
 import { type SealedPathOptions, sealedAgentPath, sealedClientPath } from './sealed-path.ts';
 import { PREFACE_BYTES } from './sealing.ts';
-import { Session } from './session.ts';
 import type { Stream } from './stream.ts';
 import { TestClock } from './test-clock.ts';
+import { agentSession, clientSession } from './test-sessions.ts';
 
 const ID = 'k3Jx0dQ2pA8';
 const world = new TestClock();
@@ -570,15 +570,13 @@ describe('a session over it', () => {
     const [left, right] = memoryPaths();
     const accepted: Stream[] = [];
     const closed = vi.fn();
-    const agent = new Session({
-      role: 'agent',
+    const agent = agentSession({
       sessionId: ID,
       path: sealedAgentPath(right, keys, ID),
       environment: world,
       events: { stream: (stream) => accepted.push(stream), closed },
     });
-    const client = new Session({
-      role: 'client',
+    const client = clientSession({
       sessionId: ID,
       path: sealedClientPath(left, host, ID),
       environment: world,
@@ -603,7 +601,7 @@ describe('a session over it', () => {
   test('says why it ends', async () => {
     const { client, agent, closed } = sessions();
     client.openStream();
-    await vi.waitFor(() => expect(agent.opened).toBe(true), SOON);
+    await vi.waitFor(() => expect(agent.active?.isOpen).toBe(true), SOON);
     client.close('E_GOING_AWAY', 'the page was closed');
     await vi.waitFor(() => expect(closed).toHaveBeenCalledOnce(), SOON);
     expect(agent.error).toMatchObject({ code: 'E_GOING_AWAY', detail: 'the page was closed' });

@@ -48,6 +48,7 @@ const NOTHING = new Uint8Array();
 
 class SealedPath implements Path {
   readonly maxMessageBytes: number;
+  readonly defer?: (run: () => void) => void;
   readonly #inner: Path;
   readonly #maxSealedMessages: number;
   readonly #maxUnopenedBytes: number;
@@ -71,6 +72,7 @@ class SealedPath implements Path {
   constructor(inner: Path, options: SealedPathOptions, accept?: Accept) {
     this.maxMessageBytes = inner.maxMessageBytes - SEAL_OVERHEAD_BYTES;
     this.#inner = inner;
+    if (inner.defer !== undefined) this.defer = (run) => inner.defer?.(run);
     this.#maxSealedMessages = options.maxSealedMessages ?? MAX_SEALED_MESSAGES;
     this.#maxUnopenedBytes = options.maxUnopenedBytes ?? MAX_UNOPENED_BYTES;
     this.#accept = accept;

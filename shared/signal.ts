@@ -3,6 +3,7 @@
  * What a parser returns may be trusted in shape and size; what it says may not.
  */
 import { DirectError, type ErrorCode, isErrorCode } from './errors.ts';
+import { type Announcement, parseAnnouncement } from './host-identity.ts';
 import {
   MAX_CANDIDATE_BYTES,
   MAX_CANDIDATES_PER_SESSION,
@@ -61,6 +62,12 @@ export interface ReadySignal {
 /** What belongs to one signaling session. */
 export type SessionSignal = OfferSignal | AnswerSignal | CandidateSignal | ErrorSignal;
 
+/** From the agent, alone in its message: its keys from now on. */
+export interface AnnounceSignal {
+  type: 'announce';
+  announcement: Announcement;
+}
+
 /** Body of `POST {base}/session`; every field is optional, and so is the body. */
 export interface SessionRequest {
   /** An SDP offer, which saves the client a round trip. */
@@ -79,7 +86,8 @@ export interface SessionReady {
   turn_url: string;
   turn_username: string;
   turn_credential: string;
-  host: { id: string; online: boolean };
+  /** The announcement is the agent's last one; without it the relay is of no use. */
+  host: { id: string; online: boolean; announcement?: Announcement };
 }
 
 const refuse = (detail: string): never => {
@@ -97,11 +105,11 @@ function text(value: unknown, name: string, maxLength: number): string {
   return value;
 }
 
-const ID = /^[A-Za-z0-9_-]+$/;
+const BASE64URL = /^[A-Za-z0-9_-]+$/;
 
 /** True for a host id or session id: 1 to 64 characters of base64url. */
 export function isId(value: unknown): value is string {
-  return typeof value === 'string' && value.length <= MAX_ID_LENGTH && ID.test(value);
+  return typeof value === 'string' && value.length <= MAX_ID_LENGTH && BASE64URL.test(value);
 }
 
 function sessionId(value: unknown): string {
@@ -183,6 +191,15 @@ export function parseSignal(value: unknown): SessionSignal {
   }
 }
 
+/**
+ * The announcement in parsed JSON, or undefined when it is a message of another kind.
+ * @throws DirectError `E_BAD_REQUEST` when it is one, and malformed.
+ */
+export function parseAnnounce(raw: unknown): Announcement | undefined {
+  if (typeof raw !== 'object' || raw === null || !('type' in raw) || raw.type !== 'announce') return undefined;
+  return parseAnnouncement((raw as Record<string, unknown>).announcement);
+}
+
 /** JSON text from the wire, its length checked first. @throws DirectError `E_TOO_LARGE` or `E_BAD_REQUEST`. */
 export function parseSignalJson(body: string): unknown {
   if (body.length > MAX_SIGNAL_BYTES) throw new DirectError('E_TOO_LARGE');
@@ -233,6 +250,10 @@ export function parseSessionReady(value: unknown): SessionReady {
     turn_url: text(raw.turn_url, 'turn_url', 512),
     turn_username: text(raw.turn_username, 'turn_username', 512),
     turn_credential: text(raw.turn_credential, 'turn_credential', 512),
-    host: { id: host.id, online: host.online === true },
+    host: {
+      id: host.id,
+      online: host.online === true,
+      ...(host.announcement === undefined ? {} : { announcement: parseAnnouncement(host.announcement) }),
+    },
   };
 }

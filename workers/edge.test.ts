@@ -19,6 +19,7 @@ describe('an edge without secrets', () => {
     [`${HOST}/signal`, { token: 'undefined' }],
     [`${HOST}/signal?session_id=x`, {}],
     [`${HOST}/signal`, { method: 'POST', body: {} }],
+    [`${HOST}/relay?session_id=x`, { headers: { Upgrade: 'websocket' } }],
     ['/_direct/', {}],
     ['/_direct/anything', {}],
     ['/v1/models', { token: OWNER }],

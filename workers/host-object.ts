@@ -1,21 +1,35 @@
 /** The Durable Object of one host: its agent's socket or poll, its presence, what waits for it. */
 import { DurableObject } from 'cloudflare:workers';
-import { parseChannelControl } from '../shared/channel.ts';
-import { DirectError } from '../shared/errors.ts';
+import { type ChannelControl, decodeEnvelope, parseChannelControl } from '../shared/channel.ts';
+import { DirectError, ProtocolError } from '../shared/errors.ts';
+import type { Announcement } from '../shared/host-identity.ts';
 import { PROTOCOL_VERSION } from '../shared/limits.ts';
 import {
   type ErrorSignal,
+  parseAnnounce,
   parseSignalJson,
   parseSignalList,
   type ReadySignal,
+  type SessionReady,
   type SessionSignal,
 } from '../shared/signal.ts';
 import { bySession, socketTexts } from './batch.ts';
-import { admitOne, checkOnline, isFresh, isPolling, type Presence } from './host-presence.ts';
+import { channelOwner } from './channel-number.ts';
+import {
+  type Admission,
+  admitOne,
+  checkOnline,
+  checkRelay,
+  isFresh,
+  isPolling,
+  type Presence,
+} from './host-presence.ts';
 import { HostQueue } from './host-queue.ts';
 import { LongPoll } from './long-poll.ts';
 import { accepted, type Outcome, refusalError, refused } from './outcome.ts';
+import { Relay } from './relay.ts';
 import { errorResponse, pollResponse } from './responses.ts';
+import { sessionKey } from './session-id.ts';
 import type { SessionObject } from './session-object.ts';
 import { acceptOnly, attachment, closeFor, closeWith, newestSocket, PING, PONG, returnClose, sends } from './socket.ts';
 import { Tunnel } from './tunnel.ts';
@@ -23,6 +37,9 @@ import { TUNNEL_HOSTNAME } from './tunnel-routes.ts';
 
 /** Stubs kept for the order of their calls; a session lasts seconds, so old ones are rarely used again. */
 const MAX_KEPT_STUBS = 64;
+
+/** What a new session's client is told of the host. */
+type Admitted = Omit<SessionReady['host'], 'id'>;
 
 export class HostObject extends DurableObject<Cloudflare.Env> {
   /** Tests put their own clock here. */
@@ -33,26 +50,40 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   #pollTakesAll = false;
   /** Of use to tests only, like `poll`. */
   readonly tunnel = new Tunnel();
+  readonly #relay: Relay;
   readonly #sessions = new Map<string, DurableObjectStub<SessionObject>>();
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     this.#queue = new HostQueue(ctx.storage.sql);
+    this.#relay = new Relay(ctx);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
   }
 
   /** Counts a new session against the limit and delivers its first messages. */
-  async admit(session: { signals: SessionSignal[]; open: boolean }): Promise<Outcome<{ online: boolean }>> {
+  async admit(session: {
+    id: string;
+    signals: SessionSignal[];
+    open: boolean;
+    owner: boolean;
+  }): Promise<Outcome<Admitted>> {
+    const { kv } = this.ctx.storage;
+    const key = await sessionKey(session.id);
     try {
-      const now = this.now();
-      this.ctx.storage.kv.put('admissions', admitOne(this.ctx.storage.kv.get<number[]>('admissions') ?? [], now));
+      kv.put('admitted', admitOne(this.#admissions(), { at: this.now(), sessionKey: key, owner: session.owner }));
       const { online } = this.presence();
       checkOnline(online, session.open);
       await this.deliver(session.signals);
-      return accepted({ online });
+      const announcement = kv.get<Announcement>('announcement');
+      return accepted({ online, ...(announcement === undefined ? {} : { announcement }) });
     } catch (error) {
       return refused(error);
     }
+  }
+
+  /** From an agent that polls: the keys that its clients are told from now on. */
+  announce(announcement: Announcement): void {
+    this.ctx.storage.kv.put('announcement', announcement);
   }
 
   /** Hands messages to the agent, or keeps them until it comes. */
@@ -75,15 +106,21 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     return { online: this.poll.waiting || isPolling(polledAt, this.now()) };
   }
 
-  /** From the Worker: a tunnelled request, or the agent attaches by WebSocket, or polls with `hold` (ms) and `batch`. */
+  /**
+   * From the Worker: a tunnelled request, or a client attaches to the relay with its session's id, or the agent attaches
+   * by WebSocket, or polls with `hold` (ms) and `batch`.
+   */
   override async fetch(request: Request): Promise<Response> {
     const { hostname, pathname, searchParams: query } = new URL(request.url);
     if (hostname === TUNNEL_HOSTNAME) return this.#tunnelled(request, pathname);
     if (request.headers.get('upgrade') !== 'websocket') return this.#answerPoll(request.signal, query);
     const host = query.get('host') ?? '';
+    const relayed = query.get('relay');
+    if (relayed !== null) return this.#attachRelay(relayed, host);
     const { response, server } = acceptOnly(this.ctx, 'agent', { at: this.now(), host });
     this.poll.end();
     this.tunnel.lost('another agent connected');
+    this.#relay.lost();
     const ready: ReadySignal = { type: 'ready', protocol_version: PROTOCOL_VERSION, host };
     server.send(JSON.stringify(ready));
     for (let texts = this.#take(true); texts.length > 0; texts = this.#take(true)) server.send(`[${texts.join(',')}]`);
@@ -91,11 +128,14 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    if (isRelayed(socket)) return this.#relay.fromClient(socket, message, this.#socket());
     try {
-      if (typeof message !== 'string') return this.tunnel.message(new Uint8Array(message), socket);
+      if (typeof message !== 'string') return this.#fromAgent(socket, new Uint8Array(message));
       const raw = parseSignalJson(message);
       const control = parseChannelControl(raw);
-      if (control !== undefined) return this.tunnel.control(control);
+      if (control !== undefined) return this.#control(control);
+      const announcement = parseAnnounce(raw);
+      if (announcement !== undefined) return this.announce(announcement);
       const signals = parseSignalList(raw);
       const { host } = attachment(socket);
       const calls = [...bySession(signals)].map(([id, part]) => this.#toSession(id, host, part));
@@ -104,22 +144,69 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
       }
     } catch (error) {
       closeFor(socket, error);
-      this.tunnel.lost('the agent broke the protocol', socket);
+      this.#lost('the agent broke the protocol', socket);
     }
   }
 
   override webSocketClose(socket: WebSocket, code: number, reason: string): void {
     returnClose(socket, code, reason);
-    this.tunnel.lost(`the agent’s socket closed (${code})`, socket);
+    this.#closed(socket, `the agent’s socket closed (${code})`);
   }
 
   override webSocketError(socket: WebSocket): void {
-    this.tunnel.lost('the agent’s socket broke', socket);
+    this.#closed(socket, 'the agent’s socket broke');
   }
 
   override async alarm(): Promise<void> {
     this.#queue.dropExpired(this.now());
     await this.#ensureAlarm();
+  }
+
+  /** A binary message of the agent. @throws ProtocolError when it is no channel's. */
+  #fromAgent(socket: WebSocket, bytes: Uint8Array): void {
+    const envelope = decodeEnvelope(bytes);
+    const { channel } = envelope;
+    if (this.#ownerOf(channel).fromAgent(envelope)) return;
+    // Late ones of a channel that was just closed, or of one that an object before this one had.
+    sends(socket, JSON.stringify({ type: 'channel_close', channel } satisfies ChannelControl));
+  }
+
+  /** @throws ProtocolError */
+  #control({ type, channel }: ChannelControl): void {
+    if (type !== 'channel_close') throw new ProtocolError('only the edge opens channels');
+    this.#ownerOf(channel).closedByAgent(channel);
+  }
+
+  #ownerOf(channel: number): Tunnel | Relay {
+    return channelOwner(channel) === 'relay' ? this.#relay : this.tunnel;
+  }
+
+  /** The agent's `socket` is gone. Relays are the newest agent's: those of earlier ones ended when it came. */
+  #lost(reason: string, socket: WebSocket): void {
+    this.tunnel.lost(reason, socket);
+    if (newestSocket(this.ctx, 'agent') === undefined) this.#relay.lost();
+  }
+
+  #closed(socket: WebSocket, reason: string): void {
+    if (isRelayed(socket)) this.#relay.closedByClient(socket, this.#socket());
+    else this.#lost(reason, socket);
+  }
+
+  async #attachRelay(sessionId: string, host: string): Promise<Response> {
+    const key = await sessionKey(sessionId);
+    try {
+      const at = this.now();
+      checkRelay(this.#admissions(), key, at);
+      const agent = this.#socket();
+      if (agent === undefined) throw new DirectError('E_HOST_OFFLINE');
+      return this.#relay.attach({ sessionId, sessionKey: key, host, at }, agent);
+    } catch (error) {
+      return errorResponse(error);
+    }
+  }
+
+  #admissions(): Admission[] {
+    return this.ctx.storage.kv.get<Admission[]>('admitted') ?? [];
   }
 
   /** Passes messages on; a refusal comes back as a message about that session, which the others survive. */
@@ -151,7 +238,7 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     if (isFresh(Math.max(pingedAt, attachment(socket).at), this.now())) return socket;
     // A machine that slept finds out this way at once and connects again.
     closeWith(socket, 'E_PATH_LOST');
-    this.tunnel.lost('the agent was silent for too long', socket);
+    this.#lost('the agent was silent for too long', socket);
     return undefined;
   }
 
@@ -185,6 +272,10 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     const next = this.#queue.nextExpiry();
     if (next !== undefined && (await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(next);
   }
+}
+
+function isRelayed(socket: WebSocket): boolean {
+  return attachment(socket).channel !== undefined;
 }
 
 function errorSignal(session_id: string, { code, message }: DirectError): ErrorSignal {

@@ -1,6 +1,6 @@
 /** When a host is online and whether it takes another session. Pure; HostObject holds the facts. */
 import { DirectError } from '../shared/errors.ts';
-import { HOST_OFFLINE_AFTER_MS, MAX_SESSIONS_PER_HOST_PER_MINUTE } from '../shared/limits.ts';
+import { HOST_OFFLINE_AFTER_MS, MAX_SESSIONS_PER_HOST_PER_MINUTE, SIGNALING_SESSION_TTL_MS } from '../shared/limits.ts';
 import { RetryLater } from './outcome.ts';
 
 /** term-llm's agent pauses 2 s between polls; this forgives it a slow network and two failures of 10 s. */
@@ -23,15 +23,34 @@ export function isPolling(polledAt: number, now: number): boolean {
   return now - polledAt < POLL_PRESENCE_MS;
 }
 
+/** A session that began. Its id is a capability, so that only a hash of it is kept. */
+export interface Admission {
+  at: number;
+  sessionKey: string;
+  /** Whether the owner asked for it. */
+  owner: boolean;
+}
+
 /**
- * The admissions of the last minute with one more. A log, not a counter per clock minute, because that one lets
- * twice the limit through around the full minute.
- * @throws RetryLater `E_RATE_LIMITED` with the time until the oldest one leaves the log.
+ * The latest admissions with one more: all of the last minute, and those that still admit a relay. A log, not a
+ * counter per clock minute, because that one lets twice the limit through around the full minute.
+ * @throws RetryLater `E_RATE_LIMITED` with the time until the oldest one is a minute old.
  */
-export function admitOne(log: readonly number[], now: number): number[] {
-  const recent = log.filter((at) => at > now - MINUTE_MS);
-  if (recent.length < MAX_SESSIONS_PER_HOST_PER_MINUTE) return [...recent, now];
-  throw new RetryLater('E_RATE_LIMITED', (recent[0] ?? now) + MINUTE_MS - now, 'sessions of this host');
+export function admitOne(log: readonly Admission[], admission: Admission): Admission[] {
+  const { at: now } = admission;
+  const recent = log.filter(({ at }) => at > now - MINUTE_MS);
+  if (recent.length >= MAX_SESSIONS_PER_HOST_PER_MINUTE) {
+    throw new RetryLater('E_RATE_LIMITED', (recent[0]?.at ?? now) + MINUTE_MS - now, 'sessions of this host');
+  }
+  return [...log.filter(({ at }) => at > now - Math.max(MINUTE_MS, SIGNALING_SESSION_TTL_MS)), admission];
+}
+
+/** @throws DirectError `E_SESSION_UNKNOWN`, or `E_UNAUTHORIZED` for a session that may not use the relay. */
+export function checkRelay(log: readonly Admission[], sessionKey: string, now: number): void {
+  const admission = log.find((known) => known.sessionKey === sessionKey && known.at > now - SIGNALING_SESSION_TTL_MS);
+  if (admission === undefined) throw new DirectError('E_SESSION_UNKNOWN');
+  // On hosts that anybody may signal to: the relay costs the edge's owner money, and it reaches the model.
+  if (!admission.owner) throw new DirectError('E_UNAUTHORIZED', 'the relay needs a session of the owner');
 }
 
 /** @throws DirectError `E_HOST_OFFLINE` for a session that would wait in vain. */

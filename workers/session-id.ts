@@ -5,3 +5,9 @@ import { encodeBase64Url } from 'hono/utils/encode';
 export function newSessionId(): string {
   return encodeBase64Url(crypto.getRandomValues(new Uint8Array(18)).buffer);
 }
+
+/** Names a session to those who know its id, and is of no use to others: a hash of 15 bytes in base64url. */
+export async function sessionKey(id: string): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(id));
+  return encodeBase64Url(digest.slice(0, 15));
+}

@@ -1,7 +1,7 @@
 /** The Durable Object of one signaling session: storage, sockets and time around signaling-session.ts. */
 import { DurableObject } from 'cloudflare:workers';
 import { DirectError } from '../shared/errors.ts';
-import { type IceServer, parseSignals, type SessionSignal } from '../shared/signal.ts';
+import { type IceServer, parseSignals, type SessionReady, type SessionSignal } from '../shared/signal.ts';
 import { batchLength, socketTexts } from './batch.ts';
 import type { HostObject } from './host-object.ts';
 import { LongPoll } from './long-poll.ts';
@@ -17,6 +17,8 @@ export interface SessionCreation {
   offer: string | null;
   /** Whether the session may wait for a host that is not there yet. */
   open: boolean;
+  /** Whether the owner asked for it. */
+  owner: boolean;
 }
 
 export class SessionObject extends DurableObject<Cloudflare.Env> {
@@ -38,8 +40,8 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
   }
 
   /** Begins the session if the host admits it, and hands over the offer in the same call. */
-  async create(creation: SessionCreation): Promise<Outcome<{ expiresAt: number; online: boolean }>> {
-    const { id, host, offer, open } = creation;
+  async create(creation: SessionCreation): Promise<Outcome<{ expiresAt: number; host: SessionReady['host'] }>> {
+    const { id, host, offer, open, owner } = creation;
     // In memory first: the answer may come before the host's reply, and a refused session leaves nothing in storage.
     const created = newSession(creation, this.now());
     this.#state = created;
@@ -49,10 +51,10 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
       const { signals, refusal } =
         offer === null ? { signals: [] } : this.#apply({ type: 'client', host, signals: [first] });
       if (refusal !== undefined) return refused(refusal);
-      const { online } = unwrap(await this.#host(host).admit({ signals, open }));
+      const admission = unwrap(await this.#host(host).admit({ id, signals, open, owner }));
       admitted = true;
       await this.#save();
-      return accepted({ expiresAt: created.expiresAt, online });
+      return accepted({ expiresAt: created.expiresAt, host: { id: host, ...admission } });
     } catch (error) {
       return refused(error);
     } finally {

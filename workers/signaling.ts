@@ -1,8 +1,15 @@
 /** The signaling resource of one host, `/_direct/h/{host id}` (shared/PROTOCOL.md, section 2). */
 import { Hono, type MiddlewareHandler } from 'hono';
-import { DirectError } from '../shared/errors.ts';
+import { DirectError, type ErrorBody } from '../shared/errors.ts';
 import { MAX_SIGNAL_BYTES, PROTOCOL_VERSION } from '../shared/limits.ts';
-import { isId, parseSessionRequest, parseSignals, type SessionReady } from '../shared/signal.ts';
+import {
+  isId,
+  parseAnnounce,
+  parseSessionRequest,
+  parseSignalJson,
+  parseSignalList,
+  type SessionReady,
+} from '../shared/signal.ts';
 import { authenticate } from './auth.ts';
 import { bySession } from './batch.ts';
 import { callerOf, count, type EdgeContext, type EdgeEnv, refuseCaller } from './caller.ts';
@@ -33,9 +40,10 @@ function allow(...methods: string[]): MiddlewareHandler<EdgeEnv> {
 }
 
 /** What the objects are asked for; they answer a poll or an upgrade, and see when the client goes away. */
-function objectRequest(c: EdgeContext, host: string): Request {
+function objectRequest(c: EdgeContext, host: string, relayed?: string): Request {
   const query = new URLSearchParams({ host, hold: String(c.get('settings').pollHoldMs) });
   if (c.req.query('batch') === '1') query.set('batch', '1');
+  if (relayed !== undefined) query.set('relay', relayed);
   const headers: HeadersInit = wantsSocket(c) ? { Upgrade: 'websocket' } : {};
   return new Request(`https://object/?${query}`, { headers, signal: c.req.raw.signal });
 }
@@ -63,14 +71,16 @@ signaling.post('/session', async (c) => {
   }
   const { offer = null } = parseSessionRequest(await readText(c.req.raw, MAX_SIGNAL_BYTES));
   const id = newSessionId();
-  const created = unwrap(await c.env.SESSIONS.getByName(id).create({ id, host, iceServers, offer, open }));
+  const created = unwrap(
+    await c.env.SESSIONS.getByName(id).create({ id, host, iceServers, offer, open, owner: caller === 'owner' }),
+  );
   const ready: SessionReady = {
     session_id: id,
     expires_at: created.expiresAt,
     protocol_version: PROTOCOL_VERSION,
     ice_servers: iceServers,
     ...singleServers(iceServers),
-    host: { id: host, online: created.online },
+    host: created.host,
   };
   return c.json(ready, 201);
 });
@@ -79,7 +89,13 @@ signaling.use('/signal', allow('GET', 'POST'));
 signaling.post('/signal', async (c) => {
   const host = hostOf(c);
   const caller = await callerOf(c);
-  const parts = bySession(parseSignals(await readText(c.req.raw, MAX_SIGNAL_BYTES)));
+  const raw = parseSignalJson(await readText(c.req.raw, MAX_SIGNAL_BYTES));
+  const announcement = caller === 'agent' ? parseAnnounce(raw) : undefined;
+  if (announcement !== undefined) {
+    await c.env.HOSTS.getByName(host).announce(announcement);
+    return c.body(null, 204);
+  }
+  const parts = bySession(parseSignalList(raw));
   // A client has one session; more would let one request wake many objects.
   if (caller !== 'agent' && parts.size > 1) throw new DirectError('E_BAD_REQUEST', 'more than one session in a list');
   const outcomes = await Promise.all(
@@ -113,3 +129,17 @@ async function attachClient(c: EdgeContext, host: string, session: string): Prom
   await count(c);
   return wantsSocket(c) ? refusingSocket(unknown) : response;
 }
+
+signaling.use('/relay', allow('GET'));
+signaling.get('/relay', async (c) => {
+  const host = hostOf(c);
+  const session = c.req.query('session_id');
+  if (!wantsSocket(c)) throw new DirectError('E_BAD_REQUEST', 'the relay takes WebSockets only');
+  const response = isId(session)
+    ? await c.env.HOSTS.getByName(host).fetch(objectRequest(c, host, session))
+    : errorResponse(new DirectError('E_SESSION_UNKNOWN'));
+  if (response.webSocket !== null) return response;
+  const { code } = (await response.json<ErrorBody>()).error;
+  if (code === 'E_SESSION_UNKNOWN' || code === 'E_UNAUTHORIZED') await count(c);
+  return refusingSocket(new DirectError(code));
+});

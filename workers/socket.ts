@@ -31,8 +31,13 @@ export function returnClose(socket: WebSocket, code: number, reason: string): vo
   quietly(() => socket.close(code === 1005 || code === 1006 ? 1000 : code, reason));
 }
 
+/** What takes messages for a peer, such as its WebSocket; `send` throws when the peer is gone. */
+export interface Sender {
+  send(message: string | Uint8Array): void;
+}
+
 /** Sends, and says whether the socket took it. */
-export function sends(socket: WebSocket, message: string | Uint8Array): boolean {
+export function sends(socket: Sender, message: string | Uint8Array): boolean {
   try {
     socket.send(message);
     return true;
@@ -50,38 +55,56 @@ function quietly(act: () => void): void {
 }
 
 /** What an object must know of a socket when it wakes from hibernation; 16,384 bytes at most. */
-interface Attachment {
+export interface Attachment {
   /** When the socket was accepted. */
   readonly at: number;
   /** The host that its peer named in the address; `ctx.id.name` is not promised after a wake-up. */
   readonly host: string;
+  /** The number of a relay's channel; other sockets have none. */
+  readonly channel?: number;
 }
 
 export function attachment(socket: WebSocket): Attachment {
-  // Written by `acceptOnly` and nobody else.
+  // Written by `accept` and nobody else.
   return (socket.deserializeAttachment() as Attachment | null) ?? { at: 0, host: '' };
 }
 
-/** The newest open socket with `tag`: `getWebSockets` lists closing and replaced ones too. */
-export function newestSocket(ctx: DurableObjectState, tag: string): WebSocket | undefined {
-  return ctx
-    .getWebSockets(tag)
-    .filter((socket) => socket.readyState === WebSocket.READY_STATE_OPEN)
-    .sort((a, b) => attachment(b).at - attachment(a).at)[0];
+export function isOpen(socket: WebSocket): boolean {
+  return socket.readyState === WebSocket.READY_STATE_OPEN;
 }
 
-/** Accepts a socket for hibernation and closes all earlier ones: each object here serves one peer. */
+/** The open sockets with `tag`: `getWebSockets` lists closing and replaced ones too. */
+export function openSockets(ctx: DurableObjectState, tag: string): WebSocket[] {
+  return ctx.getWebSockets(tag).filter(isOpen);
+}
+
+/** The newest open socket with `tag`. */
+export function newestSocket(ctx: DurableObjectState, tag: string): WebSocket | undefined {
+  return openSockets(ctx, tag).sort((a, b) => attachment(b).at - attachment(a).at)[0];
+}
+
+/** Accepts a socket for hibernation. */
+export function accept(
+  ctx: DurableObjectState,
+  tags: string[],
+  kept: Attachment,
+): { response: Response; server: WebSocket } {
+  const { 0: client, 1: server } = new WebSocketPair();
+  ctx.acceptWebSocket(server, tags);
+  server.serializeAttachment(kept);
+  return { response: new Response(null, { status: 101, webSocket: client }), server };
+}
+
+/** Accepts a socket for hibernation and closes all earlier ones with its tag, which has one peer. */
 export function acceptOnly(
   ctx: DurableObjectState,
   tag: string,
   kept: Attachment,
 ): { response: Response; server: WebSocket } {
   const earlier = ctx.getWebSockets(tag);
-  const { 0: client, 1: server } = new WebSocketPair();
-  ctx.acceptWebSocket(server, [tag]);
-  server.serializeAttachment(kept);
+  const accepted = accept(ctx, [tag], kept);
   for (const socket of earlier) closeWith(socket, 'E_REPLACED');
-  return { response: new Response(null, { status: 101, webSocket: client }), server };
+  return accepted;
 }
 
 /** A socket that opens only to close with the code: browsers show a script no other reason for a refusal. */

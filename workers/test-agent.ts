@@ -1,5 +1,11 @@
 /** An agent for tests of the tunnel: the real session layer over the agent's WebSocket, and a script that answers. */
-import { type ChannelControl, decodeEnvelope, encodeEnvelope, parseChannelControl } from '../shared/channel.ts';
+import {
+  type ChannelControl,
+  type ChannelOpen,
+  decodeEnvelope,
+  encodeEnvelope,
+  parseChannelControl,
+} from '../shared/channel.ts';
 import { AgentExchange } from '../shared/exchange.ts';
 import type { RequestHead } from '../shared/head.ts';
 import { MAX_MESSAGE_BYTES } from '../shared/limits.ts';
@@ -22,12 +28,15 @@ export async function reply(exchange: AgentExchange, status: number, text: strin
 export class TestAgent {
   /** Channels in the order of their opening. */
   readonly opened: number[] = [];
+  /** How they were opened, in the same order. */
+  readonly opens: ChannelOpen[] = [];
   readonly closed: number[] = [];
   /** Session-layer messages that arrived, by channel. */
   readonly received: { channel: number; message: Uint8Array }[] = [];
   readonly sessions = new Map<number, Session>();
   /** Bytes of messages that were sent. */
   sent = 0;
+  pongs = 0;
   /** Requests whose client gave up. */
   aborted = 0;
   readonly lost: Promise<number>;
@@ -40,7 +49,8 @@ export class TestAgent {
     this.#script = script;
     this.lost = new Promise((resolve) => socket.addEventListener('close', ({ code }) => resolve(code)));
     socket.addEventListener('message', ({ data }) => {
-      if (typeof data === 'string') this.#control(JSON.parse(data));
+      if (data === 'pong') this.pongs += 1;
+      else if (typeof data === 'string') this.#control(JSON.parse(data));
       else this.#message(new Uint8Array(data as ArrayBuffer));
     });
     socket.binaryType = 'arraybuffer';
@@ -73,6 +83,7 @@ export class TestAgent {
     if (control?.type !== 'channel_open') return;
     const { channel, session_id } = control;
     this.opened.push(channel);
+    this.opens.push(control);
     if (this.#script === undefined) return;
     const session = agentSession({
       sessionId: session_id,

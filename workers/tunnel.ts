@@ -2,21 +2,20 @@
  * The tunnel: plain HTTP requests over sessions whose client is the HostObject itself. A session exists while it has
  * requests and no longer, so that no timer of its keeps an idle object in memory.
  */
-import { type ChannelControl, decodeEnvelope } from '../shared/channel.ts';
-import { DirectError, ProtocolError } from '../shared/errors.ts';
+import type { Envelope } from '../shared/channel.ts';
+import { DirectError } from '../shared/errors.ts';
 import {
   INITIAL_SESSION_CREDIT,
   INITIAL_STREAM_CREDIT,
-  MAX_CHANNEL_NUMBER,
   MAX_CONCURRENT_STREAMS,
   MAX_TUNNEL_CHANNELS,
 } from '../shared/limits.ts';
 import type { SessionEnvironment } from '../shared/path-link.ts';
 import { Session } from '../shared/session.ts';
+import { newChannelNumber } from './channel-number.ts';
 import { ChannelPath } from './channel-path.ts';
 import { errorResponse } from './responses.ts';
 import { newSessionId } from './session-id.ts';
-import { sends } from './socket.ts';
 import { requestHead, TunnelExchange } from './tunnel-exchange.ts';
 
 const environment: SessionEnvironment = {
@@ -63,19 +62,16 @@ export class Tunnel {
     }
   }
 
-  /** A binary message of the agent. @throws ProtocolError when it is no channel's. */
-  message(bytes: Uint8Array, socket: WebSocket): void {
-    const { channel, message } = decodeEnvelope(bytes);
+  /** A message of the agent; false when its channel is not open. */
+  fromAgent({ channel, message }: Envelope): boolean {
     const known = this.#channels.get(channel);
-    if (known !== undefined) known.path.receive(message);
-    // Late ones of a channel that was just closed, or of one that an object before this one had.
-    else sends(socket, JSON.stringify({ type: 'channel_close', channel } satisfies ChannelControl));
+    known?.path.receive(message);
+    return known !== undefined;
   }
 
-  /** A control message of the agent. @throws ProtocolError */
-  control(control: ChannelControl): void {
-    if (control.type !== 'channel_close') throw new ProtocolError('only the edge opens channels');
-    this.#channels.get(control.channel)?.path.end('closed by the agent');
+  /** The agent closed a channel, which may be over already. */
+  closedByAgent(channel: number): void {
+    this.#channels.get(channel)?.path.end('closed by the agent');
   }
 
   /** `socket` is gone, or all sockets are. */
@@ -97,8 +93,7 @@ export class Tunnel {
   }
 
   #open(socket: WebSocket): Channel {
-    const number = randomChannel();
-    if (this.#channels.has(number)) return this.#open(socket);
+    const number = newChannelNumber('tunnel', (taken) => this.#channels.has(taken));
     const sessionId = newSessionId();
     const path = new ChannelPath(socket, number, sessionId, () => this.#channels.delete(number));
     // It has no other path to go on by.
@@ -113,8 +108,4 @@ export class Tunnel {
     channel.requests -= 1;
     if (channel.requests === 0) channel.session.close('E_CANCELLED');
   }
-}
-
-function randomChannel(): number {
-  return (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) & MAX_CHANNEL_NUMBER;
 }

@@ -2,8 +2,8 @@
 
 import type { DirectError } from '../../shared/errors.ts';
 import { type ClientPath, Connector } from './connector.ts';
-import type { DirectState } from './direct.ts';
 import { addressFlags, createDiagnostics, type LogLine } from './diagnostics.ts';
+import type { DirectState } from './direct.ts';
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
 import { createFetch, type FetchInput } from './fetch.ts';
 import { Listeners } from './listeners.ts';

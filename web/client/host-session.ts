@@ -74,7 +74,9 @@ export class HostSession {
         },
         lost: (link, error) => this.#lost(link, error),
         moved: () => {
-          this.#diagnostics.log(`session uses ${session.active === undefined ? 'no' : `the ${session.active.kind}`} path`);
+          this.#diagnostics.log(
+            `session uses ${session.active === undefined ? 'no' : `the ${session.active.kind}`} path`,
+          );
           this.#events.moved();
         },
         changed: () => this.#events.changed(),
@@ -101,5 +103,7 @@ export class HostSession {
 /** 18 random bytes: knowing the id is what admits to the session. */
 function newId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(18));
-  return btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_');
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_');
 }

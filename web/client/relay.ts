@@ -3,9 +3,9 @@
  * costs nothing, so it stays beside the direct path.
  */
 import { codeFromNumber, DirectError, type ErrorCode } from '../../shared/errors.ts';
+import { verifyAnnouncement } from '../../shared/host-identity.ts';
 import { HANDSHAKE_TIMEOUT_MS, LIVENESS_PROBE_MS, RELAY_RETRY_DELAYS_MS } from '../../shared/limits.ts';
 import type { PathLink } from '../../shared/path-link.ts';
-import { verifyAnnouncement } from '../../shared/host-identity.ts';
 import { sealedClientPath } from '../../shared/sealed-path.ts';
 import type { SessionReady } from '../../shared/signal.ts';
 import type { Diagnostics } from './diagnostics.ts';

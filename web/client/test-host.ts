@@ -4,7 +4,9 @@ import { AgentExchange } from '../../shared/exchange.ts';
 import type { HeaderList, RequestHead } from '../../shared/head.ts';
 import { memoryPaths } from '../../shared/memory-path.ts';
 import type { Path } from '../../shared/path.ts';
-import { Session, type SessionEnvironment } from '../../shared/session.ts';
+import type { SessionEnvironment } from '../../shared/path-link.ts';
+import type { Session } from '../../shared/session.ts';
+import { agentSession, clientSession } from '../../shared/test-sessions.ts';
 import { createDiagnostics } from './diagnostics.ts';
 import { completeEnvironment } from './environment.ts';
 import { createFetch, type FetchOptions } from './fetch.ts';
@@ -25,8 +27,7 @@ export const realTime: SessionEnvironment = {
 
 /** The agent's end of a path: answers every stream with `answer`. */
 export function agentOn(path: Path, environment: SessionEnvironment, sessionId: string, answer: Answer): Session {
-  return new Session({
-    role: 'agent',
+  return agentSession({
     sessionId,
     path,
     environment,
@@ -88,7 +89,7 @@ export function testHost(answer: Answer, options: HostOptions = {}): TestHost {
     heads.push(head);
     return answer(exchange, head);
   });
-  const client = new Session({ role: 'client', sessionId: 'session', path: wrap(left), environment: realTime });
+  const client = clientSession({ sessionId: 'session', path: wrap(left), environment: realTime });
   const environment = completeEnvironment({
     ...realTime,
     browser,

@@ -7,6 +7,7 @@ type Shown = Client['path'] | 'connecting';
 const TEXTS: Record<Shown, { text: string; title: string }> = {
   direct: { text: '⚡ direct', title: 'Direct: from this browser to the host, with nothing between' },
   turn: { text: '⇄ turn', title: 'Through a TURN server, encrypted between this browser and the host' },
+  relay: { text: '☁ relay', title: 'Through the edge, encrypted between this browser and the host' },
   tunnel: { text: '☁ tunnel', title: 'HTTPS through the edge' },
   offline: { text: '○ offline', title: 'The host cannot be reached' },
   connecting: { text: 'connecting…', title: 'Looking for a direct path' },
