@@ -322,7 +322,8 @@ export class Session implements LinkOwner {
         this.#accept(frame.id)?.receiveStop(frame.code);
         break;
       case 'MAX_STREAM_DATA':
-        this.#known(frame.id)?.receiveCredit(frame.received, frame.max);
+        // It may overtake the data that opens the stream, which went by another path.
+        this.#accept(frame.id)?.receiveCredit(frame.received, frame.max);
         if (this.#capped) this.#wakeAll();
         break;
       case 'MAX_DATA':

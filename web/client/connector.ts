@@ -41,6 +41,7 @@ export class Connector {
   readonly #cancelDeadline: () => void;
   readonly #decided = Promise.withResolvers<void>();
   #waiting: (() => void)[] = [];
+  #isStarted = false;
   #isDecided = false;
   #closed = false;
   #state: DirectState = 'off';
@@ -62,7 +63,7 @@ export class Connector {
     const admission = Promise.withResolvers<SessionReady | undefined>();
     const changed = () => {
       // An attempt that failed brings no signaling session for others.
-      if (this.#direct.state !== 'connecting') admission.resolve(undefined);
+      if (this.#isStarted && this.#direct.state !== 'connecting') admission.resolve(undefined);
       this.#changed();
     };
     const host = this.#host;
@@ -81,9 +82,10 @@ export class Connector {
       leave: () => this.#host.close('E_GOING_AWAY'),
     });
     if (!webrtc) diagnostics.log('no direct path, as asked for');
-    const tries = webrtc && this.#direct.start();
     // Without a token the edge admits to its signaling at most.
-    if (signaling.token !== undefined) this.#relay.start(tries ? admission.promise : undefined);
+    if (signaling.token !== undefined) this.#relay.start(admission.promise);
+    if (!webrtc || !this.#direct.start()) admission.resolve(undefined);
+    this.#isStarted = true;
     this.#changed();
   }
 
@@ -113,10 +115,10 @@ export class Connector {
 
   /** The session for a new request, or undefined: HTTPS. @throws the signal's reason. */
   async route(signal: AbortSignal | undefined): Promise<Session | undefined> {
-    while (this.#host.active === undefined && this.#hopeful()) {
+    while (this.#host.ready === undefined && this.#hopeful()) {
       await unlessAborted(new Promise<void>((resolve) => this.#waiting.push(resolve)), signal);
     }
-    return this.#host.active === undefined ? undefined : this.#host.session;
+    return this.#host.ready;
   }
 
   /** Ends the session and all attempts. Requests that run on it fail with `E_CANCELLED`. */
@@ -165,8 +167,8 @@ export class Connector {
       this.#options.diagnostics.log(`path: ${path}`);
       this.#events.path(path);
     }
-    if (this.#host.active !== undefined) this.#decide('there is a path');
-    else if (!this.#hopeful()) this.#decide('no path soon');
+    if (this.#host.ready !== undefined) this.#decide('there is a path');
+    else if (this.#isStarted && !this.#hopeful()) this.#decide('no path soon');
     for (const look of this.#waiting.splice(0)) look();
   }
 

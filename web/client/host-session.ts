@@ -35,9 +35,9 @@ export class HostSession {
     this.#events = events;
   }
 
-  /** The session that lives, if there is one. */
-  get session(): Session | undefined {
-    return this.#session;
+  /** The session if it has a path: the first request leaves together with HELLO. */
+  get ready(): Session | undefined {
+    return this.#session?.active === undefined ? undefined : this.#session;
   }
 
   /** The path in use, once the agent has answered on it. */
