@@ -1,4 +1,4 @@
-/** Whether this runtime can seal: browsers got X25519 and Ed25519 in WebCrypto late, and not both at once. */
+/** Whether this runtime can seal. Ed25519 was the last to come: Chromium 137, Firefox 129, Safari 17, Node 22.13 (X25519: 133, 130, 17). */
 import { generateHostKeys, hostKeyBytes, signAnnouncement, verifyAnnouncement } from './host-identity.ts';
 import {
   decapsulate,
