@@ -24,6 +24,8 @@ interface RigOptions {
   base?: string;
   /** Refuses the upgrade with this, as raw HTTP. */
   refusal?: string;
+  /** The upstream is known only then. */
+  known?: Promise<void>;
   choose?: (offered: Set<string>) => string | false;
 }
 
@@ -41,7 +43,10 @@ async function rig(accept: (socket: WebSocket, request: IncomingMessage) => void
   const origin = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
   const log: string[] = [];
   const proxy = new UpstreamProxy({
-    upstream: async () => origin + (options.base ?? ''),
+    upstream: async () => {
+      await options.known;
+      return origin + (options.base ?? '');
+    },
     policy: { allowedPrefixes: [], allowManagement: false },
     maxBodyBytes: 1000,
     upstreamHeaders: options.own ?? {},
@@ -275,6 +280,19 @@ test('a client that goes away before the upgrade ends it', async () => {
   const gone = once(socket, 'end');
   exchange.abort('E_CANCELLED');
   await gone;
+});
+
+test('a client that goes away while an upstream is looked for reaches none', async () => {
+  const known = Promise.withResolvers<void>();
+  const { client, connections, log } = await rig(echo, { known: known.promise });
+  const exchange = new ClientExchange(client.openStream());
+  await exchange.sendHead({ method: 'GET', path: '/v1/realtime', protocol: 'websocket', headers: [] });
+  await delay(10);
+  exchange.abort('E_CANCELLED');
+  await until(() => client.streamCount === 0);
+  known.resolve();
+  await until(() => log.length > 0);
+  expect([log, connections]).toEqual([['GET /v1/realtime E_CANCELLED'], []]);
 });
 
 test('a client that reads slowly stops the upstream after the stream’s credit', async () => {

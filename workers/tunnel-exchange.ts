@@ -82,6 +82,7 @@ export class TunnelExchange {
 
   /** The client gets its socket now, and not before the upstream gave one. */
   #upgraded({ headers }: ResponseHead): Response {
+    // From here on the socket tells how its client ends: closed or lost.
     this.#request.signal.removeEventListener('abort', this.#abort);
     const webSocket = tunnelSocket(this.#exchange.socket(), () => this.#end('receiving'));
     return new Response(null, { status: 101, webSocket, headers: responseFields(headers) });
