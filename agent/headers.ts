@@ -20,6 +20,8 @@ const HOP_BY_HOP = new Set([
  */
 const PROVENANCE = /^(?:host|origin|referer|forwarded|via|x-forwarded-.+|x-real-ip|sec-.+|cf-.+)$/;
 
+const SUBPROTOCOL = 'sec-websocket-protocol';
+
 function connectionFields(headers: HeaderList): Set<string> {
   const named = new Set(HOP_BY_HOP);
   for (const [name, value] of headers) {
@@ -43,6 +45,20 @@ export function requestHeaders(headers: HeaderList, origin: string, own: Readonl
     else if (!PROVENANCE.test(name)) fields.push(name, value);
   }
   for (const [name, value] of Object.entries(own)) fields.push(name.toLowerCase(), value);
+  return fields;
+}
+
+/** Likewise for a WebSocket, as ws takes them: subprotocols pass, the rest of the handshake is ws's own. */
+export function socketRequestHeaders(
+  headers: HeaderList,
+  origin: string,
+  own: Readonly<Record<string, string>>,
+): Record<string, string[]> {
+  const fields: Record<string, string[]> = {};
+  const subprotocols = headers.filter(([name]) => name === SUBPROTOCOL);
+  for (const [name, value] of [...fieldList(requestHeaders(headers, origin, own)), ...subprotocols]) {
+    fields[name] = [...(fields[name] ?? []), value];
+  }
   return fields;
 }
 
@@ -77,4 +93,11 @@ export function responseHeaders(all: HeaderList, base: URL, decoded: boolean): H
     .map(([name, value]): [string, string] =>
       name === 'location' || name === 'content-location' ? [name, relativeLocation(value, base)] : [name, value],
     );
+}
+
+/** The fields of a 101 for the client: the chosen subprotocol, and what is not of the handshake with the upstream. */
+export function socketResponseHeaders(all: HeaderList, base: URL): HeaderList {
+  return responseHeaders(all, base, false).filter(
+    ([name]) => name === SUBPROTOCOL || !name.startsWith('sec-websocket-'),
+  );
 }

@@ -1,4 +1,4 @@
-/** Proxies the streams of a session to an upstream: one stream, one HTTP exchange. */
+/** Proxies the streams of a session to an upstream: one stream, one HTTP exchange or one WebSocket. */
 import { Readable } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { Agent, type Dispatcher } from 'undici';
@@ -8,7 +8,8 @@ import type { HeaderList, RequestHead, ResponseHead } from '../shared/head.ts';
 import { hasBody } from '../shared/semantics.ts';
 import type { Stream } from '../shared/stream.ts';
 import { admitTarget, type TargetPolicy } from '../shared/target.ts';
-import { fieldList, requestHeaders, responseHeaders } from './headers.ts';
+import { fieldList, requestHeaders, responseHeaders, socketRequestHeaders, socketResponseHeaders } from './headers.ts';
+import { openSocket, proxySocket } from './socket-proxy.ts';
 
 export interface ProxyOptions {
   /** Base URL of the server that answers `path`, without a slash at the end; undefined when there is none. */
@@ -19,6 +20,16 @@ export interface ProxyOptions {
   upstreamHeaders: Readonly<Record<string, string>>;
   /** A line for the log: method, path without query, status. Never headers or bodies. */
   log(line: string): void;
+}
+
+/** A request that may be forwarded, and where to. */
+interface Asked {
+  head: RequestHead;
+  /** Of the upstream. */
+  base: URL;
+  /** Path and query there. */
+  target: string;
+  signal: AbortSignal;
 }
 
 /** A TCP connection to a server on this machine or in its network takes milliseconds. */
@@ -70,37 +81,39 @@ export class UpstreamProxy {
     const upstream = await this.#options.upstream(path);
     if (upstream === undefined) throw new DirectError('E_NO_UPSTREAM');
     const base = new URL(upstream);
-    const body = await this.#requestBody(head, exchange);
-    const response = await this.#request({ head, base, target: path + query, body, signal });
+    const asked = { head, base, target: base.pathname.replace(/\/$/, '') + path + query, signal };
+    if (head.protocol === 'websocket') return this.#upgrade(asked, exchange, reply);
+    const response = await this.#request({ ...asked, body: await this.#requestBody(head, exchange) });
     // With `responseHeaders: 'raw'` they are a list, which the types do not say.
     const fields = fieldList(response.headers as unknown as Buffer[]);
-    const decoder = hasBody(head.method, response.statusCode) ? decoderFor(fields) : undefined;
-    await reply.head({
-      status: response.statusCode,
-      statusText: '',
-      headers: responseHeaders(fields, base, decoder !== undefined),
-    });
-    try {
-      const decoded = decoder === undefined ? response.body : pipe(response.body, decoder);
-      for await (const chunk of decoded) await exchange.sendData(chunk as Uint8Array);
-    } catch (error) {
-      throw error instanceof DirectError ? error : new DirectError('E_UPSTREAM_FAILED', reason(error));
-    }
-    reply.finish(trailerList(response.trailers));
+    await respond({ ...response, fields }, asked, exchange, reply);
   }
 
-  async #request(request: {
-    head: RequestHead;
-    base: URL;
-    target: string;
-    body: Readable | null;
-    signal: AbortSignal;
-  }): Promise<Dispatcher.ResponseData> {
+  /** An upgrade that the upstream refuses is answered as any request. */
+  async #upgrade(asked: Asked, exchange: AgentExchange, reply: Reply): Promise<void> {
+    const { head, base, target, signal } = asked;
+    const headers = socketRequestHeaders(head.headers, base.origin, this.#options.upstreamHeaders);
+    const opening = await openSocket(new URL(base.origin + target), headers, signal);
+    if ('refusal' in opening) {
+      const { refusal } = opening;
+      const { statusCode = 502, rawHeaders, trailers } = refusal;
+      return respond({ statusCode, fields: fieldList(rawHeaders), body: refusal, trailers }, asked, exchange, reply);
+    }
+    const { socket, fields } = opening;
+    try {
+      await reply.head({ status: 101, statusText: '', headers: socketResponseHeaders(fields, base) });
+      await proxySocket(socket, exchange.socket());
+    } finally {
+      socket.terminate();
+    }
+  }
+
+  async #request(request: Asked & { body: Readable | null }): Promise<Dispatcher.ResponseData> {
     const { head, base, target, body, signal } = request;
     try {
       return await this.#dispatcher.request({
         origin: base.origin,
-        path: base.pathname.replace(/\/$/, '') + target,
+        path: target,
         method: head.method as Dispatcher.HttpMethod,
         headers: requestHeaders(head.headers, base.origin, this.#options.upstreamHeaders),
         body,
@@ -136,6 +149,32 @@ export class UpstreamProxy {
     };
     return Readable.from(pieces(), { objectMode: false });
   }
+}
+
+/** The part of a response that undici and Node have in common. */
+interface Answer {
+  statusCode: number;
+  fields: HeaderList;
+  body: Readable;
+  trailers: Record<string, string | string[] | undefined>;
+}
+
+/** Passes a response on. @throws DirectError `E_UPSTREAM_FAILED` when it breaks off, or when the client gave up. */
+async function respond(
+  { statusCode: status, fields, body, trailers }: Answer,
+  { head, base }: Asked,
+  exchange: AgentExchange,
+  reply: Reply,
+): Promise<void> {
+  const decoder = hasBody(head.method, status) ? decoderFor(fields) : undefined;
+  await reply.head({ status, statusText: '', headers: responseHeaders(fields, base, decoder !== undefined) });
+  try {
+    const decoded = decoder === undefined ? body : pipe(body, decoder);
+    for await (const chunk of decoded) await exchange.sendData(chunk as Uint8Array);
+  } catch (error) {
+    throw error instanceof DirectError ? error : new DirectError('E_UPSTREAM_FAILED', reason(error));
+  }
+  reply.finish(trailerList(trailers));
 }
 
 /** What the client gets to see: a head once, then a body, or an error in the form that still fits. */

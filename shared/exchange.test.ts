@@ -1,72 +1,37 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ProtocolError } from './errors.ts';
-import { RecordParser } from './exchange.ts';
-import { encodeHead, parseRequestHead, parseResponseHead, parseTrailers } from './head.ts';
+import { AgentExchange, ClientExchange } from './exchange.ts';
+import { encodeHead, parseRequestHead, parseResponseHead, parseTrailers, type RequestHead } from './head.ts';
 import { MAX_HEAD_BYTES, MAX_HEADERS } from './limits.ts';
+import { memoryPaths } from './memory-path.ts';
+import { Session } from './session.ts';
+import { TestClock } from './test-clock.ts';
 
 const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
 
-function parseAll(parser: RecordParser, parts: Uint8Array[]): { headers: string[]; data: string } {
-  const headers: string[] = [];
-  let data = '';
-  for (const part of parts) {
-    for (const piece of parser.push(part)) {
-      if (piece.type === 'headers') headers.push(Buffer.from(piece.bytes).toString());
-      else data += Buffer.from(piece.bytes).toString('latin1');
-    }
-  }
-  return { headers, data };
-}
-
-describe('records', () => {
-  test('wire fixture: head, body, trailers', () => {
-    const parser = new RecordParser();
-    const wire = bytes('01 02 7b7d 00 03 616263 00 01 64 01 02 5b5d');
-    expect(parseAll(parser, [wire])).toEqual({ headers: ['{}', '[]'], data: 'abcd' });
-    expect(parser.atBoundary).toBe(true);
+test('an upgrade that the client did not ask for is refused', async () => {
+  const [left, right] = memoryPaths();
+  const common = { sessionId: 'test', environment: new TestClock() };
+  new Session({
+    ...common,
+    role: 'agent',
+    path: right,
+    events: {
+      stream: (stream) => {
+        void new AgentExchange(stream).sendHead({ status: 101, statusText: '', headers: [] });
+      },
+    },
   });
-
-  test('any cut of the bytes gives the same records', () => {
-    const wire = bytes('01 02 7b7d 00 4003 616263 00 00 00 8000 0001 64 01 02 5b5d');
-    fc.assert(
-      fc.property(fc.array(fc.nat(wire.length), { maxLength: 8 }), (cuts) => {
-        const at = [0, ...cuts.sort((a, b) => a - b), wire.length];
-        const parts = at.slice(1).map((end, i) => wire.subarray(at[i], end));
-        expect(parseAll(new RecordParser(), parts)).toEqual({ headers: ['{}', '[]'], data: 'abcd' });
-      }),
-    );
-  });
-
-  test('a record that is not complete is no boundary', () => {
-    const parser = new RecordParser();
-    parseAll(parser, [bytes('00 03 61')]);
-    expect(parser.atBoundary).toBe(false);
-    parseAll(parser, [bytes('6263')]);
-    expect(parser.atBoundary).toBe(true);
-    parseAll(parser, [bytes('40')]);
-    expect(parser.atBoundary).toBe(false);
-  });
-
-  test('an unknown record and a head over the limit are refused before their bytes are kept', () => {
-    expect(() => parseAll(new RecordParser(), [bytes('07 01 61')])).toThrow(ProtocolError);
-    expect(() => parseAll(new RecordParser(), [bytes('01 8001 0001')])).toThrow('too large');
-    expect(() => parseAll(new RecordParser(), [bytes('00 ffff ffff ffff ffff')])).toThrow(ProtocolError);
-  });
-
-  test('random bytes throw nothing but ProtocolError', () => {
-    fc.assert(
-      fc.property(fc.array(fc.uint8Array({ maxLength: 50 }), { maxLength: 10 }), (parts) => {
-        try {
-          parseAll(new RecordParser(), parts);
-        } catch (error) {
-          expect(error).toBeInstanceOf(ProtocolError);
-        }
-      }),
-      { numRuns: 2000 },
-    );
-  });
+  const client = new Session({ ...common, role: 'client', path: left });
+  const ask = (head: RequestHead) => {
+    const exchange = new ClientExchange(client.openStream());
+    void exchange.sendHead(head);
+    return exchange.readHead();
+  };
+  const head: RequestHead = { method: 'GET', path: '/', headers: [] };
+  await expect(ask(head)).rejects.toThrow(ProtocolError);
+  expect((await ask({ ...head, protocol: 'websocket' })).status).toBe(101);
 });
 
 describe('heads', () => {
@@ -113,6 +78,17 @@ describe('heads', () => {
 
   test.each([[100], [199], [600], [200.5], ['200']])('status %s is refused', (status) => {
     expect(() => parseResponseHead(json({ status, statusText: '', headers: [] }))).toThrow(ProtocolError);
+  });
+
+  test('an upgrade is to a WebSocket, by GET, and answered with 101', () => {
+    const head = { method: 'GET', path: '/v1/realtime', protocol: 'websocket' as const, headers: [] };
+    expect(parseRequestHead(encodeHead(head))).toEqual(head);
+    expect(parseRequestHead(json({ method: 'GET', path: '/', headers: [] }))).not.toHaveProperty('protocol');
+    for (const other of [{ protocol: 'h2c' }, { protocol: null }, { method: 'POST' }]) {
+      expect(() => parseRequestHead(json({ ...head, ...other }))).toThrow(ProtocolError);
+    }
+    const answer = { status: 101, statusText: '', headers: [] };
+    expect(parseResponseHead(encodeHead(answer))).toEqual(answer);
   });
 
   test('a head that is not JSON or not UTF-8 is refused', () => {

@@ -9,11 +9,13 @@ export interface RequestHead {
   method: string;
   /** Origin form: absolute path and query (RFC 9112, section 3.2.1). Checked by the agent, see target.ts. */
   path: string;
+  /** Asks for a WebSocket, as extended CONNECT does in HTTP/2 (RFC 8441, section 4); the method is GET. */
+  protocol?: 'websocket';
   headers: HeaderList;
 }
 
 export interface ResponseHead {
-  /** 200 to 599; interim responses are not forwarded. */
+  /** 200 to 599, or 101 when the stream is a WebSocket from here on; interim responses are not forwarded. */
   status: number;
   statusText: string;
   headers: HeaderList;
@@ -66,19 +68,22 @@ function parseFields(raw: unknown): HeaderList {
 
 /** @throws ProtocolError */
 export function parseRequestHead(bytes: Uint8Array): RequestHead {
-  const { method, path, headers } = parseObject(bytes);
+  const { method, path, protocol, headers } = parseObject(bytes);
   if (typeof method !== 'string' || method.length > 32 || !TOKEN.test(method)) {
     throw new ProtocolError('the method is malformed');
   }
   // Twice the limit on purpose: target.ts says with its own code what is wrong with a path.
   if (typeof path !== 'string' || path.length > 2 * MAX_TARGET_BYTES) throw new ProtocolError('the path is malformed');
-  return { method, path, headers: parseFields(headers) };
+  const head = { method, path, headers: parseFields(headers) };
+  if (protocol === undefined) return head;
+  if (protocol !== 'websocket' || method !== 'GET') throw new ProtocolError('an upgrade to something else');
+  return { ...head, protocol };
 }
 
 /** @throws ProtocolError */
 export function parseResponseHead(bytes: Uint8Array): ResponseHead {
   const { status, statusText, headers } = parseObject(bytes);
-  if (typeof status !== 'number' || !Number.isInteger(status) || status < 200 || status > 599) {
+  if (typeof status !== 'number' || !Number.isInteger(status) || status > 599 || (status < 200 && status !== 101)) {
     throw new ProtocolError('the status is malformed');
   }
   if (typeof statusText !== 'string' || !REASON_PHRASE.test(statusText)) {

@@ -56,6 +56,19 @@ export const MAX_CONCURRENT_STREAMS = 128;
 export const MAX_HEAD_BYTES = 64 * 1024;
 /** Header fields in one head; nginx and Node stop at 100 and 2,000. Bounds the work per head. */
 export const MAX_HEADERS = 256;
+/**
+ * One message of a tunnelled WebSocket; a Realtime API's audio comes in messages of under 100 kB. It is collected
+ * while it is read, so no credit is too small for it. Unlike bytes that wait under credit, its beginning is held for
+ * as long as its end does not come: a stream can make its receiver hold this much beside its credit, and as much again
+ * while the buffer grows.
+ */
+export const MAX_SOCKET_MESSAGE_BYTES = 1024 * 1024;
+/**
+ * What a client of the tunnel may have sent into its WebSocket that the host has not taken. A Durable Object cannot
+ * stop a WebSocket from delivering (workerd took 100 MB in a second), so more than this closes it. The object has
+ * 128 MB; a few messages of the greatest length, sent at once over a faster line than the host's, fit.
+ */
+export const MAX_SOCKET_BACKLOG_BYTES = 8 * 1024 * 1024;
 /** The JSON of HELLO: versions and a token. */
 export const MAX_HELLO_BYTES = 4096;
 /** UTF-8 bytes of the reason in CONNECTION_CLOSE: a sentence for people. */

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as wire from './fake-answers.ts';
+import { type RecordedSocket, serveSockets } from './fake-socket.ts';
 
 /** An LLM server for tests: OpenAI's and Ollama's wire formats, and under `/v1/test/` what no real server would do. */
 export interface FakeLlm {
@@ -10,6 +12,8 @@ export interface FakeLlm {
   readonly port: number;
   /** Every request whose head arrived, in order. */
   readonly requests: readonly RecordedRequest[];
+  /** Every WebSocket that was opened, in order. */
+  readonly sockets: readonly RecordedSocket[];
   /** Ends every connection. */
   close(): Promise<void>;
 }
@@ -56,6 +60,12 @@ export async function startFakeLlm({ strictHost = false }: FakeLlmOptions = {}):
       else exchange.json({ error: `The fake LLM failed: ${error}` }, 500);
     });
   });
+  const connections = new Set<Socket>();
+  server.on('connection', (socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
+  const sockets = serveSockets(server, ({ headers }) => !strictHost || isTrusted(headers));
   server.requestTimeout = 0;
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -65,11 +75,13 @@ export async function startFakeLlm({ strictHost = false }: FakeLlmOptions = {}):
     url: `http://127.0.0.1:${address.port}`,
     port: address.port,
     requests,
+    sockets,
     close: () => {
       closing = true;
       return new Promise((done) => {
         server.close(() => done());
-        server.closeAllConnections();
+        // Node no longer counts those that were upgraded among its own.
+        for (const connection of connections) connection.destroy();
       });
     },
   };
@@ -152,9 +164,13 @@ class Exchange {
   }
 }
 
+function isTrusted({ host = '', origin = '' }: IncomingHttpHeaders): boolean {
+  return wire.ollamaTrusts(host, origin);
+}
+
 async function handle(exchange: Exchange, strictHost: boolean): Promise<void> {
   const { request, response, url } = exchange;
-  if (strictHost && !wire.ollamaTrusts(request.headers.host ?? '', request.headers.origin ?? '')) {
+  if (strictHost && !isTrusted(request.headers)) {
     response.writeHead(403).end();
     return;
   }

@@ -46,7 +46,8 @@ export function sends(socket: Sender, message: string | Uint8Array): boolean {
   }
 }
 
-function quietly(act: () => void): void {
+/** For sockets that may have gone meanwhile. */
+export function quietly(act: () => void): void {
   try {
     act();
   } catch {

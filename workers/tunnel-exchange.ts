@@ -1,11 +1,15 @@
-/** One request of the tunnel: a Fetch request on one side, a stream of a session on the other. Nothing is kept. */
+/**
+ * One request of the tunnel: a Fetch request on one side, a stream of a session on the other. Nothing is kept. One that
+ * asks for a WebSocket goes on in tunnel-socket.ts when the upstream agrees.
+ */
 import { DirectError, type ErrorCode } from '../shared/errors.ts';
 import { ClientExchange } from '../shared/exchange.ts';
 import { encodeHead, type RequestHead, type ResponseHead } from '../shared/head.ts';
 import { hasBody, isSafe } from '../shared/semantics.ts';
 import type { Session } from '../shared/session.ts';
 import { checkEnd } from './marked-body.ts';
-import { requestFields, responseFields } from './tunnel-headers.ts';
+import { requestFields, responseFields, wantsSocket } from './tunnel-headers.ts';
+import { tunnelSocket } from './tunnel-socket.ts';
 
 /** Ends of a session that say what to do better than “the connection was lost” does. */
 const TELLING: readonly ErrorCode[] = ['E_GOING_AWAY', 'E_VERSION'];
@@ -42,7 +46,8 @@ export class TunnelExchange {
     if (signal.aborted) this.#abort();
     void this.#send();
     try {
-      return this.#receive(await this.#exchange.readHead());
+      const head = await this.#exchange.readHead();
+      return head.status === 101 ? this.#upgraded(head) : this.#receive(head);
     } catch (error) {
       this.#exchange.abort('E_CANCELLED');
       this.#end('receiving');
@@ -53,8 +58,8 @@ export class TunnelExchange {
   async #send(): Promise<void> {
     const { body } = this.#request;
     const sent = this.#exchange.sendHead(this.#head);
-    // In the same message as the head.
-    if (body === null) this.#exchange.finish();
+    // In the same message as the head. Of a WebSocket it is the agent that knows whether there will be one.
+    if (body === null && !this.#upgrades) this.#exchange.finish();
     const alive = await succeeds(sent);
     if (alive && body !== null) await this.#sendBody(body);
     this.#end('sending');
@@ -75,7 +80,17 @@ export class TunnelExchange {
     this.#exchange.finish();
   }
 
+  /** The client gets its socket now, and not before the upstream gave one. */
+  #upgraded({ headers }: ResponseHead): Response {
+    // From here on the socket tells how its client ends: closed or lost.
+    this.#request.signal.removeEventListener('abort', this.#abort);
+    const webSocket = tunnelSocket(this.#exchange.socket(), () => this.#end('receiving'));
+    return new Response(null, { status: 101, webSocket, headers: responseFields(headers) });
+  }
+
   #receive({ status, statusText, headers: list }: ResponseHead): Response {
+    // A WebSocket that was refused: this direction has no more to say.
+    if (this.#upgrades) this.#exchange.finish();
     const headers = responseFields(list);
     // `manual`: the bytes are what Content-Encoding says already.
     const init: ResponseInit = { status, headers, encodeBody: 'manual', ...(statusText === '' ? {} : { statusText }) };
@@ -115,6 +130,10 @@ export class TunnelExchange {
     return new Response(body, init);
   }
 
+  get #upgrades(): boolean {
+    return this.#head.protocol !== undefined;
+  }
+
   #end(direction: Direction): void {
     if (!this.#open.delete(direction) || this.#open.size > 0) return;
     this.#request.signal.removeEventListener('abort', this.#abort);
@@ -131,9 +150,14 @@ export class TunnelExchange {
 }
 
 /** The head for the host. @throws ProtocolError `E_HEAD_TOO_LARGE` */
-export function requestHead({ method, url, headers }: Request): RequestHead {
-  const { pathname, search } = new URL(url);
-  const head = { method, path: pathname + search, headers: requestFields(headers) };
+export function requestHead(request: Request): RequestHead {
+  const { pathname, search } = new URL(request.url);
+  const head: RequestHead = {
+    method: request.method,
+    path: pathname + search,
+    ...(wantsSocket(request) ? { protocol: 'websocket' } : {}),
+    headers: requestFields(request.headers),
+  };
   encodeHead(head);
   return head;
 }
