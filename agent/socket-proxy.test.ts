@@ -9,8 +9,8 @@ import { ClientExchange } from '../shared/exchange.ts';
 import type { HeaderList, ResponseHead } from '../shared/head.ts';
 import { INITIAL_STREAM_CREDIT, MAX_SOCKET_MESSAGE_BYTES } from '../shared/limits.ts';
 import { memoryPaths } from '../shared/memory-path.ts';
-import { Session } from '../shared/session.ts';
 import type { SocketMessage } from '../shared/socket-exchange.ts';
+import { agentSession, clientSession } from '../shared/test-sessions.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
 
@@ -55,8 +55,8 @@ async function rig(accept: (socket: WebSocket, request: IncomingMessage) => void
   const [left, right] = memoryPaths();
   const common = { sessionId: 'test', environment: nodeEnvironment };
   const events = { stream: (stream: ConstructorParameters<typeof ClientExchange>[0]) => void proxy.serve(stream) };
-  const agent = new Session({ ...common, role: 'agent', path: right, events });
-  const client = new Session({ ...common, role: 'client', path: left });
+  const agent = agentSession({ ...common, path: right, events });
+  const client = clientSession({ ...common, path: left });
   cleanups.push(() => {
     client.close('E_GOING_AWAY');
     agent.close('E_GOING_AWAY');

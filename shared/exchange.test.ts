@@ -4,8 +4,8 @@ import { AgentExchange, ClientExchange } from './exchange.ts';
 import { encodeHead, parseRequestHead, parseResponseHead, parseTrailers, type RequestHead } from './head.ts';
 import { MAX_HEAD_BYTES, MAX_HEADERS } from './limits.ts';
 import { memoryPaths } from './memory-path.ts';
-import { Session } from './session.ts';
 import { TestClock } from './test-clock.ts';
+import { agentSession, clientSession } from './test-sessions.ts';
 
 const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
@@ -13,9 +13,8 @@ const json = (value: unknown) => Buffer.from(JSON.stringify(value));
 test('an upgrade that the client did not ask for is refused', async () => {
   const [left, right] = memoryPaths();
   const common = { sessionId: 'test', environment: new TestClock() };
-  new Session({
+  agentSession({
     ...common,
-    role: 'agent',
     path: right,
     events: {
       stream: (stream) => {
@@ -23,7 +22,7 @@ test('an upgrade that the client did not ask for is refused', async () => {
       },
     },
   });
-  const client = new Session({ ...common, role: 'client', path: left });
+  const client = clientSession({ ...common, path: left });
   const ask = (head: RequestHead) => {
     const exchange = new ClientExchange(client.openStream());
     void exchange.sendHead(head);

@@ -440,7 +440,11 @@ describe('hostile peers', () => {
       'E_PROTOCOL',
       [HELLO, data(0, 0, 'x'), { type: 'MAX_STREAM_DATA', id: 0, received: 1, max: 9 }],
     ],
-    ['credit for an unknown stream', 'E_PROTOCOL', [HELLO, { type: 'MAX_STREAM_DATA', id: 7, received: 0, max: 9 }]],
+    [
+      'an acknowledgement for an unknown stream',
+      'E_PROTOCOL',
+      [HELLO, { type: 'MAX_STREAM_DATA', id: 7, received: 1, max: 9 }],
+    ],
     ['a stream flood', 'E_STREAM_LIMIT', [HELLO, data(MAX_CONCURRENT_STREAMS, 0, 'x')]],
     ['MAX_STREAMS to an agent', 'E_PROTOCOL', [HELLO, { type: 'MAX_STREAMS', max: 1 }]],
     ['an unknown close code', 'E_INTERNAL', [{ type: 'CONNECTION_CLOSE', code: 1, reason: '' }]],

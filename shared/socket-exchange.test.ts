@@ -3,10 +3,10 @@ import { DirectError, ProtocolError } from './errors.ts';
 import { AgentExchange, ClientExchange } from './exchange.ts';
 import { INITIAL_STREAM_CREDIT, MAX_SOCKET_MESSAGE_BYTES } from './limits.ts';
 import { memoryPaths } from './memory-path.ts';
-import { Session } from './session.ts';
 import type { SocketClose, SocketExchange, SocketMessage } from './socket-exchange.ts';
 import type { Stream } from './stream.ts';
 import { settle, TestClock } from './test-clock.ts';
+import { agentSession, clientSession } from './test-sessions.ts';
 
 interface Pair {
   client: SocketExchange;
@@ -19,8 +19,8 @@ async function open(): Promise<Pair> {
   const environment = new TestClock();
   const opened = Promise.withResolvers<Stream>();
   const events = { stream: opened.resolve };
-  new Session({ role: 'agent', sessionId: 'test', path: right, environment, events });
-  const session = new Session({ role: 'client', sessionId: 'test', path: left, environment });
+  agentSession({ sessionId: 'test', path: right, environment, events });
+  const session = clientSession({ sessionId: 'test', path: left, environment });
   const client = new ClientExchange(session.openStream());
   void client.sendHead({ method: 'GET', path: '/v1/realtime', protocol: 'websocket', headers: [] });
   const agent = new AgentExchange(await opened.promise);
@@ -117,8 +117,8 @@ describe('a peer that breaks the protocol', () => {
     const environment = new TestClock();
     const opened = Promise.withResolvers<Stream>();
     const events = { stream: opened.resolve };
-    new Session({ role: 'agent', sessionId: 'test', path: right, environment, events });
-    const session = new Session({ role: 'client', sessionId: 'test', path: left, environment });
+    agentSession({ sessionId: 'test', path: right, environment, events });
+    const session = clientSession({ sessionId: 'test', path: left, environment });
     const client = new ClientExchange(session.openStream());
     void client.sendHead({ method: 'POST', path: '/', headers: [] });
     void client.stream.write(bytes('11 01 61'));
