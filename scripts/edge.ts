@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
 import { unstable_getMiniflareWorkerOptions } from 'wrangler';
+import { freePort } from './free-port.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -15,13 +16,16 @@ export interface LocalEdgeOptions {
 }
 
 export interface LocalEdge {
-  /** Origin without a slash at the end. */
+  /** Origin without a slash at the end, on loopback whatever the host. */
   url: string;
+  /** At `host`. */
+  port: number;
   close(): Promise<void>;
 }
 
 /** @throws Error when the port is taken or workerd does not start. */
-export async function startEdge({ port, host = '127.0.0.1', variables }: LocalEdgeOptions): Promise<LocalEdge> {
+export async function startEdge(options: LocalEdgeOptions): Promise<LocalEdge> {
+  const { host = '127.0.0.1', variables } = options;
   const { workerOptions, main } = unstable_getMiniflareWorkerOptions(`${root}wrangler.toml`);
   if (main === undefined) throw new Error('wrangler.toml has no main');
   const bundle = await build({
@@ -35,6 +39,8 @@ export async function startEdge({ port, host = '127.0.0.1', variables }: LocalEd
   });
   const script = bundle.outputFiles[0]?.text;
   if (script === undefined) throw new Error('esbuild made no file');
+  // Miniflare takes any port for 0 as well, but then tells it only if the host is loopback.
+  const port = options.port === 0 ? await freePort(0, host) : options.port;
   const edge = new Miniflare(
     // wrangler 4 still speaks of Miniflare 4's options.
     convertV4MiniflareOptions({
@@ -48,6 +54,6 @@ export async function startEdge({ port, host = '127.0.0.1', variables }: LocalEd
       cf: false,
     }),
   );
-  const url = await edge.ready;
-  return { url: url.origin, close: () => edge.dispose() };
+  const { origin } = await edge.ready;
+  return { url: origin, port, close: () => edge.dispose() };
 }

@@ -11,7 +11,12 @@ interface Need {
   for: string;
 }
 
-const NEEDS: readonly Need[] = [{ program: 'chromium', packageName: 'chromium', for: 'the tests in a real browser' }];
+const NEEDS: readonly Need[] = [
+  { program: 'chromium', packageName: 'chromium', for: 'the tests in a real browser' },
+  { program: 'ip', packageName: 'iproute2', for: 'the tests in a network of their own' },
+  { program: 'nft', packageName: 'nftables', for: 'the tests that cut the network' },
+  { program: 'ethtool', packageName: 'ethtool', for: 'the tests on a slow network' },
+];
 
 function apt(...args: string[]): boolean {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
@@ -26,8 +31,8 @@ if (wanted.length > 0 && process.getuid?.() === 0 && findProgram('apt-get') !== 
   process.stderr.write(`Installing from Debian: ${packages.join(', ')}\n`);
   if (apt('update')) apt('install', '--no-install-recommends', ...packages);
 }
-for (const { program, for: purpose } of missing()) {
+for (const { program, packageName, for: purpose } of missing()) {
   process.stderr.write(
-    `Without ${program}, ${purpose} will be skipped: install it (as root: apt-get install ${program}).\n`,
+    `Without ${program}, ${purpose} will be skipped: install it (as root: apt-get install ${packageName}).\n`,
   );
 }

@@ -1,7 +1,6 @@
 /** `npm start`: a local edge, the agent and, if no LLM server runs here, the demo model; one URL to open. */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { createServer } from 'node:net';
 import { Command } from 'commander';
 import { startAgent } from '../agent/agent.ts';
 import { loadConfig } from '../agent/config.ts';
@@ -9,6 +8,7 @@ import { startDemo } from '../agent/demo.ts';
 import { discoverServers, type LocalServer } from '../agent/discovery.ts';
 import { makeLog } from '../agent/log.ts';
 import { startEdge } from './edge.ts';
+import { freePort } from './free-port.ts';
 import { buildWeb } from './web.ts';
 
 const DEFAULT_PORT = 8787;
@@ -36,20 +36,6 @@ async function stop(code: number): Promise<never> {
 }
 process.on('SIGINT', () => void stop(0));
 process.on('SIGTERM', () => void stop(0));
-
-/** `wanted` if it is free, else any free port. */
-async function freePort(wanted: number): Promise<number> {
-  const listen = (port: number) =>
-    new Promise<number>((resolve, reject) => {
-      const server = createServer();
-      server.once('error', reject);
-      server.listen(port, '127.0.0.1', () => {
-        const address = server.address();
-        server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : port));
-      });
-    });
-  return listen(wanted).catch(() => listen(0));
-}
 
 function openBrowser(url: string): void {
   const [command, ...args] =

@@ -24,7 +24,7 @@ export async function openClientPage(
   browser: Browser,
   stack: Stack,
   query = '',
-  origin = stack.edge.url,
+  origin = stack.origin,
 ): Promise<ClientPage> {
   const seen = origin.replace('127.0.0.1', 'localhost');
   const context = await browser.newContext();

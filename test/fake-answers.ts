@@ -10,13 +10,15 @@ export interface Behaviour {
   readonly tokens: readonly string[] | 'of the prompt';
   /** Before the head of the response. */
   readonly delayMs: number;
+  /** How fast a streamed answer comes. */
+  readonly tokensPerSecond: number;
   /** Instead of an answer. */
   readonly status: 200 | 429 | 500;
   /** After the third token. */
   readonly breaks: 'never' | 'with an error' | 'without a word';
 }
 
-/** Listed by the fake; `tokens-N` and `slow-N` exist for every N. */
+/** Listed by the fake; `tokens-N`, `tokens-N-at-R` (a second) and `slow-N` (ms) exist for all numbers. */
 export const MODELS: readonly string[] = [
   'fake',
   'tokens-1000',
@@ -33,9 +35,15 @@ const CREATED_AT = '2023-11-14T22:13:20.123456Z';
 /** undefined: there is no such model. Ollama's clients add `:latest`. */
 export function behaviourOf(model: string): Behaviour | undefined {
   const name = model.replace(/:latest$/, '');
-  const normal: Behaviour = { tokens: 'of the prompt', delayMs: 0, status: 200, breaks: 'never' };
-  const count = /^tokens-(\d{1,7})$/.exec(name)?.[1];
-  if (count !== undefined) return { ...normal, tokens: countedTokens(Number(count)) };
+  const normal: Behaviour = {
+    tokens: 'of the prompt',
+    delayMs: 0,
+    tokensPerSecond: Number.POSITIVE_INFINITY,
+    status: 200,
+    breaks: 'never',
+  };
+  const [, count, rate = 'Infinity'] = /^tokens-(\d{1,7})(?:-at-(\d{1,7}))?$/.exec(name) ?? [];
+  if (count !== undefined) return { ...normal, tokens: countedTokens(Number(count)), tokensPerSecond: Number(rate) };
   const delay = /^slow-(\d{1,7})$/.exec(name)?.[1];
   if (delay !== undefined) return { ...normal, delayMs: Number(delay) };
   if (name === 'slow-first-byte') return { ...normal, delayMs: 1_500 };

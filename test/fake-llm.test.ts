@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { discoverServers } from '../agent/discovery.ts';
 import { countedTokens } from './fake-answers.ts';
 import { type FakeLlm, type FakeLlmOptions, startFakeLlm, testBytes } from './fake-llm.ts';
+import { seededSha256 } from './seeded-bytes.ts';
 
 const running: FakeLlm[] = [];
 
@@ -62,6 +63,25 @@ describe('OpenAI’s own client', () => {
     const { openai } = await start();
     const stream = await openai.chat.completions.create({ model: 'tokens-100000', messages, stream: true });
     expect(await read(stream)).toBe(countedTokens(100_000).join(''));
+  });
+
+  it('gets tokens at the rate it asked for, and the fake knows what it sent to whom', async () => {
+    const { fake } = await start();
+    const ask = () =>
+      fetch(`${fake.url}/v1/chat/completions?turn=7`, {
+        method: 'POST',
+        body: JSON.stringify({ model: 'tokens-30-at-100', stream: true, messages }),
+      });
+    const begin = performance.now();
+    const text = await (await ask()).text();
+    // 30 tokens, one each 10 ms; Node's timers may be a millisecond early.
+    expect(performance.now() - begin).toBeGreaterThan(298);
+    expect(text.match(/t\d+ /g)).toEqual(countedTokens(30));
+    const stopped = await ask();
+    await stopped.body?.cancel();
+    await vi.waitFor(() => expect(fake.requests[1]?.aborted).toBe(true));
+    const seen = fake.requests.filter(({ url }) => url.includes('turn=7'));
+    expect(seen.map(({ sentSha256 }) => sentSha256)).toEqual([sha256(Buffer.from(text)), undefined]);
   });
 
   it('sees an error in mid-stream', async () => {
@@ -197,6 +217,17 @@ describe('test routes', () => {
     expect(socket.bytesRead).toBeLessThan(16 * 1024 * 1024);
     socket.destroy();
     await vi.waitFor(() => expect(fake.requests[0]?.aborted).toBe(true));
+  });
+
+  it('send bytes of a seed, which only that seed gives', async () => {
+    const { fake } = await start();
+    const get = async (seed: string) =>
+      new Uint8Array(await (await fetch(`${fake.url}/v1/test/bytes?n=1000000&seed=${seed}`)).arrayBuffer());
+    const bytes = await get('a');
+    expect(bytes.length).toBe(1_000_000);
+    expect(sha256(bytes)).toBe(seededSha256('a', 1_000_000));
+    expect(sha256(await get('b'))).not.toBe(sha256(bytes));
+    expect(fake.requests[0]?.sentSha256).toBe(sha256(bytes));
   });
 
   it('count an upload, also one that is cut off', async () => {

@@ -5,12 +5,13 @@ import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as wire from './fake-answers.ts';
 import { type RecordedSocket, serveSockets } from './fake-socket.ts';
+import { seededBytes } from './seeded-bytes.ts';
 
 /** An LLM server for tests: OpenAI's and Ollama's wire formats, and under `/v1/test/` what no real server would do. */
 export interface FakeLlm {
   readonly url: string;
   readonly port: number;
-  /** Every request whose head arrived, in order. */
+  /** Every request whose head arrived, in order. Any may have a query, so that a test finds its own. */
   readonly requests: readonly RecordedRequest[];
   /** Every WebSocket that was opened, in order. */
   readonly sockets: readonly RecordedSocket[];
@@ -27,6 +28,8 @@ export interface RecordedRequest {
   readonly startedAt: number;
   /** Bytes of the body that have arrived so far. */
   readonly bodyBytes: number;
+  /** SHA-256 of the response's body, as soon as all of it was written. */
+  readonly sentSha256: string | undefined;
   /** The client went away before it had the whole response. */
   readonly aborted: boolean;
   /** performance.now() at that moment. */
@@ -47,6 +50,10 @@ const SPEECH_BYTES_PER_CHARACTER = 997;
 /** What `bytes?n=` and speech send: the same for the same length. */
 export function testBytes(count: number): Buffer<ArrayBuffer> {
   return Buffer.alloc(count, pattern);
+}
+
+function* patternBytes(count: number): Generator<Buffer> {
+  for (let made = 0; made < count; made += PERIOD) yield pattern.subarray(0, Math.min(PERIOD, count - made));
 }
 
 export async function startFakeLlm({ strictHost = false }: FakeLlmOptions = {}): Promise<FakeLlm> {
@@ -94,6 +101,7 @@ class Exchange {
   readonly url: URL;
   readonly record: { -readonly [K in keyof RecordedRequest]: RecordedRequest[K] };
   readonly gone: AbortSignal;
+  readonly #sent = createHash('sha256');
 
   constructor(request: IncomingMessage, response: ServerResponse, isClosing: () => boolean) {
     const { method = '', url = '', rawHeaders } = request;
@@ -107,6 +115,7 @@ class Exchange {
       headers,
       startedAt: performance.now(),
       bodyBytes: 0,
+      sentSha256: undefined,
       aborted: false,
       abortedAt: undefined,
     };
@@ -138,15 +147,20 @@ class Exchange {
 
   async write(chunk: string | Uint8Array): Promise<void> {
     this.gone.throwIfAborted();
+    this.#sent.update(chunk);
     if (!this.response.write(chunk)) await once(this.response, 'drain', { signal: this.gone });
+  }
+
+  end(last = ''): void {
+    this.record.sentSha256 = this.#sent.update(last).digest('hex');
+    this.response.end(last);
   }
 
   json(body: object, status = 200, headers: Record<string, string> = {}): void {
     const text = JSON.stringify(body);
     const length = String(Buffer.byteLength(text));
-    this.response
-      .writeHead(status, { 'content-type': 'application/json', 'content-length': length, ...headers })
-      .end(text);
+    this.response.writeHead(status, { 'content-type': 'application/json', 'content-length': length, ...headers });
+    this.end(text);
   }
 
   /** Destroys the socket: to the client the server has crashed. */
@@ -244,6 +258,7 @@ async function complete(exchange: Exchange, body: Buffer, api: Api, kind: 'chat'
   }
   const answer = api === 'openai' ? wire.openAiStream(asked, kind) : wire.ollamaStream(asked, kind);
   exchange.response.writeHead(200, { 'content-type': answer.contentType });
+  const started = performance.now();
   let index = 0;
   for (const piece of answer.pieces) {
     if (index++ === answer.breaksAt) {
@@ -251,9 +266,12 @@ async function complete(exchange: Exchange, body: Buffer, api: Api, kind: 'chat'
       await exchange.wait(50);
       return exchange.drop();
     }
+    // Each has its time from the beginning, so that late timers do not add up: they make bursts instead.
+    const early = started + ((index - 1) * 1000) / behaviour.tokensPerSecond - performance.now();
+    if (early > 0) await exchange.wait(early);
     await exchange.write(piece);
   }
-  exchange.response.end();
+  exchange.end();
 }
 
 function refuse(exchange: Exchange, status: 429 | 500, api: Api): void {
@@ -288,7 +306,7 @@ async function speak(exchange: Exchange, body: Buffer): Promise<void> {
   if (wire.behaviourOf(modelIn(json)) === undefined) return unknownModel(exchange, modelIn(json), 'openai');
   exchange.response.writeHead(200, { 'content-type': 'audio/mpeg', 'transfer-encoding': 'chunked' });
   await exchange.write(testBytes(String(json.input).length * SPEECH_BYTES_PER_CHARACTER));
-  exchange.response.end();
+  exchange.end();
 }
 
 async function transcribe(exchange: Exchange, body: Buffer): Promise<void> {
@@ -342,7 +360,7 @@ async function testRoute(exchange: Exchange, route: string): Promise<void> {
       await exchange.wait(exchange.number('ms', 10));
       await exchange.write(`${i}\n`);
     }
-    response.end();
+    exchange.end();
   } else if (route === 'set-cookie') {
     response.writeHead(200, { 'set-cookie': ['a=1; Path=/', 'b=2; Path=/; HttpOnly'] }).end('two cookies');
   } else if (route === 'redirect') {
@@ -359,11 +377,10 @@ async function testRoute(exchange: Exchange, route: string): Promise<void> {
 
 async function sendBytes(exchange: Exchange): Promise<void> {
   const length = exchange.number('n', 1024);
+  const seed = exchange.url.searchParams.get('seed');
   exchange.response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': String(length) });
-  for (let sent = 0; sent < length; sent += PERIOD) {
-    await exchange.write(pattern.subarray(0, Math.min(PERIOD, length - sent)));
-  }
-  exchange.response.end();
+  for (const chunk of seed === null ? patternBytes(length) : seededBytes(seed, length)) await exchange.write(chunk);
+  exchange.end();
 }
 
 /** Counts an upload; `ms` reads slowly, so that the sender feels backpressure. */

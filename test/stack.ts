@@ -3,7 +3,7 @@
 import { type RunningAgent, startAgent } from '../agent/agent.ts';
 import { loadConfig } from '../agent/config.ts';
 import { discoverServers } from '../agent/discovery.ts';
-import { type LocalEdge, startEdge } from '../scripts/edge.ts';
+import { type LocalEdge, type LocalEdgeOptions, startEdge } from '../scripts/edge.ts';
 import { type FakeLlm, startFakeLlm } from './fake-llm.ts';
 
 export const HOST_ID = 'home';
@@ -14,6 +14,8 @@ export interface StackOptions {
   /** Keys of the agent's configuration, as flags. */
   flags?: Record<string, unknown>;
   variables?: Record<string, string>;
+  /** The address at which the edge listens, and how it is made; those of a test otherwise. */
+  edge?: Partial<Omit<LocalEdgeOptions, 'variables'>>;
 }
 
 export class Stack {
@@ -32,7 +34,10 @@ export class Stack {
 
   static async start(options: StackOptions = {}): Promise<Stack> {
     const variables = { OWNER_TOKEN, AGENT_TOKEN, ICE_SERVERS: '[]', ...options.variables };
-    const [edge, fake] = await Promise.all([startEdge({ port: 0, variables }), startFakeLlm({ strictHost: true })]);
+    const [edge, fake] = await Promise.all([
+      startEdge({ port: 0, ...options.edge, variables }),
+      startFakeLlm({ strictHost: true }),
+    ]);
     const stack = new Stack(edge, fake, options);
     await stack.startAgent();
     return stack;
@@ -43,9 +48,14 @@ export class Stack {
     return `${this.edge.url}/_direct/h/${HOST_ID}`;
   }
 
+  /** The edge as a browser opens it: Chromium's `localhost` is this machine, or the host's end of its lab. */
+  get origin(): string {
+    return `http://localhost:${this.edge.port}`;
+  }
+
   /** The URL that a person opens. */
   get pageUrl(): string {
-    return `${this.edge.url.replace('127.0.0.1', 'localhost')}/#host=${HOST_ID}&token=${OWNER_TOKEN}`;
+    return `${this.origin}/#host=${HOST_ID}&token=${OWNER_TOKEN}`;
   }
 
   get connections(): number {
