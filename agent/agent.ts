@@ -105,13 +105,13 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       return connections.size;
     },
     async close() {
-      const busy = connections.size > 0;
+      const busy = sessions.size + connections.size > 0;
       sessions.close('E_GOING_AWAY');
       // Those that belong to no session yet.
       connections.close('E_GOING_AWAY');
+      if (busy) await new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
       await link.close();
       relayKeys.close();
-      if (busy) await new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
       await proxy.close();
     },
   };

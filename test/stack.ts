@@ -18,8 +18,12 @@ export interface StackOptions {
   edge?: Partial<Omit<LocalEdgeOptions, 'variables'>>;
 }
 
+function variablesOf({ variables }: StackOptions): Record<string, string> {
+  return { OWNER_TOKEN, AGENT_TOKEN, ICE_SERVERS: '[]', ...variables };
+}
+
 export class Stack {
-  readonly edge: LocalEdge;
+  edge: LocalEdge;
   readonly fake: FakeLlm;
   /** What the agent logged, a line each. */
   readonly log: string[] = [];
@@ -33,9 +37,8 @@ export class Stack {
   }
 
   static async start(options: StackOptions = {}): Promise<Stack> {
-    const variables = { OWNER_TOKEN, AGENT_TOKEN, ICE_SERVERS: '[]', ...options.variables };
     const [edge, fake] = await Promise.all([
-      startEdge({ port: 0, ...options.edge, variables }),
+      startEdge({ port: 0, ...options.edge, variables: variablesOf(options) }),
       startFakeLlm({ strictHost: true }),
     ]);
     const stack = new Stack(edge, fake, options);
@@ -91,6 +94,13 @@ export class Stack {
         this.#agent = agent;
       }, reject);
     });
+  }
+
+  /** Ends the edge with all its sockets and all that it knew, and starts it again at the same address. */
+  async restartEdge(): Promise<void> {
+    const { port } = this.edge;
+    await this.edge.close();
+    this.edge = await startEdge({ ...this.#options.edge, port, variables: variablesOf(this.#options) });
   }
 
   async stopAgent(): Promise<void> {

@@ -1,0 +1,123 @@
+/** What becomes of running requests when a part of the way is taken away and comes back. The client runs in Node. */
+import { createHash } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { RTCPeerConnection } from 'werift';
+import { type Client, type ConnectOptions, connect } from '../web/client/index.ts';
+import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
+import { type Forwarder, startForwarder } from './tcp-forwarder.ts';
+
+let stack: Stack;
+/** Between agent and edge. */
+let uplink: Forwarder;
+const clients: Client[] = [];
+beforeAll(async () => {
+  stack = await Stack.start();
+  uplink = await startForwarder(stack.edge.url);
+  await stack.stopAgent();
+  await stack.startAgent({ signalingUrl: `${uplink.url}/_direct/h/${HOST_ID}` });
+});
+afterEach(() => {
+  for (const client of clients.splice(0)) client.close();
+});
+afterAll(async () => {
+  uplink?.close();
+  await stack?.close();
+});
+
+const MESSAGES = [{ role: 'user', content: 'x' }];
+
+function open(options: Partial<ConnectOptions>): Client {
+  const client = connect({ url: stack.edge.url, host: HOST_ID, token: OWNER_TOKEN, ...options });
+  clients.push(client);
+  return client;
+}
+
+const byRelay = () => open({ webrtc: false });
+async function direct(): Promise<Client> {
+  const client = open({ environment: { RTCPeerConnection } });
+  await expect.poll(() => client.path).toBe('direct');
+  return client;
+}
+
+let runs = 0;
+
+/** A turn of three seconds, read to its end. */
+function turn(client: Client) {
+  const run = `run=${++runs}`;
+  const seen = { bytes: 0 };
+  const read = async () => {
+    const body = JSON.stringify({ model: 'tokens-300-at-100', stream: true, messages: MESSAGES });
+    const response = await client.fetch(`/v1/chat/completions?${run}`, { method: 'POST', body });
+    const hash = createHash('sha256');
+    for await (const part of response.body ?? []) {
+      seen.bytes += part.length;
+      hash.update(part);
+    }
+    return hash.digest('hex');
+  };
+  const sha256 = read();
+  // Whoever is told of a failure before it is awaited must not take the test down.
+  sha256.catch(() => {});
+  return {
+    sha256,
+    requests: () => stack.fake.requests.filter(({ url }) => url.includes(run)),
+    begun: () => expect.poll(() => seen.bytes).toBeGreaterThan(0),
+  };
+}
+
+async function expectWhole({ sha256, requests }: ReturnType<typeof turn>): Promise<void> {
+  const received = await sha256;
+  expect(requests().map((request) => request.sentSha256)).toEqual([received]);
+}
+
+describe('the agent’s WebSocket is cut', () => {
+  test.each([
+    ['on the relay, which waits for it', byRelay],
+    ['on the direct path, which does not need it', direct],
+  ])('in mid-stream %s', async (_, connected) => {
+    const running = turn(await connected());
+    await running.begun();
+    uplink.cut();
+    await expectWhole(running);
+  });
+
+  test('for three seconds', async () => {
+    const running = turn(byRelay());
+    await running.begun();
+    uplink.refuses = true;
+    uplink.cut();
+    await delay(3000);
+    uplink.refuses = false;
+    await expectWhole(running);
+  });
+});
+
+describe('the edge is deployed again', () => {
+  test.each([
+    ['the relay', byRelay],
+    ['the direct path', direct],
+  ])('in mid-stream on %s, every socket drops and the stream goes on', async (_, connected) => {
+    const client = await connected();
+    const running = turn(client);
+    await running.begun();
+    await stack.restartEdge();
+    await expectWhole(running);
+    expect((await client.fetch('/v1/models')).status).toBe(200);
+  });
+});
+
+describe('the agent is restarted', () => {
+  test('running requests end with E_HOST_RESTARTED, and later ones are answered', async () => {
+    const client = byRelay();
+    const running = turn(client);
+    await running.begun();
+    await stack.stopAgent();
+    await expect(running.sha256).rejects.toMatchObject({ cause: { code: 'E_HOST_RESTARTED' } });
+    // It is not there yet.
+    const waiting = client.fetch('/v1/models');
+    await stack.startAgent({ signalingUrl: `${uplink.url}/_direct/h/${HOST_ID}` });
+    expect((await waiting).status).toBe(200);
+    expect(running.requests().length).toBe(1);
+  });
+});

@@ -1,0 +1,49 @@
+/** A TCP forwarder on loopback, whose connections a test can cut. */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+
+export interface Forwarder {
+  /** Origin in front of the target's. */
+  readonly url: string;
+  /** Ends every connection at once. */
+  cut(): void;
+  /** While true, new connections are cut at once. */
+  refuses: boolean;
+  close(): void;
+}
+
+/** Forwards to `target`, an http origin. */
+export async function startForwarder(target: string): Promise<Forwarder> {
+  const { hostname, port } = new URL(target);
+  const sockets = new Set<Socket>();
+  const keep = (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {}).on('close', () => sockets.delete(socket));
+    return socket;
+  };
+  const server = createServer((socket) => {
+    keep(socket);
+    if (forwarder.refuses) {
+      socket.destroy();
+      return;
+    }
+    const forward = keep(connect(Number(port), hostname));
+    socket.pipe(forward).pipe(socket);
+    socket.on('close', () => forward.destroy());
+    forward.on('close', () => socket.destroy());
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  const forwarder: Forwarder = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    refuses: false,
+    cut,
+    close: () => {
+      server.close();
+      cut();
+    },
+  };
+  return forwarder;
+}
