@@ -3,7 +3,7 @@
  * in doubt, and after longer silence dead. It belongs to the path, not to requests: a model may think for as long as
  * it likes.
  */
-import { LIVENESS_DOUBT_MS, LIVENESS_TIMEOUT_MS } from './limits.ts';
+import { LIVENESS_DOUBT_MS, LIVENESS_IDLE_MS, LIVENESS_TIMEOUT_MS } from './limits.ts';
 
 export interface LivenessOptions {
   /** Monotonic milliseconds. */
@@ -62,7 +62,7 @@ export class Liveness {
     this.#heard = this.#options.now();
     if (!this.#doubtful) return;
     this.#doubtful = false;
-    this.#watch(this.#options.idleMs());
+    this.#watch(this.#idleMs());
     this.#options.doubt(false);
   }
 
@@ -79,7 +79,7 @@ export class Liveness {
   probe(deadMs: number): void {
     const at = this.#options.now();
     const asked = this.#ping;
-    if (asked !== undefined && this.#heard <= asked.at) {
+    if (asked !== undefined && this.#isSilent(asked)) {
       asked.deadMs = Math.min(asked.deadMs, at + deadMs - asked.movedAt);
       this.#checkPing(asked, at);
       return;
@@ -92,14 +92,25 @@ export class Liveness {
 
   /** `idleMs` has changed; silence counts from now on. */
   update(): void {
-    if (this.#ping !== undefined) return;
+    if (this.#ping !== undefined && this.#isSilent(this.#ping)) return;
     this.#heard = this.#options.now();
-    this.#watch(this.#options.idleMs());
+    this.#watch(this.#idleMs());
   }
 
   stop(): void {
     this.#watching = false;
     this.#cancel();
+  }
+
+  /** Nothing was heard since the path was asked. */
+  #isSilent(ping: Ping): boolean {
+    return this.#heard <= ping.at;
+  }
+
+  /** What was on its way may arrive on a dead path after the question: one that owes PONG is asked again in any case. */
+  #idleMs(): number {
+    const idleMs = this.#options.idleMs();
+    return this.#ping === undefined ? idleMs : Math.min(idleMs, LIVENESS_IDLE_MS);
   }
 
   #watch(ms: number): void {
@@ -111,12 +122,11 @@ export class Liveness {
 
   #check(): void {
     const now = this.#options.now();
-    if (this.#ping !== undefined && this.#heard <= this.#ping.at) {
+    if (this.#ping !== undefined && this.#isSilent(this.#ping)) {
       this.#checkPing(this.#ping, now);
       return;
     }
-    this.#ping = undefined;
-    const idleMs = this.#options.idleMs();
+    const idleMs = this.#idleMs();
     const silent = now - this.#heard;
     if (silent < idleMs) this.#watch(idleMs - silent);
     else this.probe(LIVENESS_TIMEOUT_MS);

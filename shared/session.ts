@@ -82,6 +82,8 @@ export class Session implements LinkOwner {
   #spoken = false;
   /** Client: the path that said HELLO last. */
   #greeting: PathLink | undefined;
+  /** Client: where the agent's last frame of the session came from. */
+  #heardOn: PathLink | undefined;
   #cancelChoice: () => void = () => {};
   #cancelEnd: () => void = () => {};
 
@@ -297,6 +299,8 @@ export class Session implements LinkOwner {
     if (againMs !== undefined) this.#cancelChoice = this.#environment.timer(againMs, () => this.#choose());
     if (link === this.#active) return;
     if (this.#sequence++ > 0) link?.put({ type: 'USE_PATH', sequence: this.#sequence });
+    // In the same message: an idle relay may have died long ago, and nobody else would ask.
+    link?.probe(LIVENESS_TIMEOUT_MS);
     this.#use(link);
   }
 
@@ -324,6 +328,7 @@ export class Session implements LinkOwner {
 
   frame(link: PathLink, frame: SessionFrame): void {
     if (this.#error !== undefined) return;
+    if (this.role === 'client') this.#follow(link);
     switch (frame.type) {
       case 'STREAM':
         this.#accept(frame.id, frame.offset + frame.data.length + (frame.fin ? 1 : 0))?.receive(frame);
@@ -355,6 +360,16 @@ export class Session implements LinkOwner {
         this.#use(link);
         break;
     }
+  }
+
+  /**
+   * Client: an agent that begins to use another path than the chosen one has lost that, and only it may have seen it
+   * end. Nobody else would ask before the next request, on an idle relay.
+   */
+  #follow(link: PathLink): void {
+    if (link === this.#heardOn) return;
+    this.#heardOn = link;
+    if (link !== this.#active) this.#active?.probe(LIVENESS_TIMEOUT_MS);
   }
 
   /** The stream for a frame that may open one; undefined when it has ended, which is said again for `received`. */

@@ -88,6 +88,7 @@ export class World implements SessionEnvironment {
       now: this.now,
       defer: (run) => this.defer(() => alive && run()),
       timer: (ms, run) => {
+        if (!alive) return () => {};
         const cancel = this.timer(ms, () => {
           timers.delete(cancel);
           run();
@@ -193,6 +194,13 @@ class End implements Path {
   silence(share: number): void {
     this.#silent = true;
     for (const lost of this.#flights.splice(Math.round(this.#flights.length * share))) lost.cancel();
+  }
+
+  /** Its process is killed: what is on its way arrives, then the peer sees the end. */
+  kill(): void {
+    this.#closed = 'killed';
+    this.#events = undefined;
+    this.endPeer('cut');
   }
 
   /** What is on its way arrives; then the peer sees the end. */
