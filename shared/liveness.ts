@@ -3,7 +3,7 @@
  * in doubt, and after longer silence dead. It belongs to the path, not to requests: a model may think for as long as
  * it likes.
  */
-import { LIVENESS_DOUBT_MS, LIVENESS_TIMEOUT_MS } from './limits.ts';
+import { LIVENESS_DOUBT_MS, LIVENESS_IDLE_MS, LIVENESS_TIMEOUT_MS } from './limits.ts';
 
 export interface LivenessOptions {
   /** Monotonic milliseconds. */
@@ -12,8 +12,8 @@ export interface LivenessOptions {
   timer(ms: number, run: () => void): () => void;
   /** Silence in ms after which the path is asked; Infinity: never. Say `update` when it changes. */
   idleMs(): number;
-  /** See Path: what grows while nothing is sent has left, so the path is slow and not dead. */
-  capacity(): number;
+  /** Bytes that have left so far, give or take a constant: while it grows, the path is slow and not dead. */
+  left(): number;
   /** Sends PING with this nonce. */
   ping(nonce: number): void;
   /** The path does not answer, or does so again. */
@@ -25,11 +25,11 @@ export interface LivenessOptions {
 interface Ping {
   nonce: number;
   at: number;
-  /** When the path counts as dead, in ms after `at`. */
-  deadMs: number;
-  /** The path's capacity when it last grew, and when that was. */
-  capacity: number;
+  /** What had left when that was last looked at, and when it was last seen to grow. */
+  left: number;
   movedAt: number;
+  /** When the path counts as dead, in ms after `movedAt`. */
+  deadMs: number;
 }
 
 export class Liveness {
@@ -38,13 +38,18 @@ export class Liveness {
   #nonce = 0;
   #ping: Ping | undefined;
   #doubtful = false;
-  #stopped = false;
+  #watching = false;
   #cancel: () => void = () => {};
 
   constructor(options: LivenessOptions) {
     this.#options = options;
     this.#heard = options.now();
-    this.#watch(options.idleMs());
+  }
+
+  /** Begins to watch: from now on the path may carry PING. */
+  start(): void {
+    this.#watching = true;
+    this.update();
   }
 
   /** True while the path does not answer. */
@@ -57,6 +62,7 @@ export class Liveness {
     this.#heard = this.#options.now();
     if (!this.#doubtful) return;
     this.#doubtful = false;
+    this.#watch(this.#idleMs());
     this.#options.doubt(false);
   }
 
@@ -69,62 +75,80 @@ export class Liveness {
     return this.#options.now() - at;
   }
 
-  /** Asks now; the path is dead if nothing is heard within `deadMs`. */
+  /** Asks now; the path is dead if nothing is heard within `deadMs`, or sooner if it was asked before. */
   probe(deadMs: number): void {
     const at = this.#options.now();
+    const asked = this.#ping;
+    if (asked !== undefined && this.#isSilent(asked)) {
+      asked.deadMs = Math.min(asked.deadMs, at + deadMs - asked.movedAt);
+      this.#checkPing(asked, at);
+      return;
+    }
     this.#nonce += 1;
-    this.#ping = { nonce: this.#nonce, at, deadMs, capacity: this.#options.capacity(), movedAt: at };
+    this.#ping = { nonce: this.#nonce, at, left: this.#options.left(), movedAt: at, deadMs };
     this.#options.ping(this.#nonce);
     this.#watch(Math.min(LIVENESS_DOUBT_MS, deadMs));
   }
 
   /** `idleMs` has changed; silence counts from now on. */
   update(): void {
-    if (this.#ping !== undefined) return;
+    if (this.#ping !== undefined && this.#isSilent(this.#ping)) return;
     this.#heard = this.#options.now();
-    this.#watch(this.#options.idleMs());
+    this.#watch(this.#idleMs());
   }
 
   stop(): void {
-    this.#stopped = true;
+    this.#watching = false;
     this.#cancel();
+  }
+
+  /** Nothing was heard since the path was asked. */
+  #isSilent(ping: Ping): boolean {
+    return this.#heard <= ping.at;
+  }
+
+  /** What was on its way may arrive on a dead path after the question: one that owes PONG is asked again in any case. */
+  #idleMs(): number {
+    const idleMs = this.#options.idleMs();
+    return this.#ping === undefined ? idleMs : Math.min(idleMs, LIVENESS_IDLE_MS);
   }
 
   #watch(ms: number): void {
     this.#cancel();
     // The listener of a doubt may have ended the path.
-    if (this.#stopped || ms === Number.POSITIVE_INFINITY) return;
+    if (!this.#watching || ms === Number.POSITIVE_INFINITY) return;
     this.#cancel = this.#options.timer(ms, () => this.#check());
   }
 
   #check(): void {
     const now = this.#options.now();
-    if (this.#ping !== undefined && this.#heard <= this.#ping.at) {
+    if (this.#ping !== undefined && this.#isSilent(this.#ping)) {
       this.#checkPing(this.#ping, now);
       return;
     }
-    this.#ping = undefined;
-    const idleMs = this.#options.idleMs();
+    const idleMs = this.#idleMs();
     const silent = now - this.#heard;
     if (silent < idleMs) this.#watch(idleMs - silent);
     else this.probe(LIVENESS_TIMEOUT_MS);
   }
 
   #checkPing(ping: Ping, now: number): void {
-    if (now - ping.at >= ping.deadMs) {
+    const left = this.#options.left();
+    if (left > ping.left) {
+      ping.movedAt = now;
+      ping.left = left;
+    }
+    const quiet = now - ping.movedAt;
+    if (quiet >= ping.deadMs) {
       this.stop();
       this.#options.dead(Math.round(now - this.#heard));
       return;
     }
-    const capacity = this.#options.capacity();
-    if (capacity > ping.capacity) ping.movedAt = now;
-    ping.capacity = capacity;
-    const quiet = now - ping.movedAt;
     if (quiet >= LIVENESS_DOUBT_MS && !this.#doubtful) {
       this.#doubtful = true;
       this.#options.doubt(true);
     }
     const next = this.#doubtful ? Number.POSITIVE_INFINITY : LIVENESS_DOUBT_MS - quiet;
-    this.#watch(Math.min(ping.at + ping.deadMs - now, next));
+    this.#watch(Math.min(ping.deadMs - quiet, next));
   }
 }

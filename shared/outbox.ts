@@ -2,7 +2,6 @@
  * What a session has to send, and in which order: its own control frames first, then the streams by turns. It holds
  * the newest state of each, not a queue, so that a blocked path cannot make it grow.
  */
-import { ProtocolError } from './errors.ts';
 import { type Frame, MAX_STREAM_HEADER_BYTES } from './frame.ts';
 import { MAX_QUEUED_ACKNOWLEDGEMENTS } from './limits.ts';
 import type { Stream } from './stream.ts';
@@ -20,7 +19,7 @@ type SessionFrame = Extract<Frame, { type: 'MAX_DATA' | 'MAX_STREAMS' }>;
 export class Outbox {
   readonly #session = new Map<SessionFrame['type'], SessionFrame>();
   /** Acknowledgements of streams that are forgotten already, by stream. */
-  readonly #acknowledgements = new Map<number, Frame>();
+  readonly #acknowledgements = new Map<number, Extract<Frame, { type: 'MAX_STREAM_DATA' }>>();
   /** Streams with something to send, in the order in which they get their turn. */
   readonly #ready = new Set<Stream>();
 
@@ -29,12 +28,14 @@ export class Outbox {
     this.#session.set(frame.type, frame);
   }
 
-  /** Acknowledges everything up to `received` on a stream that has ended here. @throws ProtocolError */
-  acknowledge(id: number, received: number): void {
-    if (this.#acknowledgements.size >= MAX_QUEUED_ACKNOWLEDGEMENTS) {
-      throw new ProtocolError('too many frames of streams that have ended');
-    }
-    this.#acknowledgements.set(id, { type: 'MAX_STREAM_DATA', id, received, max: 0 });
+  /** Acknowledges everything up to `received` on a stream that has ended here; false when too many wait already. */
+  acknowledge(id: number, received: number): boolean {
+    const waiting = this.#acknowledgements.get(id);
+    if (waiting === undefined && this.#acknowledgements.size >= MAX_QUEUED_ACKNOWLEDGEMENTS) return false;
+    // A slow path may repeat the beginning of a stream whose end is to be acknowledged.
+    const most = Math.max(received, waiting?.received ?? 0);
+    this.#acknowledgements.set(id, { type: 'MAX_STREAM_DATA', id, received: most, max: 0 });
+    return true;
   }
 
   /** Gives the stream a turn, after those that wait already. */

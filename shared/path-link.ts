@@ -68,6 +68,8 @@ export class PathLink {
   #rtt: number | undefined;
   #state: 'greeting' | 'open' | 'ended' = 'greeting';
   #provenAt: number;
+  #heardAt: number;
+  #sentBytes = 0;
   #flushDue = false;
   #saidHello = false;
 
@@ -78,11 +80,12 @@ export class PathLink {
     this.#kind = kind;
     this.#environment = environment;
     this.#provenAt = environment.now();
+    this.#heardAt = environment.now();
     this.#liveness = new Liveness({
       now: () => environment.now(),
       timer: (ms, run) => environment.timer(ms, run),
       idleMs: () => this.#idleMs(),
-      capacity: () => path.capacity(),
+      left: () => this.#sentBytes + path.capacity(),
       ping: (nonce) => this.put({ type: 'PING', nonce }),
       doubt: (doubtful) => {
         if (!doubtful) this.#provenAt = environment.now();
@@ -131,6 +134,11 @@ export class PathLink {
     return this.#provenAt;
   }
 
+  /** When something last arrived, in monotonic ms. */
+  get heardAt(): number {
+    return this.#heardAt;
+  }
+
   /** The last measured round-trip time in ms. */
   get rtt(): number | undefined {
     return this.#rtt;
@@ -141,9 +149,18 @@ export class PathLink {
     return this.#saidHello;
   }
 
+  /** Says HELLO. Only from now on the path is watched: no frame may come before, so PING may not either. */
   sayHello(hello: HelloFrame): void {
     this.#saidHello = true;
     this.put(hello);
+    this.#liveness.start();
+  }
+
+  /** Sends one message. */
+  send(frames: readonly Frame[]): void {
+    const message = encodeFrames(frames);
+    this.#sentBytes += message.length;
+    this.path.send(message);
   }
 
   /** Sends `frame`, in place of one of its type that has not left yet. */
@@ -187,7 +204,8 @@ export class PathLink {
     this.#state = 'ended';
     this.#liveness.stop();
     const reason = detail.slice(0, MAX_REASON_BYTES / 4);
-    this.path.send(encodeFrames([{ type: 'CONNECTION_CLOSE', code: ERRORS[code].close, reason }]));
+    // With HELLO, if that has not left yet: without it the client would take this for the refusal of one path.
+    this.send([...this.takeControl(), { type: 'CONNECTION_CLOSE', code: ERRORS[code].close, reason }]);
     this.path.close();
   }
 
@@ -211,6 +229,7 @@ export class PathLink {
 
   #receive(message: Uint8Array): void {
     if (this.hasEnded) return;
+    this.#heardAt = this.#environment.now();
     this.#liveness.heard();
     try {
       for (const frame of decodeFrames(message)) {

@@ -68,10 +68,18 @@ export class ReceiveHalf {
     this.#owner.wake();
   }
 
-  /** Another path is used: what was said last may be lost, and the peer needs to know where to go on. */
+  /**
+   * Another path is used: what was said last may be lost, and the peer needs to know where to go on. It needs not if
+   * nothing has come, and then it may not even know the stream.
+   */
   rewind(): void {
-    this.#creditDue = true;
+    if (this.#received > 0 || this.#finalSize !== undefined) this.#creditDue = true;
     if (this.#stop !== undefined && this.#finalSize === undefined) this.#stop.due = true;
+  }
+
+  /** Acknowledges what has come, however little. */
+  acknowledge(): void {
+    if (this.#received > this.#acknowledged) this.#dueCredit();
   }
 
   fail(error: DirectError): void {

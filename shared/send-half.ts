@@ -45,11 +45,6 @@ export class SendHalf {
     return this.#buffer.end - this.#buffer.acknowledged;
   }
 
-  /** True once a byte, or the end, may have reached the peer. */
-  get sentAny(): boolean {
-    return this.#highest > 0 || (this.#state.name === 'finished' && this.#state.sent) || this.#state.name === 'done';
-  }
-
   get isDone(): boolean {
     return this.#state.name === 'done';
   }

@@ -6,7 +6,7 @@
  * peer has acknowledged; the peer drops what it has already.
  */
 import { DirectError, type ErrorCode, ProtocolError } from './errors.ts';
-import { encodeFrames, type Frame } from './frame.ts';
+import type { Frame } from './frame.ts';
 import { checkAgentHello, clientHello } from './hello.ts';
 import {
   INITIAL_SESSION_CREDIT,
@@ -78,8 +78,12 @@ export class Session implements LinkOwner {
   readonly #chosen = new WeakMap<PathLink, number>();
   /** Client: the agent has answered HELLO on some path, so it knows the session. */
   #established = false;
+  /** A frame of a stream has left on some path. */
+  #spoken = false;
   /** Client: the path that said HELLO last. */
   #greeting: PathLink | undefined;
+  /** Client: where the agent's last frame of the session came from. */
+  #heardOn: PathLink | undefined;
   #cancelChoice: () => void = () => {};
   #cancelEnd: () => void = () => {};
 
@@ -93,6 +97,8 @@ export class Session implements LinkOwner {
   #grantedMax = INITIAL_SESSION_CREDIT;
   #arrivedData = 0;
   #consumedData = 0;
+  /** Bytes that have arrived since all streams were last acknowledged. */
+  #sinceAcknowledged = 0;
   /** Streams wait because too much is not acknowledged. */
   #capped = false;
 
@@ -173,9 +179,15 @@ export class Session implements LinkOwner {
     return link;
   }
 
-  /** Adds a path whose client has said HELLO for this session (agent only). @throws ProtocolError */
+  /**
+   * Adds a path whose client has said HELLO for this session (agent only). If there are MAX_PATHS already, the one that
+   * was silent for longest ends: the client knows better which of them live.
+   */
   adopt(link: PathLink): void {
-    if (this.#links.length >= MAX_PATHS) throw new ProtocolError(`more than ${MAX_PATHS} paths`);
+    if (this.#links.length >= MAX_PATHS) {
+      const [stalest] = this.#links.toSorted((a, b) => a.heardAt - b.heardAt);
+      stalest?.end(new DirectError('E_PATH_LOST', `more than ${MAX_PATHS} paths`));
+    }
     link.owner = this;
     this.#add(link);
     if (this.#active === undefined) this.#use(link);
@@ -207,7 +219,7 @@ export class Session implements LinkOwner {
       if (link.saidHello) continue;
       if (!this.#established && this.#greeting !== undefined) return;
       this.#greeting = link;
-      const resumed = this.#established || this.#sentData > 0;
+      const resumed = this.#established || this.#spoken;
       link.sayHello(
         clientHello({ sessionId: link.sessionId, session: this.id, resumed, survivalMs: this.#survivalMs }),
       );
@@ -287,10 +299,15 @@ export class Session implements LinkOwner {
     if (againMs !== undefined) this.#cancelChoice = this.#environment.timer(againMs, () => this.#choose());
     if (link === this.#active) return;
     if (this.#sequence++ > 0) link?.put({ type: 'USE_PATH', sequence: this.#sequence });
+    // In the same message: an idle relay may have died long ago, and nobody else would ask.
+    link?.probe(LIVENESS_TIMEOUT_MS);
     this.#use(link);
   }
 
-  /** From now on this end sends on `link`, and repeats what may have been lost on the one before. */
+  /**
+   * From now on this end sends on `link`, and repeats what may have been lost on the one before. Also when it uses
+   * `link` already: the client's acknowledgements may have been lost on its own path before.
+   */
   #use(link: PathLink | undefined): void {
     this.#active = link;
     if (link === undefined) return;
@@ -311,6 +328,7 @@ export class Session implements LinkOwner {
 
   frame(link: PathLink, frame: SessionFrame): void {
     if (this.#error !== undefined) return;
+    if (this.role === 'client') this.#follow(link);
     switch (frame.type) {
       case 'STREAM':
         this.#accept(frame.id, frame.offset + frame.data.length + (frame.fin ? 1 : 0))?.receive(frame);
@@ -345,6 +363,16 @@ export class Session implements LinkOwner {
     }
   }
 
+  /**
+   * Client: an agent that begins to use another path than the chosen one has lost that, and only it may have seen it
+   * end. Nobody else would ask before the next request, on an idle relay.
+   */
+  #follow(link: PathLink): void {
+    if (link === this.#heardOn) return;
+    this.#heardOn = link;
+    if (link !== this.#active) this.#active?.probe(LIVENESS_TIMEOUT_MS);
+  }
+
   /** The stream for a frame that may open one; undefined when it has ended, which is said again for `received`. */
   #accept(id: number, received?: number): Stream | undefined {
     if (this.role === 'agent' && id >= this.#nextId) {
@@ -360,8 +388,7 @@ export class Session implements LinkOwner {
     const stream = this.#known(id);
     if (stream === undefined && received !== undefined) {
       // The peer repeats itself because our acknowledgement was lost with a path.
-      this.#outbox.acknowledge(id, received);
-      this.#flushSoon();
+      this.#acknowledge(id, received);
     }
     return stream;
   }
@@ -387,6 +414,11 @@ export class Session implements LinkOwner {
     if (this.#arrivedData > this.#grantedMax) {
       throw new ProtocolError('the session exceeds its credit', 'E_FLOW_CONTROL');
     }
+    this.#sinceAcknowledged += bytes;
+    if (this.#sinceAcknowledged < INITIAL_SESSION_CREDIT / 4) return;
+    // No stream may have enough to acknowledge by itself, and the peer waits because it keeps too much for all.
+    this.#sinceAcknowledged = 0;
+    for (const stream of this.#streams.values()) stream.acknowledge();
   }
 
   #consumed(bytes: number): void {
@@ -402,11 +434,18 @@ export class Session implements LinkOwner {
     if (!this.#streams.delete(stream.id)) return;
     // The last acknowledgement leaves before the stream is forgotten.
     for (const frame of stream.takeControl()) {
-      if (frame.type === 'MAX_STREAM_DATA') this.#outbox.acknowledge(frame.id, frame.received);
+      if (frame.type === 'MAX_STREAM_DATA') this.#acknowledge(frame.id, frame.received);
     }
     this.#outbox.delete(stream);
     if (this.role === 'agent') this.#grantStreams();
     if (this.#streams.size === 0) this.#busyChanged();
+    this.#flushSoon();
+  }
+
+  /** Acknowledges a stream that has ended here. */
+  #acknowledge(id: number, received: number): void {
+    // Not thrown: an application's own call may have ended the stream.
+    if (!this.#outbox.acknowledge(id, received)) this.#close(new ProtocolError('too many frames of ended streams'));
     this.#flushSoon();
   }
 
@@ -436,7 +475,8 @@ export class Session implements LinkOwner {
       const control = link.takeControl();
       const frames = link === this.#active ? this.#nextFrames(control, link.path.maxMessageBytes) : control;
       if (frames.length === 0) return;
-      link.path.send(encodeFrames(frames));
+      if (frames.length > control.length) this.#spoken = true;
+      link.send(frames);
     }
   }
 

@@ -118,7 +118,13 @@ export class Sessions {
       events: {
         stream,
         ...(moved === undefined ? {} : { moved: () => moved(session) }),
-        lost: (link, error) => this.#ended(link, error),
+        lost: (link, error) => {
+          this.#ended(link, error);
+          if (session.links.length > 0) return;
+          // To the end of the line for `#makeRoom`.
+          this.#sessions.delete(id);
+          this.#sessions.set(id, session);
+        },
         closed: () => this.#sessions.delete(id),
       },
     });

@@ -32,6 +32,7 @@ export class Stream {
   readonly #owner: StreamOwner;
   readonly #send: SendHalf;
   readonly #receive: ReceiveHalf;
+  #sentAny = false;
   #failed = false;
   #aborted = false;
 
@@ -52,9 +53,9 @@ export class Stream {
     return this.#send.heldBytes + this.#receive.heldBytes;
   }
 
-  /** True once a byte of the stream may have reached the peer. */
+  /** True once anything of the stream may have reached the peer: a byte, its end, or that it is given up. */
   get sentAny(): boolean {
-    return this.#send.sentAny;
+    return this.#sentAny;
   }
 
   /** Bytes that were sent and not acknowledged. */
@@ -138,6 +139,11 @@ export class Stream {
     this.#receive.rewind();
   }
 
+  /** The session acknowledges what it has, so that no peer waits because many streams have a little each. */
+  acknowledge(): void {
+    this.#receive.acknowledge();
+  }
+
   /** The session has ended: everything pending fails with `error`. */
   fail(error: DirectError): void {
     if (this.#failed) return;
@@ -153,7 +159,9 @@ export class Stream {
   takeControl(): Frame[] {
     const reset = this.#send.takeReset();
     const frames = this.#receive.takeControl();
-    return reset === undefined ? frames : [...frames, reset];
+    if (reset !== undefined) frames.push(reset);
+    this.#sentAny ||= frames.length > 0;
+    return frames;
   }
 
   /**
@@ -161,7 +169,9 @@ export class Stream {
    * (`fresh` says how many are). Undefined when nothing can be sent now.
    */
   takeData(limit: number, sessionCredit: number): { frame: StreamFrame; fresh: number } | undefined {
-    return this.#send.takeData(limit, sessionCredit);
+    const taken = this.#send.takeData(limit, sessionCredit);
+    this.#sentAny ||= taken !== undefined;
+    return taken;
   }
 
   #abortedBy(error: DirectError): void {

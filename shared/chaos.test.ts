@@ -1,0 +1,497 @@
+/**
+ * The session layer against any world: paths that come, are slow, break and fall silent in any way, and an agent that
+ * restarts. What went in comes out, once; what fails has a reason that happened.
+ *
+ * To see a case again: CHAOS_SEED and CHAOS_PATH as fast-check prints them; CHAOS_RUNS is the number of cases.
+ */
+import fc from 'fast-check';
+import { test } from 'vitest';
+import { DirectError, type ErrorCode } from './errors.ts';
+import {
+  BUSY_DIRECT_IDLE_MS,
+  HANDSHAKE_TIMEOUT_MS,
+  INITIAL_SESSION_CREDIT,
+  INITIAL_STREAM_CREDIT,
+  LIVENESS_IDLE_MS,
+  LIVENESS_TIMEOUT_MS,
+  MAX_UNACKNOWLEDGED_SESSION_BYTES,
+  SESSION_SURVIVAL_MS,
+} from './limits.ts';
+import type { PathKind } from './path.ts';
+import type { PathLink } from './path-link.ts';
+import { Session } from './session.ts';
+import { Sessions } from './sessions.ts';
+import type { Stream } from './stream.ts';
+import { Wire, World } from './test-world.ts';
+
+const SIGNALING = 'k3Jx0dQ2pA8';
+/** Long enough for the slower end to find out that a path is dead. */
+const FOUND_MS = LIVENESS_IDLE_MS + LIVENESS_TIMEOUT_MS + 2000;
+/** What `write` takes beyond the bytes that are kept to be sent again. */
+const WRITE_AHEAD = 64 * 1024;
+
+// ---- scenarios --------------------------------------------------------------------------------
+
+interface PathPlan {
+  atMs: number;
+  kind: PathKind;
+  /** Its other kind later: ICE changed its mind. */
+  becomes: { kind: PathKind; afterMs: number } | undefined;
+  delayMs: number;
+  jitterMs: number;
+  queueBytes: number;
+  maxMessageBytes: number;
+  /** For a while nothing arrives, but later it does. */
+  stall: { afterMs: number; forMs: number } | undefined;
+  end: { afterMs: number; how: Ending; up: number; down: number } | undefined;
+}
+
+type Ending = 'cut' | 'seen by the client' | 'seen by the agent' | 'silent' | 'silent up' | 'silent down';
+
+/** One direction of a stream. */
+interface Half {
+  bytes: number;
+  chunk: number;
+  /** Pauses of the writer and of the reader after each chunk, in ms; mostly none. */
+  writePause: number;
+  readPause: number;
+  /** Given up after so many bytes: the writer resets, or the reader stops. */
+  gives: { by: 'reset' | 'stop'; after: number } | undefined;
+}
+
+interface StreamPlan {
+  atMs: number;
+  up: Half;
+  down: Half;
+}
+
+interface Scenario {
+  paths: PathPlan[];
+  streams: StreamPlan[];
+  /** The agent's process ends and begins again. */
+  restartMs: number | undefined;
+  /** From the last event to the path that stays. */
+  rescueMs: number;
+  salt: number;
+}
+
+const often = <T>(usual: fc.Arbitrary<T>, weight: number, rare: fc.Arbitrary<T>) =>
+  fc.oneof({ arbitrary: usual, weight }, { arbitrary: rare, weight: 1 });
+/** A value once in `times` times, and else nothing. */
+const rarely = <T>(value: fc.Arbitrary<T>, times: number) => often(fc.constant(undefined), times - 1, value);
+const share = fc.constantFrom(0, 0.25, 0.5, 0.75, 1);
+
+const pathPlan: fc.Arbitrary<PathPlan> = fc.record({
+  atMs: often(fc.nat(300), 3, fc.nat(20_000)),
+  kind: fc.constantFrom<PathKind>('relay', 'direct', 'turn'),
+  becomes: rarely(fc.record({ kind: fc.constantFrom<PathKind>('direct', 'turn'), afterMs: fc.nat(2000) }), 5),
+  delayMs: often(fc.nat(40), 4, fc.nat(600)),
+  jitterMs: often(fc.constant(0), 1, fc.nat(60)),
+  queueBytes: fc.constantFrom(256 * 1024, 32 * 1024, 2000),
+  maxMessageBytes: fc.constantFrom(65_536, 16_384, 1200),
+  stall: rarely(fc.record({ afterMs: fc.nat(1000), forMs: fc.nat(6000) }), 4),
+  end: fc.option(
+    fc.record({
+      afterMs: often(fc.nat(400), 3, fc.nat(30_000)),
+      how: fc.constantFrom<Ending>(
+        'cut',
+        'seen by the client',
+        'seen by the agent',
+        'silent',
+        'silent up',
+        'silent down',
+      ),
+      up: share,
+      down: share,
+    }),
+    { nil: undefined, freq: 4 },
+  ),
+});
+
+const half: fc.Arbitrary<Half> = fc.record({
+  bytes: fc.oneof(
+    { arbitrary: fc.nat(2), weight: 2 },
+    { arbitrary: fc.nat(4000), weight: 5 },
+    { arbitrary: fc.nat(100_000), weight: 2 },
+    { arbitrary: fc.nat(INITIAL_STREAM_CREDIT * 2), weight: 1 },
+  ),
+  chunk: fc.integer({ min: 1, max: 40 }).map((n) => n * 100),
+  writePause: often(fc.constant(0), 2, fc.nat(50)),
+  readPause: often(fc.constant(0), 3, fc.nat(30)),
+  gives: rarely(fc.record({ by: fc.constantFrom('reset' as const, 'stop' as const), after: fc.nat(6000) }), 6),
+});
+
+const scenario: fc.Arbitrary<Scenario> = fc.record({
+  paths: fc.array(pathPlan, { minLength: 1, maxLength: 5 }),
+  streams: fc.array(fc.record({ atMs: often(fc.nat(400), 4, fc.nat(20_000)), up: half, down: half }), {
+    minLength: 1,
+    maxLength: 4,
+  }),
+  restartMs: rarely(often(fc.nat(1000), 2, fc.nat(20_000)), 12),
+  rescueMs: often(fc.nat(2000), 6, fc.nat(SESSION_SURVIVAL_MS + 30_000)),
+  salt: fc.nat(),
+});
+
+// ---- content ----------------------------------------------------------------------------------
+
+const POOL = Uint8Array.from({ length: 1 << 17 }, (_, i) => (Math.imul(i + 1, 2654435761) >>> 11) & 0xff);
+
+/** What a direction of a stream carries from `offset` on, at most `length` bytes. */
+function content(key: number, offset: number, length: number): Uint8Array {
+  const from = (key * 7919 + offset) % POOL.length;
+  return POOL.subarray(from, Math.min(POOL.length, from + length));
+}
+
+function sameContent(key: number, offset: number, got: Uint8Array): boolean {
+  for (let at = 0; at < got.length; ) {
+    const part = content(key, offset + at, got.length - at);
+    if (Buffer.compare(part, got.subarray(at, at + part.length)) !== 0) return false;
+    at += part.length;
+  }
+  return true;
+}
+
+// ---- a case that runs ---------------------------------------------------------------------------
+
+type Outcome = 'ended' | ErrorCode;
+
+/** What became of one direction of a stream. */
+interface HalfResult {
+  wrote?: Outcome;
+  read?: Outcome;
+}
+
+interface StreamResult {
+  plan: StreamPlan;
+  stream: Stream;
+  /** How often an agent's application was given it. */
+  seen: number;
+  up: HalfResult;
+  down: HalfResult;
+}
+
+/** What the application says when it resets, and when it stops. */
+const RESET = 'E_CANCELLED';
+const STOP = 'E_BODY_TOO_LARGE';
+
+class Case {
+  readonly world = new World();
+  readonly plan: Scenario;
+  readonly results: StreamResult[] = [];
+  readonly wires: Wire[] = [];
+  readonly client: Session;
+  agent: Session | undefined;
+  moves = 0;
+  restarted = false;
+  /** The agent has answered HELLO once. */
+  established = false;
+  readonly #broken = new Set<Wire>();
+  /** Wires that came before the agent had answered on any. */
+  readonly #early = new Set<Wire>();
+  #process = this.world.process();
+  #sessions = this.#startAgent();
+  #clientAloneAt = 0;
+  /** Parts of the plan that have not begun. */
+  #waiting = 0;
+  #random: number;
+
+  constructor(plan: Scenario) {
+    this.plan = plan;
+    this.#random = plan.salt;
+    const lost = ({ path }: PathLink, error: DirectError) => {
+      this.#lost(this.wires.find(({ client }) => client === path) as Wire, error);
+      if (this.client.links.length === 0) this.#clientAloneAt = this.world.now();
+    };
+    const opened = () => {
+      this.established = true;
+    };
+    const moved = () => this.moves++;
+    const events = { opened, moved, lost };
+    this.client = new Session({ role: 'client', id: 'a-session', environment: this.world, events });
+  }
+
+  /** Runs the plan, and throws when something happens that must not. */
+  async run(): Promise<void> {
+    const { paths, streams, restartMs, rescueMs } = this.plan;
+    for (const path of paths) this.#at(path.atMs, () => this.#connect(path));
+    for (const stream of streams) this.#at(stream.atMs, () => this.#open(stream));
+    if (restartMs !== undefined) this.#at(restartMs, () => this.#restart());
+    const ends = paths.map(({ atMs, end }) => atMs + (end?.afterMs ?? 0));
+    this.#at(Math.max(...ends, restartMs ?? 0) + rescueMs, () => this.#rescue());
+    await this.world.advance(3 * 3600_000, () => !this.#isOver());
+    this.#check(this.#isOver(), 'it never ends');
+    this.#checkOutcome();
+    // Both ends agree in the end that nothing is left, whatever acknowledgement was lost.
+    await this.world.advance(2 * FOUND_MS);
+    if (this.client.error === undefined) {
+      for (const { streamCount, heldBytes } of [this.client, this.agent as Session]) {
+        this.#check(streamCount === 0 && heldBytes === 0, `${streamCount} streams hold ${heldBytes} bytes`);
+      }
+    }
+    this.client.close('E_GOING_AWAY');
+    this.#sessions.close('E_GOING_AWAY');
+    await this.world.advance(FOUND_MS);
+    this.#check(this.world.pending === 0, `${this.world.pending} timers are left`);
+    this.#check(this.client.heldBytes === 0 && this.#sessions.size === 0, 'something is left');
+    this.#checkTraffic();
+  }
+
+  #check(holds: boolean, message: string): void {
+    if (!holds) throw new Error(`at ${this.world.now()} ms: ${message}`);
+  }
+
+  #at(ms: number, run: () => void): void {
+    this.#waiting++;
+    this.world.timer(ms, () => {
+      this.#waiting--;
+      if (this.client.error === undefined) run();
+    });
+  }
+
+  #isOver(): boolean {
+    this.#checkHeld();
+    if (this.#waiting > 0) return false;
+    if (this.client.error !== undefined) return true;
+    return this.results.every(({ up, down }) => up.wrote && up.read && down.wrote && down.read);
+  }
+
+  #draw(below: number): number {
+    this.#random = (Math.imul(this.#random, 1664525) + 1013904223) >>> 0;
+    return (this.#random >>> 8) % (below + 1);
+  }
+
+  // ---- the network ----------------------------------------------------------------------------
+
+  #connect({ kind, becomes, delayMs, jitterMs, queueBytes, maxMessageBytes, stall, end }: PathPlan): Wire {
+    const from = this.world.now() + (stall?.afterMs ?? 0);
+    const until = from + (stall?.forMs ?? 0);
+    const jitter = () => {
+      const now = this.world.now();
+      return this.#draw(jitterMs) + (now >= from ? Math.max(0, until - now) : 0);
+    };
+    const wire = new Wire(this.world, { delayMs, jitterMs: jitter, queueBytes, maxMessageBytes });
+    this.wires.push(wire);
+    if (!this.established) this.#early.add(wire);
+    const options = { sessionId: SIGNALING, kind };
+    this.#sessions.accept(wire.agent, options, { ended: (error) => this.#lost(wire, error) });
+    const link = this.client.attach(wire.client, options);
+    if (becomes !== undefined && kind !== 'relay') {
+      this.#at(becomes.afterMs, () => {
+        link.kind = becomes.kind;
+      });
+    }
+    if (end !== undefined) this.#at(end.afterMs, () => this.#break(wire, end));
+    return wire;
+  }
+
+  #break(wire: Wire, { how, up, down }: NonNullable<PathPlan['end']>): void {
+    this.#broken.add(wire);
+    if (how === 'cut') wire.cut({ up, down });
+    else if (how === 'seen by the client') wire.cut({ up, down, seenBy: 'client' });
+    else if (how === 'seen by the agent') wire.cut({ up, down, seenBy: 'agent' });
+    else {
+      if (how !== 'silent down') wire.client.silence(up);
+      if (how !== 'silent up') wire.agent.silence(down);
+    }
+  }
+
+  /** From now on there is a path that stays; another one comes if the agent did not wait for its HELLO. */
+  #rescue(): void {
+    if (this.client.error !== undefined) return;
+    const plan = { kind: 'relay' as const, delayMs: 20, jitterMs: 0, queueBytes: 65_536, maxMessageBytes: 65_536 };
+    const wire = this.#connect({ ...plan, atMs: 0, becomes: undefined, stall: undefined, end: undefined });
+    this.world.timer(HANDSHAKE_TIMEOUT_MS + 1000, () => {
+      if (wire.client.isClosed) this.#rescue();
+    });
+  }
+
+  #lost(wire: Wire, error: DirectError): void {
+    if (this.#broken.has(wire) || this.client.error !== undefined) return;
+    // Behind first paths that never answered it waited too long for its turn.
+    if (error.code === 'E_HANDSHAKE_TIMEOUT' && this.#early.has(wire)) return;
+    if (error.code === 'E_HOST_RESTARTED') return;
+    this.#wrong ??= `a path that worked was given up: ${error.code} ${error.detail}`;
+  }
+
+  #startAgent(): Sessions {
+    return new Sessions({
+      environment: this.#process,
+      stream: (stream) => this.#serve(stream),
+      moved: (session) => {
+        this.agent = session;
+      },
+    });
+  }
+
+  #restart(): void {
+    this.restarted = true;
+    this.#process.kill();
+    for (const wire of this.wires) {
+      this.#broken.add(wire);
+      wire.agent.kill();
+    }
+    this.#process = this.world.process();
+    this.#sessions = this.#startAgent();
+  }
+
+  // ---- the applications -----------------------------------------------------------------------
+
+  #open(plan: StreamPlan): void {
+    const result: StreamResult = { plan, stream: this.client.openStream(), seen: 0, up: {}, down: {} };
+    this.results.push(result);
+    void this.#write(result.stream, plan.up, result.up, 2 * result.stream.id);
+    void this.#read(result.stream, plan.down, result.down, 2 * result.stream.id + 1);
+  }
+
+  #serve(stream: Stream): void {
+    const result = this.results[stream.id] as StreamResult;
+    result.seen++;
+    void this.#read(stream, result.plan.up, result.up, 2 * stream.id);
+    void this.#write(stream, result.plan.down, result.down, 2 * stream.id + 1);
+  }
+
+  async #write(stream: Stream, half: Half, result: HalfResult, key: number): Promise<void> {
+    const end = resets(half) ? half.gives.after : half.bytes;
+    const chunk = chunkOf(half);
+    try {
+      for (let at = 0; at < end; ) {
+        const part = content(key, at, Math.min(chunk, end - at));
+        await stream.write(part);
+        this.world.step();
+        at += part.length;
+        if (half.writePause > 0) await this.world.sleep(this.#draw(half.writePause));
+      }
+      if (resets(half)) stream.reset(RESET);
+      else stream.finish();
+      result.wrote = resets(half) ? RESET : 'ended';
+    } catch (error) {
+      result.wrote = codeOf(error);
+    }
+  }
+
+  async #read(stream: Stream, { bytes, readPause, gives }: Half, result: HalfResult, key: number): Promise<void> {
+    let at = 0;
+    try {
+      for (;;) {
+        if (gives?.by === 'stop' && at >= gives.after) {
+          stream.stop(STOP);
+          result.read = STOP;
+          return;
+        }
+        const part = await stream.read();
+        this.world.step();
+        if (part === null) break;
+        if (!sameContent(key, at, part)) this.#wrong ??= `stream ${stream.id} has other bytes after ${at}`;
+        at += part.length;
+        if (readPause > 0) await this.world.sleep(this.#draw(readPause));
+      }
+      if (at !== bytes) this.#wrong ??= `stream ${stream.id} ends at ${at} of ${bytes}`;
+      result.read = 'ended';
+    } catch (error) {
+      result.read = codeOf(error);
+    }
+  }
+
+  // ---- what must hold -------------------------------------------------------------------------
+
+  #wrong: string | undefined;
+
+  #checkHeld(): void {
+    this.#check(this.#wrong === undefined, this.#wrong ?? '');
+    for (const session of [this.client, this.agent]) {
+      const ahead = this.results.length * (WRITE_AHEAD + MAX_CHUNK);
+      const most = INITIAL_SESSION_CREDIT + MAX_UNACKNOWLEDGED_SESSION_BYTES + ahead;
+      const held = session?.heldBytes ?? 0;
+      this.#check(held <= most, `${session?.role} holds ${held} bytes`);
+    }
+  }
+
+  #checkOutcome(): void {
+    const code = this.client.error?.code;
+    if (code === 'E_PATH_LOST') {
+      const alone = this.world.now() - this.#clientAloneAt;
+      this.#check(this.client.links.length === 0 && alone >= SESSION_SURVIVAL_MS, `lost after ${alone} ms`);
+    } else if (code === 'E_HOST_RESTARTED') {
+      const forgotten = this.agent === undefined || this.agent.error?.code === 'E_PATH_LOST';
+      this.#check(this.restarted || forgotten || !this.established, 'the agent has forgotten nothing');
+    } else {
+      this.#check(code === undefined, `the session ends with ${code}: ${this.client.error?.detail}`);
+    }
+    for (const result of this.results) this.#checkStream(result, code);
+  }
+
+  #checkStream({ stream, plan, seen, up, down }: StreamResult, failed: ErrorCode | undefined): void {
+    const { id, sentAny } = stream;
+    this.#check(seen <= 1, `stream ${id} was seen ${seen} times`);
+    this.#check(sentAny || seen === 0, `stream ${id} was seen and not sent`);
+    this.#check(seen === 1 || down.read !== 'ended', `stream ${id} was answered by nobody`);
+    this.#check(failed !== undefined || seen === 1, `stream ${id} was never seen`);
+    for (const [half, result] of [[plan.up, up] as const, [plan.down, down] as const]) {
+      const { bytes, gives } = half;
+      const wrote: (Outcome | undefined)[] = [resets(half) ? RESET : 'ended'];
+      const read: (Outcome | undefined)[] = [...wrote];
+      if (gives?.by === 'stop') {
+        wrote.push(STOP);
+        if (gives.after <= bytes) read.splice(0, 1, STOP);
+      }
+      if (failed !== undefined) {
+        wrote.push(failed, this.agent?.error?.code, undefined);
+        read.push(failed, this.agent?.error?.code, undefined);
+      }
+      this.#check(wrote.includes(result.wrote), `stream ${id} was written: ${result.wrote}, not ${wrote}`);
+      this.#check(read.includes(result.read), `stream ${id} was read: ${result.read}, not ${read}`);
+    }
+  }
+
+  /**
+   * No storm: what is sent is what there is to say, for each move what may have been lost again, and questions as
+   * often as a busy path has to be asked.
+   */
+  #checkTraffic(): void {
+    const smallest = Math.min(...this.plan.paths.map(({ maxMessageBytes }) => maxMessageBytes)) / 2;
+    let say = 10;
+    for (const { plan } of this.results) {
+      for (const half of [plan.up, plan.down]) {
+        const parts = Math.ceil(half.bytes / chunkOf(half)) + Math.ceil(half.bytes / smallest);
+        say += 4 + 2 * parts;
+      }
+    }
+    const asked = 10 + (2 * this.world.now()) / BUSY_DIRECT_IDLE_MS;
+    const most = say * (1 + this.moves) + this.wires.length * asked;
+    let messages = 0;
+    for (const { client, agent } of this.wires) messages += client.messages + agent.messages;
+    stats.ratio = Math.max(stats.ratio, messages / most);
+    stats.moves = Math.max(stats.moves, this.moves - 4 * this.wires.length);
+    stats.messages += messages;
+  }
+}
+
+const stats: Record<string, number> & { messages: number; moves: number; ratio: number } = {
+  messages: 0,
+  moves: 0,
+  ratio: 0,
+};
+
+const MAX_CHUNK = 64 * 1024;
+const resets = (half: Half): half is Half & { gives: NonNullable<Half['gives']> } =>
+  half.gives?.by === 'reset' && half.gives.after < half.bytes;
+const chunkOf = ({ bytes, chunk }: Half) => Math.max(chunk, Math.ceil(bytes / 32));
+
+function codeOf(error: unknown): ErrorCode {
+  if (error instanceof DirectError) return error.code;
+  throw error;
+}
+
+const number = (name: string) => (process.env[name] === undefined ? undefined : Number(process.env[name]));
+
+test('any world: bytes arrive once, streams run once, and what fails has its reason', async () => {
+  const seed = number('CHAOS_SEED') ?? Date.now() & 0x7fffffff;
+  const path = process.env.CHAOS_PATH;
+  const numRuns = number('CHAOS_RUNS') ?? 10_000;
+  console.info(`chaos: CHAOS_SEED=${seed} CHAOS_RUNS=${numRuns}`);
+  await fc.assert(
+    fc.asyncProperty(scenario, (plan) => new Case(plan).run()),
+    { seed, numRuns, ...(path === undefined ? {} : { path, endOnFailure: true }) },
+  );
+  console.info(stats);
+}, 240_000);
