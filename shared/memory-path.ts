@@ -6,14 +6,14 @@ export interface MemoryPathOptions {
   maxMessageBytes?: number;
   /** Bytes in flight in one direction before `capacity()` reaches 0. */
   queueBytes?: number;
-  /** Delivers a message later: calls `deliver` once, in order. At once when absent. */
-  carry?(deliver: () => void): void;
+  /** Delivers a message of so many bytes later: calls `deliver` once, in order. At once when absent. */
+  carry?(deliver: () => void, bytes: number): void;
 }
 
 class MemoryPath implements Path {
   readonly maxMessageBytes: number;
   readonly #queueBytes: number;
-  readonly #carry: (deliver: () => void) => void;
+  readonly #carry: (deliver: () => void, bytes: number) => void;
   #peer: MemoryPath | undefined;
   #events: PathEvents | undefined;
   #early: Uint8Array[] = [];
@@ -43,12 +43,12 @@ class MemoryPath implements Path {
       this.#inFlight -= message.length;
       this.#peer?.deliver(message);
       if (blocked && this.capacity() > 0) this.#events?.drained();
-    });
+    }, message.length);
   }
 
   close(): void {
     this.end('closed');
-    this.#carry(() => this.#peer?.end('closed by the peer'));
+    this.#carry(() => this.#peer?.end('closed by the peer'), 0);
   }
 
   /** Breaks the path as a network does, for this end only. */

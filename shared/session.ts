@@ -424,7 +424,8 @@ export class Session implements LinkOwner {
   #consumed(bytes: number): void {
     this.#consumedData += bytes;
     const max = this.#consumedData + INITIAL_SESSION_CREDIT;
-    if (max - this.#grantedMax < INITIAL_SESSION_CREDIT / 4) return;
+    // As often as a single stream's: a larger step could be more than streams that nobody reads have left of it.
+    if (max - this.#grantedMax < INITIAL_STREAM_CREDIT / 4) return;
     this.#grantedMax = max;
     this.#outbox.put({ type: 'MAX_DATA', max });
     this.#flushSoon();
