@@ -222,6 +222,10 @@ Object.assign(globalThis, {
 export const HostObject = countEvents(objects.HostObject);
 export const SessionObject = countEvents(objects.SessionObject);
 
+const exported = Object.keys(objects).filter((name) => name !== 'default');
+const uncounted = exported.filter((name) => !['HostObject', 'SessionObject'].includes(name));
+if (uncounted.length > 0) throw new Error(`cost-worker.ts must count ${uncounted.join(', ')} too`);
+
 export default {
   fetch(request, env, ctx) {
     if (new URL(request.url).pathname === COUNTS_PATH) return Response.json(counts());

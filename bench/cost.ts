@@ -41,12 +41,18 @@ interface Row {
 /** The page's `?no_webrtc=1` keeps it off the direct path for good. */
 const PAGES = { direct: '', relay: '?no_webrtc=1' };
 
+/** A client without a relay says what it used instead. */
+async function wentBy(page: Page, path: string): Promise<string> {
+  const went = await page.evaluate(() => globalThis.client.path);
+  return went === path ? path : `${path} (went by ${went})`;
+}
+
 async function idleDay(counting: CountingStack, browser: Browser, path: 'direct' | 'relay'): Promise<Row> {
-  await openClientPage(browser, counting.stack, PAGES[path]);
+  const { page } = await openClientPage(browser, counting.stack, PAGES[path]);
   // The session that opened the page belongs to the sessions.
   await wait(ALARMS_OVER_MS);
   const cost = await counting.measure(() => wait(IDLE_MS));
-  return { name: `idle day: agent and a page, ${path}`, cost, factor: DAY_MS / IDLE_MS };
+  return { name: `idle day: agent and a page, ${await wentBy(page, path)}`, cost, factor: DAY_MS / IDLE_MS };
 }
 
 async function sessions(counting: CountingStack, browser: Browser): Promise<{ row: Row; halves: Cost[] }> {
@@ -84,9 +90,7 @@ async function tunnelTurn(counting: CountingStack): Promise<Row> {
 async function pageTurn(counting: CountingStack, browser: Browser, path: 'direct' | 'relay'): Promise<Row> {
   const { page } = await openClientPage(browser, counting.stack, PAGES[path]);
   const cost = await turn(counting, () => askPage(page));
-  const went = await page.evaluate(() => globalThis.client.path);
-  // A client without a relay says what it used instead.
-  return { name: turnName(went === path ? path : `${path} (went by ${went})`), cost, factor: 1 };
+  return { name: turnName(await wentBy(page, path)), cost, factor: 1 };
 }
 
 const REQUEST = {

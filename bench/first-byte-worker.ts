@@ -1,7 +1,7 @@
 /** The Worker of workers/index.ts with one page more, which measures as soon as it is loaded: see first-byte.ts. */
 import worker from '../workers/index.ts';
 
-export { HostObject, SessionObject } from '../workers/index.ts';
+export * from '../workers/index.ts';
 
 const PAGE_PATH = '/_direct/bench/page';
 

@@ -74,20 +74,20 @@ describe.skipIf(withoutLab)(`a network of a test's own (${withoutLab || 'real'})
   test('what a killed process left is removed by the next', async () => {
     const child = `import { NetworkLab } from './network-lab.ts';
       const lab = await NetworkLab.start({ link: { roundTripMs: 2 } });
-      process.stdout.write(lab.hostAddress);
+      process.stdout.write(lab.hostAddress + ' ' + process.pid);
       process.kill(process.pid, 'SIGKILL');`;
     const run = () =>
       execFileSync(process.execPath, ['--input-type=module', '-e', child], { cwd: import.meta.dirname });
-    let left = '';
+    let said = '';
     try {
       run();
     } catch (error) {
-      left = String((error as { stdout: Buffer }).stdout);
+      said = String((error as { stdout: Buffer }).stdout);
     }
-    expect(left).toMatch(/^10\./);
+    const [left = '', pid = ''] = said.split(' ');
     const namespaces = () => execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' });
-    const pid = /da-lab-(\d+)-\d+-h/.exec(namespaces())?.[1];
-    expect(pid).toBeDefined();
+    expect(left).toMatch(/^10\./);
+    expect(namespaces()).toContain(`da-lab-${pid}-`);
     const lab = await NetworkLab.start();
     expect(execFileSync('ip', ['-brief', 'address'], { encoding: 'utf8' })).not.toContain(`${left}/`);
     expect(namespaces()).not.toContain(`da-lab-${pid}-`);
