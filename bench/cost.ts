@@ -224,7 +224,7 @@ try {
   const [first, second] = (await measured).halves.map(({ counts }) => number(bill(counts).objectRequests));
   console.log(`${machine()}\n\n${table([HEAD, freePlan(), ...rows.map(cells)])}\n`);
   console.log(`${table([REQUEST_HEAD, ...rows.flatMap(requestRows)])}\n`);
-  console.log(`- Idle: ${number(IDLE_MS / 60_000)} minutes, scaled to a day; what happens more rarely does not show.
+  console.log(`- Idle: ${number(IDLE_MS / 60_000)} min, scaled to a day; what happens more rarely does not show.
 - Sessions: ${SESSIONS} with their alarms, scaled to 1,000. The first half made ${first} object requests, the second ${second}.
 - Turns: ${TURN.perSecond} tokens a second; every byte of each answer arrived.
 - Object requests: fetches, RPC calls and alarms, and incoming messages at 20 to 1. Pings that the runtime answers are free.
