@@ -7,6 +7,7 @@ import { type Browser, chromium } from 'playwright-core';
 import { buildWeb } from '../scripts/web.ts';
 import { CHROMIUM_OPTIONS } from '../test/chromium.ts';
 import { Stack } from '../test/stack.ts';
+import { median } from './statistics.ts';
 
 const RUNS = 10;
 
@@ -45,13 +46,6 @@ async function measure(browser: Browser, url: string): Promise<Run> {
   } finally {
     await context.close();
   }
-}
-
-function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const [low = Number.NaN, high = Number.NaN] = [sorted[Math.ceil(sorted.length / 2) - 1], sorted[middle]];
-  return (low + high) / 2;
 }
 
 await buildWeb();

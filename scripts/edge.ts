@@ -11,6 +11,10 @@ export interface LocalEdgeOptions {
   /** 0: any free port. */
   port: number;
   host?: string;
+  /** Another entry module, around the Worker's own: the benchmarks count there. */
+  main?: string;
+  /** Besides those of wrangler.toml. */
+  compatibilityFlags?: readonly string[];
   /** Variables and secrets, as `wrangler secret put` would set them. */
   variables: Record<string, string>;
 }
@@ -26,7 +30,8 @@ export interface LocalEdge {
 /** @throws Error when the port is taken or workerd does not start. */
 export async function startEdge(options: LocalEdgeOptions): Promise<LocalEdge> {
   const { host = '127.0.0.1', variables } = options;
-  const { workerOptions, main } = unstable_getMiniflareWorkerOptions(`${root}wrangler.toml`);
+  const { workerOptions, main: ownMain } = unstable_getMiniflareWorkerOptions(`${root}wrangler.toml`);
+  const main = options.main ?? ownMain;
   if (main === undefined) throw new Error('wrangler.toml has no main');
   const bundle = await build({
     entryPoints: [main],
@@ -45,6 +50,10 @@ export async function startEdge(options: LocalEdgeOptions): Promise<LocalEdge> {
     // wrangler 4 still speaks of Miniflare 4's options.
     convertV4MiniflareOptions({
       ...workerOptions,
+      compatibilityFlags: [
+        ...((workerOptions.compatibilityFlags as string[] | undefined) ?? []),
+        ...(options.compatibilityFlags ?? []),
+      ],
       host,
       port,
       modules: [{ type: 'ESModule', path: 'index.mjs', contents: script }],

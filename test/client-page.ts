@@ -16,36 +16,38 @@ export interface ClientPage {
   console: string[];
 }
 
-/**
- * Opens the page and connects `globalThis.client`. `query` is that of the page's address, `origin` the edge as the
- * browser sees it.
- */
-export async function openClientPage(
+/** Opens the page with `globalThis.library`. `query` is that of its address, `origin` the edge as the browser sees it. */
+export async function openLibraryPage(
   browser: Browser,
   stack: Stack,
   query = '',
   origin = stack.origin,
 ): Promise<ClientPage> {
-  const seen = origin.replace('127.0.0.1', 'localhost');
   const context = await browser.newContext();
   const page = await context.newPage();
   const lines: string[] = [];
   page.on('console', (message) => lines.push(message.text()));
-  await page.goto(`${seen}/client.js${query}`);
+  await page.goto(`${origin.replace('127.0.0.1', 'localhost')}/client.js${query}`);
   // As text, because the test runner rewrites dynamic imports in functions.
   await page.addScriptTag({
     type: 'module',
     content: `import * as library from '/client.js'; globalThis.library = library;`,
   });
   await page.waitForFunction(() => globalThis.library !== undefined);
-  await page.evaluate(
-    async ({ url, token }) => {
-      globalThis.client = globalThis.library.connect({ url, token });
+  return { page, console: lines };
+}
+
+/** Likewise, and connects `globalThis.client`. */
+export async function openClientPage(...where: Parameters<typeof openLibraryPage>): Promise<ClientPage> {
+  const opened = await openLibraryPage(...where);
+  await opened.page.evaluate(
+    async ({ host, token }) => {
+      globalThis.client = globalThis.library.connect({ url: location.origin, host, token });
       await globalThis.client.ready;
     },
-    { url: `${seen}/_direct/h/${HOST_ID}`, token: OWNER_TOKEN },
+    { host: HOST_ID, token: OWNER_TOKEN },
   );
-  return { page, console: lines };
+  return opened;
 }
 
 /** Runs a module of this repository or of npm in the page, as `globalThis[name]`. */

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { Browser, Page } from 'playwright-core';
@@ -72,20 +73,24 @@ describe.skipIf(withoutLab)(`a network of a test's own (${withoutLab || 'real'})
 
   test('what a killed process left is removed by the next', async () => {
     const child = `import { NetworkLab } from './network-lab.ts';
-      const lab = await NetworkLab.start();
-      process.stdout.write(lab.hostAddress);
+      const lab = await NetworkLab.start({ link: { roundTripMs: 2 } });
+      process.stdout.write(lab.hostAddress + ' ' + process.pid);
       process.kill(process.pid, 'SIGKILL');`;
     const run = () =>
       execFileSync(process.execPath, ['--input-type=module', '-e', child], { cwd: import.meta.dirname });
-    let left = '';
+    let said = '';
     try {
       run();
     } catch (error) {
-      left = String((error as { stdout: Buffer }).stdout);
+      said = String((error as { stdout: Buffer }).stdout);
     }
+    const [left = '', pid = ''] = said.split(' ');
+    const namespaces = () => execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' });
     expect(left).toMatch(/^10\./);
+    expect(namespaces()).toContain(`da-lab-${pid}-`);
     const lab = await NetworkLab.start();
     expect(execFileSync('ip', ['-brief', 'address'], { encoding: 'utf8' })).not.toContain(`${left}/`);
+    expect(namespaces()).not.toContain(`da-lab-${pid}-`);
     await lab.close();
   });
 
@@ -129,6 +134,20 @@ describe.skipIf(withoutLab)(`a network of a test's own (${withoutLab || 'real'})
     });
   });
 
+  test('a bad link loses some datagrams, a cut one all', async () => {
+    const lab = await NetworkLab.start({ link: { roundTripMs: 2, lossPercent: 30 } });
+    try {
+      // 140 on average, and 200 less often than the machine fails.
+      const arrived = await countDatagrams(lab, 200);
+      expect(arrived).toBeGreaterThan(20);
+      expect(arrived).toBeLessThan(195);
+      lab.cut('udp');
+      expect(await countDatagrams(lab, 20)).toBe(0);
+    } finally {
+      await lab.close();
+    }
+  });
+
   test('a slow link takes its time', async () => {
     const lab = await NetworkLab.start({ link: { roundTripMs: 200 } });
     try {
@@ -152,6 +171,29 @@ describe.skipIf(withoutLab)(`a network of a test's own (${withoutLab || 'real'})
     }
   });
 });
+
+async function countDatagrams(lab: NetworkLab, count: number): Promise<number> {
+  const socket = createSocket('udp4').bind(0, lab.hostAddress);
+  await once(socket, 'listening');
+  let arrived = 0;
+  socket.on('message', () => arrived++);
+  const sender = lab.spawn(
+    process.execPath,
+    '-e',
+    `const socket = require('node:dgram').createSocket('udp4');
+     let left = ${count};
+     setInterval(() => left-- > 0 ? socket.send('x', ${socket.address().port}, '${lab.hostAddress}') : process.exit(), 2);`,
+  );
+  await once(sender, 'exit');
+  // What is on the link still arrives: the last datagram has half a round trip to go.
+  let before: number;
+  do {
+    before = arrived;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  } while (arrived > before);
+  socket.close();
+  return arrived;
+}
 
 describe.skipIf(withoutBoth)(`Chromium on a network of its own (${withoutBoth || 'real'})`, () => {
   let lab: NetworkLab;
@@ -193,5 +235,23 @@ describe.skipIf(withoutBoth)(`Chromium on a network of its own (${withoutBoth ||
     expect(paths).toEqual(['tunnel', 'direct']);
     expect(console.join('\n')).toContain('path: tunnel');
     await page.context().close();
+  });
+
+  test('has no faster way to the host than its slow link', async () => {
+    const slow = await NetworkLab.start({ link: { roundTripMs: 100 } });
+    const far = await Stack.start({ edge: { host: slow.hostAddress } });
+    try {
+      const { page } = await openClientPage(await slow.launchChromium(), far);
+      expect(await page.evaluate(() => globalThis.client.path)).toBe('direct');
+      const took = await page.evaluate(async () => {
+        const start = performance.now();
+        await globalThis.client.fetch('/v1/models');
+        return performance.now() - start;
+      });
+      expect(took).toBeGreaterThan(99);
+    } finally {
+      await far.close();
+      await slow.close();
+    }
   });
 });

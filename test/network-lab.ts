@@ -19,18 +19,16 @@ export interface NetworkLabOptions {
   link?: { roundTripMs: number; lossPercent?: number };
 }
 
-/** Namespaces are `PREFIX-{pid of their maker}-{number}`, devices `PREFIX-{number}`: names of devices end at 15. */
+/** Namespaces begin with `PREFIX-{pid of their maker}-{number}`; the host's end of the link is `PREFIX-{number}`. */
 const PREFIX = 'da-lab';
-/** The lab's numbers choose its subnets, a /30 each in 10.77.0.0/16 (and 10.78.0.0/16 under a delayed link). */
+/** A lab's number chooses its subnet, a /30 in 10.77.0.0/16. */
 const NUMBERS = 2 ** 14;
 /** Another lab may have taken a number; 20 labs at once would be unlucky 20 times in a row. */
 const ATTEMPTS = 20;
 /** The link as the client sees it. */
 const LINK = 'lab';
-/** VXLAN's own port (RFC 7348, section 5) and the next one; which lab is meant, its address and network id say. */
-const [HOST_PORT, CLIENT_PORT] = [4789, 4790];
 /** An Ethernet frame of a usual link, and VXLAN's 50 bytes around it. */
-const UNDER_MTU = 1600;
+const OUTER_MTU = 1600;
 
 /** For `test.skipIf`: why no lab can be made here, or false. */
 export function networkLabMissing(): string | false {
@@ -42,7 +40,8 @@ export function networkLabMissing(): string | false {
   try {
     ip('netns', 'add', name);
     try {
-      run(['ip', 'netns', 'exec', name, 'nft', '-f', '-'], 'table netdev probe {}');
+      run(inside(name, 'nft', '-f', '-'), 'table netdev probe {}');
+      ip('-n', name, 'link', 'add', 'probe', 'type', 'vxlan', 'id', '1', 'dstport', '4789');
       return false;
     } finally {
       ip('netns', 'del', name);
@@ -64,8 +63,8 @@ export class NetworkLab {
 
   private constructor(number: number) {
     this.#namespace = `${PREFIX}-${process.pid}-${number}`;
-    this.hostAddress = address(77, number, 1);
-    this.clientAddress = address(77, number, 2);
+    this.hostAddress = address(number, 1);
+    this.clientAddress = address(number, 2);
     process.once('exit', this.#removeNow);
   }
 
@@ -113,28 +112,34 @@ export class NetworkLab {
 
   /** Starts a program inside. It ends with the lab. */
   spawn(...command: [program: string, ...args: string[]]): ChildProcess {
-    return this.#keep(spawn('ip', ['netns', 'exec', this.#namespace, ...command]));
+    return this.#spawn(this.#namespace, ...command);
   }
 
   /** From now on these packets are lost, in both directions. Connections stay, and stall. */
   cut(what: Cut): void {
     const kind = what === 'all' ? 'meta protocol { ip, ip6 }' : `meta l4proto ${what}`;
-    // At the device itself: a drop in the output hook would be an error (EPERM) to the program that sends.
-    const drop = (hook: string) => `chain ${hook} {
+    // At the device itself: a drop in the usual hooks is an error (EPERM) to the program that sends.
+    const chain = (hook: string) => `chain ${hook} {
       type filter hook ${hook} device "${LINK}" priority 0
       ${kind} drop
     }`;
-    this.#nft(`table netdev lab {\n${drop('ingress')}\n${drop('egress')}\n}`);
+    this.restore();
+    run(inside(this.#namespace, 'nft', '-f', '-'), `table netdev cut {\n${chain('ingress')}\n${chain('egress')}\n}\n`);
   }
 
   /** Ends every `cut`. */
   restore(): void {
-    this.#nft('');
+    run(inside(this.#namespace, 'nft', '-f', '-'), 'table netdev cut\ndelete table netdev cut\n');
   }
 
   /** Ends every TCP connection with the host now, for both ends; new ones are made as before. */
   reset(): void {
-    this.#inside(['ss', '-t', '-K', 'state', 'established', 'dst', this.hostAddress]);
+    const select = ['-t', '-H', 'state', 'established', 'dst', this.hostAddress];
+    const established = run(inside(this.#namespace, 'ss', ...select));
+    // Where the kernel cannot, `ss` says nothing and succeeds.
+    if (established !== '' && run(inside(this.#namespace, 'ss', '-K', ...select)) === '') {
+      throw new Error('this kernel cannot reset connections: it lacks INET_DIAG_DESTROY');
+    }
   }
 
   async close(): Promise<void> {
@@ -144,78 +149,91 @@ export class NetworkLab {
 
   async #connect(number: number, link: NetworkLabOptions['link']): Promise<void> {
     const [host, client] = [`${PREFIX}-${number}`, `${PREFIX}c-${number}`];
-    const inside = ['-n', this.#namespace];
-    ip('link', 'set', client, 'netns', this.#namespace, 'name', link === undefined ? LINK : 'under');
-    ip(...inside, 'link', 'set', 'lo', 'up');
-    if (link === undefined) {
-      this.#raise(host, LINK, 77, number);
-    } else {
-      this.#raise(host, 'under', 78, number);
-      await this.#delay(number, link);
-    }
-    ip(...inside, 'route', 'add', 'default', 'via', this.hostAddress);
-  }
-
-  /** Gives both ends of a link their addresses, in 10.{net}.0.0/16. */
-  #raise(host: string, client: string, net: number, number: number): void {
-    for (const [end, device, last] of [
-      [[], host, 1],
-      [['-n', this.#namespace], client, 2],
+    if (link === undefined) ip('link', 'set', client, 'netns', this.#namespace, 'name', LINK);
+    else await this.#slowDown(host, client, link);
+    const within = ['-n', this.#namespace];
+    ip(...within, 'link', 'set', 'lo', 'up');
+    for (const [at, device, mine, other] of [
+      [[], host, this.hostAddress, this.clientAddress],
+      [within, LINK, this.clientAddress, this.hostAddress],
     ] as const) {
-      // One address each: no second family whose candidates would be tried as well.
-      ip(...end, 'link', 'set', device, 'addrgenmode', 'none');
-      ip(...end, 'address', 'add', `${address(net, number, last)}/30`, 'dev', device);
-      ip(...end, 'link', 'set', device, 'up', 'mtu', String(net === 77 ? 1500 : UNDER_MTU));
+      // No second family whose candidates would be tried as well.
+      ip(...at, 'link', 'set', device, 'addrgenmode', 'none', 'address', ethernet(mine));
+      ip(...at, 'address', 'add', `${mine}/30`, 'dev', device);
+      ip(...at, 'link', 'set', device, 'up');
+      // Neighbours are known: loss and delay are those of the internet, where nobody asks for them.
+      ip(...at, 'neighbour', 'replace', other, 'lladdr', ethernet(other), 'dev', device, 'nud', 'permanent');
     }
+    ip(...within, 'route', 'add', 'default', 'via', this.hostAddress);
   }
 
   /**
    * The kernel's own delay (netem) is missing from many small kernels. VXLAN (RFC 7348) puts each Ethernet frame into
-   * a UDP packet, and a process for each direction passes those on, later: see network-lab-delay.ts. VXLAN sends to the
-   * port at which it listens itself, so the ends have different ones, and the process is at the far end.
+   * a UDP packet, and a process for each direction passes those on, later: see network-lab-delay.ts. The packets travel
+   * between two more namespaces, where WebRTC cannot find this faster way. VXLAN sends to the port at which it listens
+   * itself, so the ends have different ones, and each process is at the far end.
    */
-  async #delay(number: number, { roundTripMs, lossPercent = 0 }: NonNullable<NetworkLabOptions['link']>) {
-    const [host, client] = [address(78, number, 1), address(78, number, 2)];
-    const add = (name: string, remote: string, port: number) =>
-      `link add ${name} type vxlan id ${number + 1} remote ${remote} dstport ${port} nolearning`.split(' ');
-    ip(...add(`${PREFIX}v-${number}`, client, HOST_PORT));
-    ip('-n', this.#namespace, ...add(LINK, host, CLIENT_PORT));
-    this.#raise(`${PREFIX}v-${number}`, LINK, 77, number);
-    // Packets leave the kernel on this link, so they must be whole: with their checksums, and one segment each.
-    run(['ethtool', '-K', `${PREFIX}v-${number}`, 'tx', 'off']);
-    this.#inside(['ethtool', '-K', LINK, 'tx', 'off']);
+  async #slowDown(
+    host: string,
+    client: string,
+    { roundTripMs, lossPercent = 0 }: NonNullable<NetworkLabOptions['link']>,
+  ) {
+    const ends = [
+      { device: host, namespace: `${this.#namespace}-h`, address: '10.0.0.1', port: 4789 },
+      { device: client, namespace: `${this.#namespace}-c`, address: '10.0.0.2', port: 4790 },
+    ] as const;
+    for (const { device, namespace, address } of ends) {
+      ip('netns', 'add', namespace);
+      ip('link', 'set', device, 'netns', namespace, 'name', 'wire');
+      ip('-n', namespace, 'link', 'set', 'lo', 'up');
+      ip('-n', namespace, 'address', 'add', `${address}/30`, 'dev', 'wire');
+      ip('-n', namespace, 'link', 'set', 'wire', 'up', 'mtu', String(OUTER_MTU));
+    }
+    for (const [near, far] of [ends, [ends[1], ends[0]] as const]) {
+      const vxlan = `type vxlan id 1 remote ${far.address} dstport ${near.port} nolearning`;
+      ip('-n', near.namespace, 'link', 'add', 'slow', ...vxlan.split(' '));
+      // Packets leave the kernel on this link, so they must be whole: with their checksums, and one segment each.
+      run(inside(near.namespace, 'ethtool', '-K', 'slow', 'tx', 'off'));
+    }
+    // A device keeps its sockets where it was made.
+    ip('-n', ends[0].namespace, 'link', 'set', 'slow', 'netns', String(process.pid), 'name', host);
+    ip('-n', ends[1].namespace, 'link', 'set', 'slow', 'netns', this.#namespace, 'name', LINK);
     const program = join(import.meta.dirname, 'network-lab-delay.ts');
-    const delay = (at: string, from: number, to: number) =>
-      [program, at, from, to, roundTripMs / 2, lossPercent].map(String);
+    const delays = ([near, far]: readonly (typeof ends)[number][]) =>
+      [program, far?.address, near?.port, far?.port, roundTripMs / 2, lossPercent].map(String);
     await Promise.all([
-      ready(this.#keep(spawn(process.execPath, delay(host, CLIENT_PORT, HOST_PORT)))),
-      ready(this.spawn(process.execPath, ...delay(client, HOST_PORT, CLIENT_PORT))),
+      ready(this.#spawn(ends[1].namespace, process.execPath, ...delays(ends))),
+      ready(this.#spawn(ends[0].namespace, process.execPath, ...delays([...ends].reverse()))),
     ]);
   }
 
-  #keep(child: ChildProcess): ChildProcess {
+  #spawn(namespace: string, ...command: string[]): ChildProcess {
+    const [program = '', ...args] = inside(namespace, ...command);
+    const child = spawn(program, args);
     this.#children.push(child);
     return child;
-  }
-
-  #nft(rules: string): void {
-    this.#inside(['nft', '-f', '-'], `flush ruleset\n${rules}\n`);
-  }
-
-  #inside(command: readonly string[], input?: string): string {
-    return run(['ip', 'netns', 'exec', this.#namespace, ...command], input);
   }
 
   #remove(): void {
     process.off('exit', this.#removeNow);
     for (const child of this.#children.splice(0)) child.kill();
-    removeNamespace(this.#namespace);
+    for (const part of ['', '-h', '-c']) removeNamespace(`${this.#namespace}${part}`);
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }
 
-function address(net: number, number: number, last: number): string {
-  return `10.${net}.${number >> 6}.${(number & 63) * 4 + last}`;
+function address(number: number, last: number): string {
+  return `10.77.${number >> 6}.${(number & 63) * 4 + last}`;
+}
+
+/** The same bytes in an address that is ours to choose (IEEE 802: locally administered). */
+function ethernet(address: string): string {
+  return ['02', '00', ...address.split('.').map((byte) => Number(byte).toString(16).padStart(2, '0'))].join(':');
+}
+
+/** The command that runs `command` in a namespace. */
+function inside(namespace: string, ...command: string[]): string[] {
+  return ['ip', 'netns', 'exec', namespace, ...command];
 }
 
 /** Resolves with the first word of a process that says one when it is ready. */
@@ -228,7 +246,7 @@ async function ready(child: ChildProcess): Promise<void> {
 /** What a lab left behind whose process was killed. */
 function removeLeftovers(): void {
   for (const line of ip('netns', 'list').split('\n')) {
-    const [name, pid] = new RegExp(`^${PREFIX}-(\\d+)-\\w+`).exec(line) ?? [];
+    const [name, pid] = new RegExp(`^${PREFIX}-(\\d+)-\\S+`).exec(line) ?? [];
     if (name !== undefined && !isAlive(Number(pid))) removeNamespace(name);
   }
 }
@@ -244,14 +262,13 @@ function isAlive(pid: number): boolean {
 
 /** With everything that runs in it, and the links to it. Never throws: another process may be at the same work. */
 function removeNamespace(name: string): void {
-  const number = name.slice(name.lastIndexOf('-') + 1);
+  const [, , , number = ''] = name.split('-');
   const attempts = [
     () => {
       for (const pid of ip('netns', 'pids', name).split('\n')) if (pid !== '') process.kill(Number(pid), 'SIGKILL');
     },
     () => ip('netns', 'del', name),
     () => ip('link', 'del', `${PREFIX}-${number}`),
-    () => ip('link', 'del', `${PREFIX}v-${number}`),
   ];
   for (const attempt of attempts) {
     try {
