@@ -63,6 +63,16 @@ export const MAX_QUEUED_ACKNOWLEDGEMENTS = 1024;
 export const MAX_CHANNEL_NUMBER = 2 ** 30 - 1;
 /** One binary message between edge and agent: a message of the session layer after its channel's number. */
 export const MAX_ENVELOPE_BYTES = MAX_MESSAGE_BYTES + 4;
+/**
+ * What one poll or POST carries where the agent polls. HTTP proxies, for which that is made, often stop at 1 MB (nginx
+ * does); a quarter of it is little enough for a slow uplink and enough for several MB/s on a fast one.
+ */
+export const MAX_BATCH_BYTES = 256 * 1024;
+/**
+ * What waits in a HostObject for the next poll: sixteen streams with their whole first credit. Clients on relays cannot
+ * be held back, so beyond it the channels end.
+ */
+export const MAX_POLL_QUEUE_BYTES = 16 * 1024 * 1024;
 /** Channels that an agent serves at once; each may make it hold the session's credit. Tunnel and relays need fewer. */
 export const MAX_CHANNELS = 32;
 /**
