@@ -103,7 +103,7 @@ export function decodeBatch(bytes: Uint8Array): LinkMessage[] {
       throw new ProtocolError(`a part of ${length} bytes`);
     }
     const body = reader.bytes(length);
-    messages.push(kind === TEXT ? text(body) : body.slice());
+    messages.push(kind === TEXT ? text(body) : new Uint8Array(body));
   }
   return messages;
 }
