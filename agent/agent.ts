@@ -5,7 +5,7 @@ import { Channels, sessionPerChannel } from './channels.ts';
 import type { Config } from './config.ts';
 import { Connections } from './connections.ts';
 import type { LocalServer } from './discovery.ts';
-import { Link, type Transport } from './link.ts';
+import { Link, type LinkOptions, type Transport } from './link.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { Upstreams } from './upstreams.ts';
@@ -17,6 +17,8 @@ export interface AgentOptions {
   /** Looks for local servers again. */
   search(): Promise<readonly LocalServer[]>;
   log(level: Config['logLevel'], line: string): void;
+  /** Tests shorten the link's times. */
+  linkTiming?: LinkOptions['timing'];
   /** The link came up; called for each time. */
   up?(transport: Transport): void;
   /** The agent cannot go on without a person; it has stopped. */
@@ -64,6 +66,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     url: config.signalingUrl,
     token: config.token,
     channels,
+    ...(options.linkTiming === undefined ? {} : { timing: options.linkTiming }),
     signal: (signal) => connections.handle(signal),
     up: (transport) => {
       log('info', `link: connected to the edge by ${transport === 'websocket' ? 'WebSocket' : 'HTTPS polling'}`);

@@ -244,9 +244,11 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
 
   async #answerPoll(signal: AbortSignal, poll: Poll): Promise<Response> {
     try {
+      const known = this.#polled;
       const connection = this.#pollConnection(poll);
       let answer = this.#answer(poll, signal, connection);
-      if (answer === undefined) {
+      // The first poll of a connection is not held: it tells the agent that its polls arrive.
+      if (answer === undefined && (connection === undefined || connection === known)) {
         this.#pollTakesAll = poll.batch;
         if ((await this.poll.wait(poll.hold, signal)) === 'woken') answer = this.#answer(poll, signal, connection);
       }

@@ -98,6 +98,15 @@ describe('through an agent that polls, the tunnel', () => {
     agent.stop();
   });
 
+  it('tells an agent at once that its polls are answered, and holds the next one', async () => {
+    const host = newHost();
+    const query = '?batch=1&channels=a&after=0';
+    expect((await agentPoll(host, query, { env: { POLL_HOLD_MS: '9000' } })).status).toBe(204);
+    const next = agentPoll(host, query, { env: { POLL_HOLD_MS: '300' } });
+    await expect.poll(() => runInDurableObject(hostStub(host), (object) => object.poll.waiting)).toBe(true);
+    expect((await next).status).toBe(204);
+  });
+
   it('wakes a waiting poll at once, and one answer holds what one event causes', async () => {
     const host = newHost();
     const agent = new PollingAgent(host);
