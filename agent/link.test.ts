@@ -404,6 +404,18 @@ describe('refused for good', () => {
     expect(edge.upgrades).toBe(attempts);
   });
 
+  test('another agent that took over by polling ends the link', async () => {
+    const edge = await new FakeEdge().listen();
+    edge.allowSockets = false;
+    edge.status = 403;
+    edge.body = 'no';
+    const { refused } = makeLink(edge);
+    await until(() => edge.polls.length === 1);
+    edge.polls[0]?.response.writeHead(409).end(JSON.stringify(errorBody(new DirectError('E_REPLACED'))));
+    await until(() => refused.length === 1);
+    expect(refused[0]?.code).toBe('E_REPLACED');
+  });
+
   test('another agent that took over ends the link', async () => {
     const edge = await new FakeEdge().listen();
     const { refused, ups } = makeLink(edge);

@@ -12,6 +12,7 @@ import {
   type SessionReady,
   type SessionSignal,
 } from '../shared/signal.ts';
+import { AgentPolls, type Poll, pollOf } from './agent-polls.ts';
 import { socketTexts } from './batch.ts';
 import { Channels } from './channels.ts';
 import {
@@ -25,10 +26,8 @@ import {
   type Presence,
 } from './host-presence.ts';
 import { HostQueue } from './host-queue.ts';
-import { LongPoll } from './long-poll.ts';
 import { accepted, type Outcome, refused } from './outcome.ts';
-import { PollConnection } from './poll-connection.ts';
-import { batchResponse, errorResponse, pollResponse } from './responses.ts';
+import { errorResponse } from './responses.ts';
 import { sessionKey } from './session-id.ts';
 import { SessionStubs } from './session-stubs.ts';
 import {
@@ -52,29 +51,15 @@ const POLLED_AT_STEP_MS = 5_000;
 /** What a new session's client is told of the host. */
 type Admitted = Omit<SessionReady['host'], 'id'>;
 
-/** A poll, as the agent asked for it. */
-interface Poll {
-  /** Milliseconds that it may wait. */
-  hold: number;
-  /** Whether the agent takes a list. */
-  batch: boolean;
-  /** The connection that it belongs to, for an agent that takes channels by it. */
-  channels: string | null;
-  /** How many answers of that connection the agent has. */
-  after: number;
-}
-
 export class HostObject extends DurableObject<Cloudflare.Env> {
   /** Tests put their own clock and times here. */
   now: () => number = Date.now;
   pollPresenceMs = POLL_PRESENCE_MS;
   readonly #queue: HostQueue;
-  /** Of use to tests only; RPC does not show it. */
-  readonly poll = new LongPoll();
-  #pollTakesAll = false;
   #polledAt = 0;
-  /** While the agent polls and takes channels by it. */
-  #polled: PollConnection | undefined;
+  /** Fields, so that tests see them and RPC does not. */
+  readonly poll: AgentPolls;
+  readonly tunnel: Tunnel;
   readonly #channels: Channels;
   readonly #sessions: SessionStubs;
 
@@ -82,13 +67,20 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     super(ctx, env);
     this.#queue = new HostQueue(ctx.storage.sql);
     this.#channels = new Channels(ctx);
+    this.tunnel = this.#channels.tunnel;
+    this.poll = new AgentPolls({
+      queue: this.#queue,
+      now: () => this.now(),
+      absenceMs: () => this.pollPresenceMs,
+      socketAt: () => {
+        const socket = this.#socket();
+        return socket === undefined ? undefined : attachment(socket).at;
+      },
+      begun: () => this.#channels.renewed('the agent polls'),
+      ended: (reason, connection) => this.#channels.lost(reason, connection, true),
+    });
     this.#sessions = new SessionStubs(env.SESSIONS);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
-  }
-
-  /** Of use to tests only, like `poll`. */
-  get tunnel(): Tunnel {
-    return this.#channels.tunnel;
   }
 
   /** Counts a new session against the limit and delivers its first messages. */
@@ -121,11 +113,12 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   async deliver(signals: SessionSignal[]): Promise<void> {
     if (signals.length === 0) return;
     // A poll first: an agent that polls beside an open socket has found the socket dead before we did.
-    const socket = this.poll.waiting || this.#polled !== undefined ? undefined : this.#socket();
+    const polls = this.poll.waiting || this.poll.connection !== undefined;
+    const socket = polls ? undefined : this.#socket();
     if (socket !== undefined && socketTexts(signals).every((text) => sends(socket, text))) return;
     this.#queue.push(signals, this.now());
-    if (!this.poll.waiting) return this.#ensureAlarm();
-    if (this.#pollTakesAll || signals.some((signal) => signal.type === 'offer')) this.poll.wake();
+    if (this.poll.waiting) this.poll.wake(signals);
+    else await this.#ensureAlarm();
   }
 
   presence(): Presence {
@@ -142,7 +135,7 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   override async fetch(request: Request): Promise<Response> {
     const { hostname, pathname, searchParams: query } = new URL(request.url);
     if (hostname === TUNNEL_HOSTNAME) return this.#tunnelled(request, pathname);
-    if (request.headers.get('upgrade') !== 'websocket') return this.#answerPoll(request.signal, pollOf(query));
+    if (request.headers.get('upgrade') !== 'websocket') return this.#answerPoll(pollOf(query), request.signal);
     const host = query.get('host') ?? '';
     const relayed = query.get('relay');
     return relayed === null ? this.#attachAgent(host) : this.#attachRelay(relayed, host);
@@ -150,7 +143,7 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
 
   /** From the Worker: what an agent that polls sends by its connection `id`; `number` counts from 1. */
   async post(host: string, id: string, number: number, batch: Uint8Array): Promise<Outcome<null>> {
-    const connection = this.#polled;
+    const { connection } = this.poll;
     try {
       if (connection?.id !== id) throw new DirectError('E_SESSION_UNKNOWN', 'the connection is over');
       if (!connection.isNew(number)) return accepted(null);
@@ -192,11 +185,10 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   #attachAgent(host: string): Response {
     const { response, server } = acceptOnly(this.ctx, 'agent', { at: this.now(), host });
     this.poll.end();
-    this.#polled?.end('the agent came back by WebSocket');
     this.#channels.renewed('another agent connected');
     const ready: ReadySignal = { type: 'ready', protocol_version: PROTOCOL_VERSION, host };
     server.send(JSON.stringify(ready));
-    this.#handOver(server);
+    this.#queue.handOver(server, this.now());
     return response;
   }
 
@@ -215,7 +207,7 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
 
   /** What reaches the agent now. */
   #agent(): Sender | undefined {
-    return this.#polled ?? this.#socket();
+    return this.poll.connection ?? this.#socket();
   }
 
   /** The agent's socket if it gave a sign of life lately. */
@@ -240,76 +232,16 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     this.#channels.lost(reason, socket, current === undefined || current === socket);
   }
 
-  // ---- its polls ------------------------------------------------------------------------------
-
-  async #answerPoll(signal: AbortSignal, poll: Poll): Promise<Response> {
-    try {
-      const known = this.#polled;
-      const connection = this.#pollConnection(poll);
-      let answer = this.#answer(poll, signal, connection);
-      // The first poll of a connection is not held: it tells the agent that its polls arrive.
-      if (answer === undefined && (connection === undefined || connection === known)) {
-        this.#pollTakesAll = poll.batch;
-        if ((await this.poll.wait(poll.hold, signal)) === 'woken') answer = this.#answer(poll, signal, connection);
-      }
-      connection?.polled();
-      this.#notePoll(connection !== undefined);
-      await this.#ensureAlarm();
-      return answer ?? new Response(null, { status: 204 });
-    } catch (error) {
-      return errorResponse(error);
-    }
-  }
-
-  /** The connection that the poll belongs to, new if need be. @throws DirectError `E_SESSION_UNKNOWN` */
-  #pollConnection({ channels: id, after, hold }: Poll): PollConnection | undefined {
-    if (id === null) return undefined;
-    if (this.#polled?.id !== id) {
-      if (after > 0) throw new DirectError('E_SESSION_UNKNOWN', 'the connection is over');
-      const socket = this.#socket();
-      // Perhaps the last poll before that socket, late. If not, the next one will tell.
-      if (socket !== undefined && this.now() - attachment(socket).at < hold) return undefined;
-      this.#polled?.end('another connection of the agent');
-      this.#channels.renewed('the agent polls');
-      const connection = new PollConnection({
-        id,
-        absenceMs: this.pollPresenceMs,
-        waiting: () => this.poll.wake(),
-        ended: (reason) => {
-          this.#polled = undefined;
-          this.#channels.lost(reason, connection, true);
-          this.poll.end();
-        },
-      });
-      this.#polled = connection;
-    }
-    this.#polled.polled();
-    return this.#polled;
-  }
-
-  #answer({ batch, after }: Poll, signal: AbortSignal, connection: PollConnection | undefined): Response | undefined {
-    // An aborted poll must not take what its agent cannot get any longer.
-    if (signal.aborted) return undefined;
-    if (connection === undefined) {
-      const texts = batch ? this.#queue.takeBatch(this.now()) : this.#queue.takeOffer(this.now());
-      return texts.length === 0 ? undefined : pollResponse(texts, batch);
-    }
-    this.#handOver(connection);
-    const bytes = connection.answer(after);
-    return bytes === undefined ? undefined : batchResponse(bytes);
-  }
-
-  /** What waited in storage goes to the agent. */
-  #handOver(connection: Sender): void {
-    const take = () => this.#queue.takeBatch(this.now());
-    for (let texts = take(); texts.length > 0; texts = take()) connection.send(`[${texts.join(',')}]`);
-  }
-
-  #notePoll(often: boolean): void {
+  async #answerPoll(poll: Poll, signal: AbortSignal): Promise<Response> {
+    const response = await this.poll.answer(poll, signal);
     const now = this.now();
-    if (often && now - this.#polledAt < POLLED_AT_STEP_MS) return;
-    this.#polledAt = now;
-    this.ctx.storage.kv.put('polledAt', now);
+    // Polls that carry channels follow each other closely, and each row that is written counts.
+    if (this.poll.connection === undefined || now - this.#polledAt > POLLED_AT_STEP_MS) {
+      this.#polledAt = now;
+      this.ctx.storage.kv.put('polledAt', now);
+    }
+    await this.#ensureAlarm();
+    return response;
   }
 
   /** For what still waits: addresses of clients (in the SDP) shall not lie around until the agent comes back. */
@@ -347,13 +279,4 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
 
 function isRelayed(socket: WebSocket): boolean {
   return attachment(socket).channel !== undefined;
-}
-
-function pollOf(query: URLSearchParams): Poll {
-  return {
-    hold: Number(query.get('hold')),
-    batch: query.has('batch'),
-    channels: query.get('channels'),
-    after: Number(query.get('after')),
-  };
 }

@@ -27,6 +27,7 @@ export class PollConnection implements Sender {
   readonly #options: PollConnectionOptions;
   readonly #queue = new LinkQueue();
   #open = true;
+  #replaced = false;
   /** The last answer, until the agent says that it has it. */
   #answer: Uint8Array<ArrayBuffer> | undefined;
   #answers = 0;
@@ -82,6 +83,17 @@ export class PollConnection implements Sender {
   polled(): void {
     clearTimeout(this.#absence);
     if (this.#open) this.#absence = setTimeout(() => this.end('the agent stopped polling'), this.#options.absenceMs);
+  }
+
+  /** Whether it is over because another agent polls. */
+  get replaced(): boolean {
+    return this.#replaced;
+  }
+
+  /** Another connection begins. */
+  replace(): void {
+    this.#replaced = true;
+    this.end('another connection of the agent');
   }
 
   end(reason: string): void {

@@ -216,14 +216,16 @@ describe('a connection by polls', () => {
     expect((await other.post([])).status).toBe(404);
   });
 
-  it('is over when another begins, and with it what it carried', async () => {
+  it('is over when another begins, and with it what it carried: its agent is told so, and stops', async () => {
     const host = newHost();
     const first = await PollingAgent.start(host, silent);
     const response = ask(host, '/v1/x');
     await expect.poll(() => first.opened.length).toBe(1);
+    const waiting = () => runInDurableObject(hostStub(host), (object) => object.poll.waiting);
+    await expect.poll(waiting).toBe(true);
     const second = await PollingAgent.start(host, echoPath);
     expect(await codeOf(await response)).toBe('E_PATH_LOST');
-    await expect.poll(() => first.polls.at(-1)).toBe(404);
+    await expect.poll(() => first.polls.at(-1)).toBe(409);
     expect(await (await ask(host, '/v1/y')).text()).toBe('/v1/y');
     second.stop();
   });
