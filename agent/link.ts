@@ -65,7 +65,7 @@ const TIMING = {
   postIntervalMs: 200,
 };
 
-/** The edge keeps the channels of an agent that does not poll for 30 s; this many pauses fit in. */
+/** The edge keeps the channels of an agent that does not poll for POLL_PRESENCE_MS; this many pauses fit in. */
 const MAX_POLL_RETRIES = 3;
 
 const CLOSE_TIMEOUT_MS = 1_000;

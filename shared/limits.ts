@@ -27,6 +27,11 @@ export const QUEUED_SIGNAL_TTL_MS = 10_000;
 export const SIGNALING_SESSION_TTL_MS = 60_000;
 /** term-llm's agent gives up a poll after 15 s and its browser after 12 s, so answer before both. */
 export const POLL_HOLD_MS = 10_000;
+/**
+ * An agent that has not polled for this long is offline. term-llm's pauses 2 s between polls; this forgives it a slow
+ * network and two failures of 10 s.
+ */
+export const POLL_PRESENCE_MS = 30_000;
 /** The agent pings its WebSocket this often; Cloudflare's auto-response answers without waking the object. */
 export const AGENT_PING_INTERVAL_MS = 25_000;
 /** Three missed pings: a host that was not heard from for this long is offline. */

@@ -2,7 +2,7 @@
 import { DurableObject } from 'cloudflare:workers';
 import { decodeBatch, type LinkMessage, parseChannelControl } from '../shared/channel.ts';
 import { DirectError } from '../shared/errors.ts';
-import { PROTOCOL_VERSION } from '../shared/limits.ts';
+import { POLL_PRESENCE_MS, PROTOCOL_VERSION } from '../shared/limits.ts';
 import {
   type Announcement,
   parseAnnounce,
@@ -22,7 +22,6 @@ import {
   checkRelay,
   isFresh,
   isPolling,
-  POLL_PRESENCE_MS,
   type Presence,
 } from './host-presence.ts';
 import { HostQueue } from './host-queue.ts';

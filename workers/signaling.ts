@@ -167,7 +167,7 @@ signaling.get('/relay', async (c) => {
     ? await c.env.HOSTS.getByName(host).fetch(objectRequest(c, host, { relay: session }))
     : errorResponse(new DirectError('E_SESSION_UNKNOWN'));
   if (response.webSocket !== null) return response;
-  const { code } = (await response.json<ErrorBody>()).error;
+  const { code, message } = (await response.json<ErrorBody>()).error;
   if (code === 'E_SESSION_UNKNOWN' || code === 'E_UNAUTHORIZED') await count(c);
-  return refusingSocket(new DirectError(code));
+  return refusingSocket(new DirectError(code, message));
 });
