@@ -9,7 +9,7 @@ import { Channels } from './channels.ts';
 import type { Config } from './config.ts';
 import { Connections } from './connections.ts';
 import type { LocalServer } from './discovery.ts';
-import { Link, type Transport } from './link.ts';
+import { Link, type LinkOptions, type Transport } from './link.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { Upstreams } from './upstreams.ts';
@@ -21,6 +21,8 @@ export interface AgentOptions {
   /** Looks for local servers again. */
   search(): Promise<readonly LocalServer[]>;
   log(level: Config['logLevel'], line: string): void;
+  /** Tests shorten the link's times. */
+  linkTiming?: LinkOptions['timing'];
   /** The link came up; called for each time. */
   up?(transport: Transport): void;
   /** The agent cannot go on without a person; it has stopped. */
@@ -86,6 +88,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     token: config.token,
     channels,
     announcement: () => announcement,
+    ...(options.linkTiming === undefined ? {} : { timing: options.linkTiming }),
     signal: (signal) => connections.handle(signal),
     up: (transport) => {
       log('info', `link: connected to the edge by ${transport === 'websocket' ? 'WebSocket' : 'HTTPS polling'}`);

@@ -2,9 +2,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { BATCH_TYPE, decodeBatch, encodePart, type LinkMessage } from '../shared/channel.ts';
 import { DirectError, errorBody } from '../shared/errors.ts';
 import { MAX_ENVELOPE_BYTES } from '../shared/limits.ts';
 import type { SessionSignal } from '../shared/signal.ts';
+import type { LinkSocket } from './channels.ts';
 import { Link, type LinkOptions, type Transport } from './link.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -16,8 +18,10 @@ afterEach(async () => {
 class FakeEdge {
   readonly server: Server;
   readonly sockets: WebSocket[] = [];
-  readonly polls: { response: ServerResponse }[] = [];
+  readonly polls: { query: URLSearchParams; response: ServerResponse }[] = [];
   readonly posted: string[] = [];
+  /** Messages of POSTs to /channels. */
+  readonly batches: LinkMessage[][] = [];
   readonly received: string[] = [];
   upgrades = 0;
   allowSockets = true;
@@ -64,19 +68,20 @@ class FakeEdge {
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
+    const { pathname, searchParams: query } = new URL(request.url ?? '', this.url);
     if (request.headers.authorization !== 'Bearer secret') {
       response.writeHead(401).end(this.body);
     } else if (request.method === 'POST') {
-      let body = '';
-      request.on('data', (part) => {
-        body += part;
-      });
+      const parts: Buffer[] = [];
+      request.on('data', (part: Buffer) => void parts.push(part));
       request.on('end', () => {
-        this.posted.push(body);
+        const body = Buffer.concat(parts);
+        if (pathname.endsWith('/channels')) this.batches.push(decodeBatch(body));
+        else this.posted.push(body.toString());
         response.writeHead(this.postStatus).end();
       });
     } else if (this.allowPolls) {
-      this.polls.push({ response });
+      this.polls.push({ query, response });
     } else {
       response.writeHead(503).end();
     }
@@ -88,14 +93,18 @@ function makeLink(edge: FakeEdge, options: Partial<LinkOptions> = {}) {
   const downs: number[] = [];
   const signals: SessionSignal[] = [];
   const refused: DirectError[] = [];
-  /** What channels heard. */
+  /** What channels heard, and where they could answer. */
   const seen: unknown[] = [];
+  const sockets: LinkSocket[] = [];
   const link = new Link({
     url: edge.url,
     token: 'secret',
     signal: (signal) => void signals.push(signal),
     channels: {
-      control: (control) => void seen.push(control),
+      control: (control, socket) => {
+        seen.push(control);
+        sockets.push(socket);
+      },
       message: (bytes) => void seen.push([...bytes]),
       lost: (reason) => void seen.push(reason),
     },
@@ -110,12 +119,14 @@ function makeLink(edge: FakeEdge, options: Partial<LinkOptions> = {}) {
       pingMs: 1000,
       pongTimeoutMs: 50,
       webSocketRetryMs: 60,
+      pollRetryMs: 1,
+      postIntervalMs: 1,
       ...options.timing,
     },
   });
   cleanups.push(() => link.close());
   link.start();
-  return { link, ups, downs, signals, refused, seen };
+  return { link, ups, downs, signals, refused, seen, sockets };
 }
 
 const until = (condition: () => boolean) => vi.waitUntil(condition, { timeout: 3_000, interval: 2 });
@@ -290,6 +301,98 @@ describe('by polling', () => {
   });
 });
 
+describe('channels by polling', () => {
+  const open = JSON.stringify({ type: 'channel_open', channel: 1, session_id: 'a' });
+  const answerWith = (poll: { response: ServerResponse } | undefined, ...messages: LinkMessage[]) =>
+    poll?.response.writeHead(200, { 'content-type': BATCH_TYPE }).end(Buffer.concat(messages.map(encodePart)));
+  async function polling(options: Partial<LinkOptions> = {}) {
+    const edge = await new FakeEdge().listen();
+    edge.allowSockets = false;
+    edge.status = 403;
+    edge.body = 'no';
+    const made = makeLink(edge, options);
+    await until(() => edge.polls.length === 1);
+    return { edge, ...made };
+  }
+
+  test('come with signals in one answer, and answer in POSTs', async () => {
+    const { edge, seen, sockets, signals } = await polling();
+    answerWith(edge.polls[0], `[${offer('s')}]`, open, new Uint8Array([1, 2, 3]));
+    await until(() => seen.length === 2);
+    expect(seen).toEqual([JSON.parse(open), [1, 2, 3]]);
+    expect(signals.map(({ session_id }) => session_id)).toEqual(['s']);
+    const left = new Promise<void>((resolve) => sockets[0]?.send(new Uint8Array([4, 5]), resolve));
+    await until(() => edge.batches.length === 1);
+    expect(edge.batches).toEqual([[new Uint8Array([4, 5])]]);
+    await left;
+    await until(() => edge.polls.length === 2);
+    expect(edge.polls.map(({ query }) => query.get('after'))).toEqual(['0', '1']);
+  });
+
+  test('survive a poll that fails, and not four of them', async () => {
+    const { edge, seen, ups } = await polling({ timing: { webSocketRetryMs: 60_000 } });
+    answerWith(edge.polls[0], open);
+    await until(() => edge.polls.length === 2);
+    edge.polls[1]?.response.writeHead(502).end('<html>');
+    await until(() => edge.polls.length === 3);
+    answerWith(edge.polls[2], new Uint8Array([7]));
+    await until(() => edge.polls.length === 4);
+    expect(seen).toEqual([JSON.parse(open), [7]]);
+    for (let n = 3; n < 7; n++) {
+      await until(() => edge.polls.length === n + 1);
+      edge.polls[n]?.response.destroy();
+    }
+    await until(() => seen.length === 3);
+    expect([seen[2], ups, edge.polls.length]).toEqual(['polls are not answered', ['polling'], 7]);
+  });
+
+  test('begin anew, under another name, when the edge has lost them', async () => {
+    const { edge, seen } = await polling();
+    answerWith(edge.polls[0], open);
+    await until(() => edge.polls.length === 2);
+    edge.polls[1]?.response.writeHead(404).end(JSON.stringify(errorBody(new DirectError('E_SESSION_UNKNOWN'))));
+    await until(() => edge.polls.length === 3);
+    expect(seen).toEqual([JSON.parse(open), 'the edge has lost the connection']);
+    const [first, , third] = edge.polls.map(({ query }) => query.get('channels'));
+    expect(third).not.toBe(first);
+    expect(edge.polls[2]?.query.get('after')).toBe('0');
+    answerWith(edge.polls[2], open);
+    await until(() => seen.length === 3);
+  });
+
+  test('end when a WebSocket opens; what a late answer still brings of them is dropped, its signals are not', async () => {
+    const { edge, seen, sockets, signals, ups } = await polling();
+    answerWith(edge.polls[0], open);
+    await until(() => edge.polls.length === 2);
+    edge.allowSockets = true;
+    await until(() => ups.includes('websocket'));
+    expect(seen).toEqual([JSON.parse(open), 'the link has a WebSocket again']);
+    answerWith(edge.polls[1], offer('late'), open.replace('1', '2'), new Uint8Array([9]));
+    await until(() => signals.length === 1);
+    edge.sockets[0]?.send(open.replace('1', '3'));
+    await until(() => seen.length === 3);
+    expect(seen[2]).toMatchObject({ channel: 3 });
+    // Not lost with the end of the polls.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(seen.length).toBe(3);
+    sockets[0]?.send('nobody hears this', () => {});
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(edge.batches).toEqual([]);
+  });
+
+  test('say goodbye when the link closes', async () => {
+    const { edge, link, sockets } = await polling({ timing: { postIntervalMs: 60_000 } });
+    answerWith(edge.polls[0], open);
+    await until(() => sockets.length === 1);
+    sockets[0]?.send('first', () => {});
+    await until(() => edge.batches.length === 1);
+    sockets[0]?.send('goodbye', () => {});
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await link.close();
+    expect(edge.batches).toEqual([['first'], ['goodbye']]);
+  });
+});
+
 describe('refused for good', () => {
   test('a wrong token ends the link and says so once', async () => {
     const edge = await new FakeEdge().listen();
@@ -299,6 +402,18 @@ describe('refused for good', () => {
     const attempts = edge.upgrades;
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(edge.upgrades).toBe(attempts);
+  });
+
+  test('another agent that took over by polling ends the link', async () => {
+    const edge = await new FakeEdge().listen();
+    edge.allowSockets = false;
+    edge.status = 403;
+    edge.body = 'no';
+    const { refused } = makeLink(edge);
+    await until(() => edge.polls.length === 1);
+    edge.polls[0]?.response.writeHead(409).end(JSON.stringify(errorBody(new DirectError('E_REPLACED'))));
+    await until(() => refused.length === 1);
+    expect(refused[0]?.code).toBe('E_REPLACED');
   });
 
   test('another agent that took over ends the link', async () => {

@@ -4,16 +4,14 @@
  */
 import WebSocket, { type ClientOptions } from 'ws';
 import { type ChannelControl, parseChannelControl } from '../shared/channel.ts';
-import { DirectError, type ErrorBody, type ErrorCode, isErrorCode } from '../shared/errors.ts';
+import { DirectError, type ErrorCode } from '../shared/errors.ts';
 import type { Announcement } from '../shared/host-identity.ts';
-import { AGENT_PING_INTERVAL_MS, MAX_ENVELOPE_BYTES, MAX_SIGNAL_BYTES, POLL_HOLD_MS } from '../shared/limits.ts';
-import {
-  type AnnounceSignal,
-  parseSignalJson,
-  parseSignalList,
-  parseSignals,
-  type SessionSignal,
-} from '../shared/signal.ts';
+import { AGENT_PING_INTERVAL_MS, MAX_ENVELOPE_BYTES, POLL_HOLD_MS } from '../shared/limits.ts';
+import { type AnnounceSignal, parseSignalJson, parseSignalList, type SessionSignal } from '../shared/signal.ts';
+import type { LinkSocket } from './channels.ts';
+import { Heartbeat } from './heartbeat.ts';
+import { PollConnection } from './poll-connection.ts';
+import { readText, refusal } from './refusal.ts';
 
 export interface LinkOptions {
   /** `https://edge/_direct/h/{host id}`, without a slash at the end. */
@@ -21,7 +19,7 @@ export interface LinkOptions {
   token: string;
   /** A message of a client arrived. */
   signal(signal: SessionSignal): void;
-  /** What arrives on a WebSocket besides signals, and its end. */
+  /** What arrives besides signals, and the end of what it arrived by. */
   channels: LinkChannels;
   /** The keys that clients of the relay shall use; asked each time when the link comes up. */
   announcement?(): Announcement | undefined;
@@ -38,9 +36,9 @@ export interface LinkOptions {
 }
 
 export interface LinkChannels {
-  control(control: ChannelControl, socket: WebSocket): void;
-  message(bytes: Uint8Array, socket: WebSocket): void;
-  /** The socket has closed. */
+  control(control: ChannelControl, socket: LinkSocket): void;
+  message(bytes: Uint8Array, socket: LinkSocket): void;
+  /** The socket has closed, or what stood for one. */
   lost(reason: string): void;
 }
 
@@ -56,7 +54,14 @@ const TIMING = {
   maxBackoffMs: 60_000,
   /** While polling, the WebSocket is tried again this often. */
   webSocketRetryMs: 60_000,
+  /** Pause after the first poll or POST that fails; it doubles with each. */
+  pollRetryMs: 1_000,
+  /** While polling, small messages leave at most this often: each POST is a request that the edge's owner pays. */
+  postIntervalMs: 200,
 };
+
+/** The edge keeps the channels of an agent that does not poll for POLL_PRESENCE_MS; this many pauses fit in. */
+const MAX_POLL_RETRIES = 3;
 
 const CLOSE_TIMEOUT_MS = 1_000;
 
@@ -76,6 +81,8 @@ export class Link {
   #polling: Promise<void> | undefined;
   /** True while polls are answered. */
   #polls = false;
+  /** What stands for the WebSocket meanwhile. */
+  #polled: PollConnection | undefined;
   /** Whether the edge has the keys, for as long as the link is up. */
   #announced = false;
 
@@ -90,6 +97,7 @@ export class Link {
   }
 
   async close(): Promise<void> {
+    await this.#polled?.flushed(CLOSE_TIMEOUT_MS);
     this.#stop.abort();
     this.#socket?.close(1000);
     await this.#running;
@@ -133,19 +141,21 @@ export class Link {
   }
 
   async #post(body: string): Promise<void> {
-    const response = await this.#fetch('', { method: 'POST', body, headers: { 'content-type': 'application/json' } });
+    const headers = { 'content-type': 'application/json' };
+    const response = await this.#fetch('/signal', { method: 'POST', body, headers });
     await response.body?.cancel();
     if (response.status >= 500) throw new DirectError('E_PATH_LOST', `answered with status ${response.status}`);
   }
 
-  #fetch(query: string, init: RequestInit): Promise<Response> {
+  /** `path` begins after the link's URL. */
+  #fetch(path: string, init: RequestInit): Promise<Response> {
     const { url, token, fetch: request = fetch } = this.#options;
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(POLL_HOLD_MS + this.#timing.pongTimeoutMs)]);
-    return request(`${url}/signal${query}`, {
+    const signals = [this.#stop.signal, AbortSignal.timeout(POLL_HOLD_MS + this.#timing.pongTimeoutMs)];
+    return request(`${url}${path}`, {
       ...init,
       headers: { ...(init.headers as Record<string, string>), authorization: `Bearer ${token}` },
       redirect: 'error',
-      signal,
+      signal: AbortSignal.any(init.signal ? [...signals, init.signal] : signals),
     });
   }
 
@@ -203,6 +213,7 @@ export class Link {
       socket.on('open', () => {
         opened = true;
         this.#socket = socket;
+        this.#polled?.end('the link has a WebSocket again');
         heartbeat.start();
       });
       socket.on('message', (data, isBinary) => {
@@ -226,7 +237,8 @@ export class Link {
     });
   }
 
-  #receive(text: string, socket: WebSocket): void {
+  /** A text, and where channels may answer. */
+  #receive(text: string, socket: LinkSocket | undefined): void {
     if (text === 'pong') return;
     try {
       const raw = parseSignalJson(text);
@@ -236,40 +248,64 @@ export class Link {
         return;
       }
       const control = parseChannelControl(raw);
-      if (control !== undefined) this.#options.channels.control(control, socket);
-      else for (const signal of parseSignalList(raw)) this.#options.signal(signal);
+      if (control === undefined) for (const signal of parseSignalList(raw)) this.#options.signal(signal);
+      else if (socket !== undefined) this.#options.channels.control(control, socket);
     } catch {
       // The edge is ours; a message that this version does not know is for a newer one.
     }
   }
 
-  /** Polls until a WebSocket is open or a poll fails. */
+  /** Polls until a WebSocket is open or polls fail. */
   async #poll(): Promise<void> {
+    let failures = 0;
     try {
       while (!this.#stop.signal.aborted && this.#socket === undefined) {
-        const response = await this.#fetch('?batch=1', { method: 'GET' });
-        const body = await response.text();
-        if (response.status !== 200 && response.status !== 204) {
-          this.#refuse(refusal(response.status, body));
-          return;
+        try {
+          await this.#pollOnce();
+          failures = 0;
+        } catch (error) {
+          if (error instanceof DirectError && this.#refuse(error)) return;
+          // The next attempt by WebSocket says in the log what is wrong.
+          if (!this.#polls || ++failures > MAX_POLL_RETRIES) return;
+          await this.#sleep(this.#timing.pollRetryMs * 2 ** (failures - 1));
         }
-        if (!this.#polls && this.#socket === undefined) {
-          this.#options.up('polling');
-          this.#announced = false;
-        }
-        this.#polls = true;
-        this.#announceIfDue();
-        if (response.status === 200) for (const signal of parseSignals(body)) this.#options.signal(signal);
       }
-    } catch {
-      // The next attempt by WebSocket says in the log what is wrong.
     } finally {
+      this.#polled?.end('polls are not answered');
       this.#polls = false;
       this.#polling = undefined;
     }
   }
 
+  /** @throws DirectError when it is refused, or what `fetch` throws. */
+  async #pollOnce(): Promise<void> {
+    this.#polled ??= new PollConnection({
+      request: (path, init) => this.#fetch(path, init),
+      intervalMs: this.#timing.postIntervalMs,
+      retryMs: this.#timing.pollRetryMs,
+      ended: (reason) => {
+        this.#polled = undefined;
+        this.#options.channels.lost(reason);
+      },
+    });
+    const connection = this.#polled;
+    const messages = await connection.poll();
+    if (!this.#polls && this.#socket === undefined) {
+      this.#options.up('polling');
+      this.#announced = false;
+    }
+    this.#polls = true;
+    this.#announceIfDue();
+    for (const message of messages) {
+      // A WebSocket may have opened meanwhile, which ends all channels but no signaling session.
+      const socket = connection.open ? connection : undefined;
+      if (typeof message === 'string') this.#receive(message, socket);
+      else if (socket !== undefined) this.#options.channels.message(message, socket);
+    }
+  }
+
   #sleep(ms: number): Promise<void> {
+    if (this.#stop.signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const done = () => {
         clearTimeout(timer);
@@ -280,61 +316,4 @@ export class Link {
       this.#stop.signal.addEventListener('abort', done, { once: true });
     });
   }
-}
-
-/** Pings a socket and ends it when no pong comes. Text, because the edge's auto-response answers only that. */
-class Heartbeat {
-  readonly #socket: WebSocket;
-  readonly #timing: typeof TIMING;
-  #timer: NodeJS.Timeout | undefined;
-  #heard = true;
-
-  constructor(socket: WebSocket, timing: typeof TIMING) {
-    this.#socket = socket;
-    this.#timing = timing;
-  }
-
-  start(): void {
-    this.#timer = setTimeout(() => {
-      this.#heard = false;
-      this.#socket.send('ping');
-      this.#timer = setTimeout(() => {
-        if (this.#heard) this.start();
-        else this.#socket.terminate();
-      }, this.#timing.pongTimeoutMs);
-    }, this.#timing.pingMs);
-  }
-
-  heard(): void {
-    this.#heard = true;
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer);
-  }
-}
-
-/** The beginning of a body that says why; a proxy's error page may be long. */
-async function readText(body: AsyncIterable<Buffer>): Promise<string> {
-  let text = '';
-  try {
-    for await (const part of body) {
-      text += part.toString();
-      if (text.length > MAX_SIGNAL_BYTES) break;
-    }
-  } catch {
-    // What came is enough.
-  }
-  return text;
-}
-
-/** Only the edge's own words count as final: a proxy in between refuses upgrades with 401, 403 or 404 as well. */
-function refusal(status: number, body: string): DirectError {
-  let code: unknown;
-  try {
-    code = (JSON.parse(body) as Partial<ErrorBody> | null)?.error?.code;
-  } catch {
-    // Not the edge's JSON.
-  }
-  return isErrorCode(code) ? new DirectError(code) : new DirectError('E_PATH_LOST', `answered with status ${status}`);
 }

@@ -27,6 +27,11 @@ export const QUEUED_SIGNAL_TTL_MS = 10_000;
 export const SIGNALING_SESSION_TTL_MS = 60_000;
 /** term-llm's agent gives up a poll after 15 s and its browser after 12 s, so answer before both. */
 export const POLL_HOLD_MS = 10_000;
+/**
+ * An agent that has not polled for this long is offline. term-llm's pauses 2 s between polls; this forgives it a slow
+ * network and two failures of 10 s.
+ */
+export const POLL_PRESENCE_MS = 30_000;
 /** The agent pings its WebSocket this often; Cloudflare's auto-response answers without waking the object. */
 export const AGENT_PING_INTERVAL_MS = 25_000;
 /** Three missed pings: a host that was not heard from for this long is offline. */
@@ -80,6 +85,16 @@ export const MAX_QUEUED_ACKNOWLEDGEMENTS = 1024;
 export const MAX_CHANNEL_NUMBER = 2 ** 30 - 1;
 /** One binary message between edge and agent: a message of the session layer after its channel's number. */
 export const MAX_ENVELOPE_BYTES = MAX_MESSAGE_BYTES + 4;
+/**
+ * What one poll or POST carries where the agent polls. HTTP proxies, for which that is made, often stop at 1 MB (nginx
+ * does); a quarter of it is little enough for a slow uplink and enough for several MB/s on a fast one.
+ */
+export const MAX_BATCH_BYTES = 256 * 1024;
+/**
+ * What waits in a HostObject for the next poll: sixteen streams with their whole first credit. Clients on relays cannot
+ * be held back, so beyond it the channels end.
+ */
+export const MAX_POLL_QUEUE_BYTES = 16 * 1024 * 1024;
 /** Channels that an agent serves at once; each may make it hold the session's credit. Tunnel and relays need fewer. */
 export const MAX_CHANNELS = 32;
 /**

@@ -1,6 +1,6 @@
 /** The whole product in one process for a test: edge in workerd, agent with werift, fake LLM as upstream. */
 
-import { type RunningAgent, startAgent } from '../agent/agent.ts';
+import { type AgentOptions, type RunningAgent, startAgent } from '../agent/agent.ts';
 import { loadConfig } from '../agent/config.ts';
 import { discoverServers } from '../agent/discovery.ts';
 import { type LocalEdge, type LocalEdgeOptions, startEdge } from '../scripts/edge.ts';
@@ -66,7 +66,10 @@ export class Stack {
   }
 
   /** `flags` besides those of the stack. */
-  async startAgent(flags: Record<string, unknown> = {}): Promise<void> {
+  async startAgent(
+    flags: Record<string, unknown> = {},
+    linkTiming: NonNullable<AgentOptions['linkTiming']> = {},
+  ): Promise<void> {
     const config = loadConfig({
       flags: {
         signalingUrl: this.signalingUrl,
@@ -87,6 +90,7 @@ export class Stack {
         config,
         servers,
         search,
+        linkTiming,
         log: (level, line) => void this.log.push(`${level} ${line}`),
         up: () => resolve(),
         refused: reject,

@@ -1,37 +1,37 @@
-/** The edge's end of a channel (shared/PROTOCOL.md, section 7): a path on the agent's WebSocket. */
+/** The edge's end of a channel (shared/PROTOCOL.md, section 7): a path on the agent's connection. */
 import { type ChannelControl, encodeEnvelope } from '../shared/channel.ts';
 import { MAX_MESSAGE_BYTES } from '../shared/limits.ts';
 import type { Path, PathEvents } from '../shared/path.ts';
-import { sends } from './socket.ts';
+import { type Sender, sends } from './socket.ts';
 
 export class ChannelPath implements Path {
   readonly maxMessageBytes = MAX_MESSAGE_BYTES;
   readonly number: number;
-  readonly #socket: WebSocket;
+  readonly #agent: Sender;
   readonly #ended: () => void;
   #events: PathEvents | undefined;
   #open = true;
 
   /** `ended` is called once. */
-  constructor(socket: WebSocket, number: number, sessionId: string, ended: () => void) {
-    this.#socket = socket;
+  constructor(agent: Sender, number: number, sessionId: string, ended: () => void) {
+    this.#agent = agent;
     this.number = number;
     this.#ended = ended;
     this.#control({ type: 'channel_open', channel: number, session_id: sessionId });
   }
 
-  isOn(socket: WebSocket): boolean {
-    return this.#open && this.#socket === socket;
+  isOn(agent: Sender): boolean {
+    return this.#open && this.#agent === agent;
   }
 
-  /** A WebSocket here has no backpressure that could be asked for; the session's credit bounds what waits in it. */
+  /** Neither a WebSocket here nor a poll can be asked how much waits; the session's credit bounds it. */
   capacity(): number {
     return this.#open ? MAX_MESSAGE_BYTES : 0;
   }
 
   send(message: Uint8Array): void {
     if (!this.#open) return;
-    if (!sends(this.#socket, encodeEnvelope(this.number, message))) this.end('the agent’s socket has closed');
+    if (!sends(this.#agent, encodeEnvelope(this.number, message))) this.end('the agent’s connection has ended');
   }
 
   close(): void {
@@ -42,7 +42,7 @@ export class ChannelPath implements Path {
 
   start(events: PathEvents): void {
     this.#events = events;
-    if (!this.#open) events.closed('the agent’s socket has closed');
+    if (!this.#open) events.closed('the agent’s connection has ended');
   }
 
   receive(message: Uint8Array): void {
@@ -58,6 +58,6 @@ export class ChannelPath implements Path {
   }
 
   #control(control: ChannelControl): void {
-    sends(this.#socket, JSON.stringify(control));
+    sends(this.#agent, JSON.stringify(control));
   }
 }

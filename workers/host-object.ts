@@ -1,11 +1,10 @@
-/** The Durable Object of one host: its agent's socket or poll, its presence, what waits for it. */
+/** The Durable Object of one host: its agent's connection, its presence, what waits for it, and its channels. */
 import { DurableObject } from 'cloudflare:workers';
-import { type ChannelControl, decodeEnvelope, parseChannelControl } from '../shared/channel.ts';
-import { DirectError, ProtocolError } from '../shared/errors.ts';
+import { decodeBatch, type LinkMessage, parseChannelControl } from '../shared/channel.ts';
+import { DirectError } from '../shared/errors.ts';
 import type { Announcement } from '../shared/host-identity.ts';
-import { PROTOCOL_VERSION } from '../shared/limits.ts';
+import { POLL_PRESENCE_MS, PROTOCOL_VERSION } from '../shared/limits.ts';
 import {
-  type ErrorSignal,
   parseAnnounce,
   parseSignalJson,
   parseSignalList,
@@ -13,8 +12,9 @@ import {
   type SessionReady,
   type SessionSignal,
 } from '../shared/signal.ts';
-import { bySession, socketTexts } from './batch.ts';
-import { channelOwner } from './channel-number.ts';
+import { AgentPolls, type Poll, pollOf } from './agent-polls.ts';
+import { socketTexts } from './batch.ts';
+import { Channels } from './channels.ts';
 import {
   type Admission,
   admitOne,
@@ -25,38 +25,60 @@ import {
   type Presence,
 } from './host-presence.ts';
 import { HostQueue } from './host-queue.ts';
-import { LongPoll } from './long-poll.ts';
-import { accepted, type Outcome, refusalError, refused } from './outcome.ts';
-import { Relay } from './relay.ts';
-import { errorResponse, pollResponse } from './responses.ts';
+import { accepted, type Outcome, refused } from './outcome.ts';
+import { errorResponse } from './responses.ts';
 import { sessionKey } from './session-id.ts';
-import type { SessionObject } from './session-object.ts';
-import { acceptOnly, attachment, closeFor, closeWith, newestSocket, PING, PONG, returnClose, sends } from './socket.ts';
-import { Tunnel } from './tunnel.ts';
+import { SessionStubs } from './session-stubs.ts';
+import {
+  acceptOnly,
+  attachment,
+  closeFor,
+  closeWith,
+  newestSocket,
+  PING,
+  PONG,
+  returnClose,
+  type Sender,
+  sends,
+} from './socket.ts';
+import type { Tunnel } from './tunnel.ts';
 import { TUNNEL_HOSTNAME } from './tunnel-routes.ts';
 
-/** Stubs kept for the order of their calls; a session lasts seconds, so old ones are rarely used again. */
-const MAX_KEPT_STUBS = 64;
+/** How exact the stored time of the last poll is: polls that carry channels follow each other closely. */
+const POLLED_AT_STEP_MS = 5_000;
 
 /** What a new session's client is told of the host. */
 type Admitted = Omit<SessionReady['host'], 'id'>;
 
 export class HostObject extends DurableObject<Cloudflare.Env> {
-  /** Tests put their own clock here. */
+  /** Tests put their own clock and times here. */
   now: () => number = Date.now;
+  pollPresenceMs = POLL_PRESENCE_MS;
   readonly #queue: HostQueue;
-  /** Of use to tests only; RPC does not show it. */
-  readonly poll = new LongPoll();
-  #pollTakesAll = false;
-  /** Of use to tests only, like `poll`. */
-  readonly tunnel = new Tunnel();
-  readonly #relay: Relay;
-  readonly #sessions = new Map<string, DurableObjectStub<SessionObject>>();
+  #polledAt = 0;
+  /** Fields, so that tests see them and RPC does not. */
+  readonly poll: AgentPolls;
+  readonly tunnel: Tunnel;
+  readonly #channels: Channels;
+  readonly #sessions: SessionStubs;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     this.#queue = new HostQueue(ctx.storage.sql);
-    this.#relay = new Relay(ctx);
+    this.#channels = new Channels(ctx);
+    this.tunnel = this.#channels.tunnel;
+    this.poll = new AgentPolls({
+      queue: this.#queue,
+      now: () => this.now(),
+      absenceMs: () => this.pollPresenceMs,
+      socketAt: () => {
+        const socket = this.#socket();
+        return socket === undefined ? undefined : attachment(socket).at;
+      },
+      begun: () => this.#channels.renewed('the agent polls'),
+      ended: (reason, connection) => this.#channels.lost(reason, connection, true),
+    });
+    this.#sessions = new SessionStubs(env.SESSIONS);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
   }
 
@@ -89,14 +111,13 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   /** Hands messages to the agent, or keeps them until it comes. */
   async deliver(signals: SessionSignal[]): Promise<void> {
     if (signals.length === 0) return;
-    const socket = this.#socket();
     // A poll first: an agent that polls beside an open socket has found the socket dead before we did.
-    if (!this.poll.waiting && socket !== undefined) {
-      if (socketTexts(signals).every((text) => sends(socket, text))) return;
-    }
+    const polls = this.poll.waiting || this.poll.connection !== undefined;
+    const socket = polls ? undefined : this.#socket();
+    if (socket !== undefined && socketTexts(signals).every((text) => sends(socket, text))) return;
     this.#queue.push(signals, this.now());
-    if (!this.poll.waiting) return this.#ensureAlarm();
-    if (this.#pollTakesAll || signals.some((signal) => signal.type === 'offer')) this.poll.wake();
+    if (this.poll.waiting) this.poll.wake(signals);
+    else await this.#ensureAlarm();
   }
 
   presence(): Presence {
@@ -107,41 +128,37 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   }
 
   /**
-   * From the Worker: a tunnelled request, or a client attaches to the relay with its session's id, or the agent attaches
-   * by WebSocket, or polls with `hold` (ms) and `batch`.
+   * From the Worker: a tunnelled request; or a client attaches to the relay with its session's id; or the agent attaches
+   * by WebSocket, or polls.
    */
   override async fetch(request: Request): Promise<Response> {
     const { hostname, pathname, searchParams: query } = new URL(request.url);
     if (hostname === TUNNEL_HOSTNAME) return this.#tunnelled(request, pathname);
-    if (request.headers.get('upgrade') !== 'websocket') return this.#answerPoll(request.signal, query);
+    if (request.headers.get('upgrade') !== 'websocket') return this.#answerPoll(pollOf(query), request.signal);
     const host = query.get('host') ?? '';
     const relayed = query.get('relay');
-    if (relayed !== null) return this.#attachRelay(relayed, host);
-    const { response, server } = acceptOnly(this.ctx, 'agent', { at: this.now(), host });
-    this.poll.end();
-    this.tunnel.lost('another agent connected');
-    this.#relay.lost();
-    const ready: ReadySignal = { type: 'ready', protocol_version: PROTOCOL_VERSION, host };
-    server.send(JSON.stringify(ready));
-    for (let texts = this.#take(true); texts.length > 0; texts = this.#take(true)) server.send(`[${texts.join(',')}]`);
-    return response;
+    return relayed === null ? this.#attachAgent(host) : this.#attachRelay(relayed, host);
+  }
+
+  /** From the Worker: what an agent that polls sends by its connection `id`; `number` counts from 1. */
+  async post(host: string, id: string, number: number, batch: Uint8Array): Promise<Outcome<null>> {
+    const { connection } = this.poll;
+    try {
+      if (connection?.id !== id) throw new DirectError('E_SESSION_UNKNOWN', 'the connection is over');
+      if (!connection.isNew(number)) return accepted(null);
+      for (const message of decodeBatch(batch)) await this.#fromAgent(message, connection, host);
+      return accepted(null);
+    } catch (error) {
+      if (connection?.id === id) connection.end('the agent broke the protocol');
+      return refused(error);
+    }
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
-    if (isRelayed(socket)) return this.#relay.fromClient(socket, message, this.#socket());
+    if (isRelayed(socket)) return this.#channels.relay.fromClient(socket, message, this.#agent());
     try {
-      if (typeof message !== 'string') return this.#fromAgent(socket, new Uint8Array(message));
-      const raw = parseSignalJson(message);
-      const control = parseChannelControl(raw);
-      if (control !== undefined) return this.#control(control);
-      const announcement = parseAnnounce(raw);
-      if (announcement !== undefined) return this.announce(announcement);
-      const signals = parseSignalList(raw);
       const { host } = attachment(socket);
-      const calls = [...bySession(signals)].map(([id, part]) => this.#toSession(id, host, part));
-      for (const refusal of await Promise.all(calls)) {
-        if (refusal !== undefined) sends(socket, JSON.stringify(refusal));
-      }
+      await this.#fromAgent(typeof message === 'string' ? message : new Uint8Array(message), socket, host);
     } catch (error) {
       closeFor(socket, error);
       this.#lost('the agent broke the protocol', socket);
@@ -162,72 +179,34 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     await this.#ensureAlarm();
   }
 
-  /** A binary message of the agent. @throws ProtocolError when it is no channel's. */
-  #fromAgent(socket: WebSocket, bytes: Uint8Array): void {
-    const envelope = decodeEnvelope(bytes);
-    const { channel } = envelope;
-    if (this.#ownerOf(channel).fromAgent(envelope)) return;
-    // Late ones of a channel that was just closed, or of one that an object before this one had.
-    sends(socket, JSON.stringify({ type: 'channel_close', channel } satisfies ChannelControl));
+  // ---- the agent ------------------------------------------------------------------------------
+
+  #attachAgent(host: string): Response {
+    const { response, server } = acceptOnly(this.ctx, 'agent', { at: this.now(), host });
+    this.poll.end();
+    this.#channels.renewed('another agent connected');
+    const ready: ReadySignal = { type: 'ready', protocol_version: PROTOCOL_VERSION, host };
+    server.send(JSON.stringify(ready));
+    this.#queue.handOver(server, this.now());
+    return response;
   }
 
-  /** @throws ProtocolError */
-  #control({ type, channel }: ChannelControl): void {
-    if (type !== 'channel_close') throw new ProtocolError('only the edge opens channels');
-    this.#ownerOf(channel).closedByAgent(channel);
-  }
-
-  #ownerOf(channel: number): Tunnel | Relay {
-    return channelOwner(channel) === 'relay' ? this.#relay : this.tunnel;
-  }
-
-  /** The agent's `socket` is gone. Relays are the newest agent's: those of earlier ones ended when it came. */
-  #lost(reason: string, socket: WebSocket): void {
-    this.tunnel.lost(reason, socket);
-    if (newestSocket(this.ctx, 'agent') === undefined) this.#relay.lost();
-  }
-
-  #closed(socket: WebSocket, reason: string): void {
-    if (isRelayed(socket)) this.#relay.closedByClient(socket, this.#socket());
-    else this.#lost(reason, socket);
-  }
-
-  async #attachRelay(sessionId: string, host: string): Promise<Response> {
-    const key = await sessionKey(sessionId);
-    try {
-      const at = this.now();
-      checkRelay(this.#admissions(), key, at);
-      const agent = this.#socket();
-      if (agent === undefined) throw new DirectError('E_HOST_OFFLINE');
-      return this.#relay.attach({ sessionId, sessionKey: key, host, at }, agent);
-    } catch (error) {
-      return errorResponse(error);
+  /** A message of the agent, by whatever connection. @throws DirectError */
+  async #fromAgent(message: LinkMessage, connection: Sender, host: string): Promise<void> {
+    if (typeof message !== 'string') return this.#channels.message(message, connection);
+    const raw = parseSignalJson(message);
+    const control = parseChannelControl(raw);
+    if (control !== undefined) return this.#channels.control(control);
+    const announcement = parseAnnounce(raw);
+    if (announcement !== undefined) return this.announce(announcement);
+    for (const refusal of await this.#sessions.fromAgent(host, parseSignalList(raw))) {
+      sends(connection, JSON.stringify(refusal));
     }
   }
 
-  #admissions(): Admission[] {
-    return this.ctx.storage.kv.get<Admission[]>('admitted') ?? [];
-  }
-
-  /** Passes messages on; a refusal comes back as a message about that session, which the others survive. */
-  async #toSession(id: string, host: string, signals: SessionSignal[]): Promise<ErrorSignal | undefined> {
-    try {
-      const outcome = await this.#session(id).fromAgent(host, signals);
-      return outcome.ok ? undefined : errorSignal(id, refusalError(outcome));
-    } catch {
-      // A stub that has thrown may stay broken.
-      this.#sessions.delete(id);
-      return errorSignal(id, new DirectError('E_INTERNAL'));
-    }
-  }
-
-  #session(id: string): DurableObjectStub<SessionObject> {
-    const known = this.#sessions.get(id);
-    if (known !== undefined) return known;
-    if (this.#sessions.size >= MAX_KEPT_STUBS) this.#sessions.clear();
-    const stub = this.env.SESSIONS.getByName(id);
-    this.#sessions.set(id, stub);
-    return stub;
+  /** What reaches the agent now. */
+  #agent(): Sender | undefined {
+    return this.poll.connection ?? this.#socket();
   }
 
   /** The agent's socket if it gave a sign of life lately. */
@@ -242,29 +221,26 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     return undefined;
   }
 
-  async #tunnelled(request: Request, path: string): Promise<Response> {
-    const socket = this.#socket();
-    if (socket !== undefined) return this.tunnel.fetch(request, socket);
-    const detail = this.presence().online ? 'it can only poll, and the tunnel needs its WebSocket' : undefined;
-    return errorResponse(new DirectError('E_HOST_OFFLINE', detail), path);
+  #closed(socket: WebSocket, reason: string): void {
+    if (isRelayed(socket)) this.#channels.relay.closedByClient(socket, this.#agent());
+    else this.#lost(reason, socket);
   }
 
-  async #answerPoll(signal: AbortSignal, query: URLSearchParams): Promise<Response> {
-    const batch = query.has('batch');
-    let texts = this.#take(batch, signal);
-    if (texts.length === 0) {
-      this.#pollTakesAll = batch;
-      if ((await this.poll.wait(Number(query.get('hold')), signal)) === 'woken') texts = this.#take(batch, signal);
+  #lost(reason: string, socket: WebSocket): void {
+    const current = this.#agent();
+    this.#channels.lost(reason, socket, current === undefined || current === socket);
+  }
+
+  async #answerPoll(poll: Poll, signal: AbortSignal): Promise<Response> {
+    const response = await this.poll.answer(poll, signal);
+    const now = this.now();
+    // Polls that carry channels follow each other closely, and each row that is written counts.
+    if (this.poll.connection === undefined || now - this.#polledAt > POLLED_AT_STEP_MS) {
+      this.#polledAt = now;
+      this.ctx.storage.kv.put('polledAt', now);
     }
-    this.ctx.storage.kv.put('polledAt', this.now());
     await this.#ensureAlarm();
-    return pollResponse(texts, batch);
-  }
-
-  #take(batch: boolean, signal?: AbortSignal): string[] {
-    // An aborted poll must not take what its agent cannot get any longer.
-    if (signal?.aborted === true) return [];
-    return batch ? this.#queue.takeBatch(this.now()) : this.#queue.takeOffer(this.now());
+    return response;
   }
 
   /** For what still waits: addresses of clients (in the SDP) shall not lie around until the agent comes back. */
@@ -272,12 +248,34 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     const next = this.#queue.nextExpiry();
     if (next !== undefined && (await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(next);
   }
+
+  // ---- its clients ----------------------------------------------------------------------------
+
+  async #tunnelled(request: Request, path: string): Promise<Response> {
+    const agent = this.#agent();
+    if (agent !== undefined) return this.tunnel.fetch(request, agent);
+    const detail = this.presence().online ? 'it can only poll, and is too old to take requests that way' : undefined;
+    return errorResponse(new DirectError('E_HOST_OFFLINE', detail), path);
+  }
+
+  async #attachRelay(sessionId: string, host: string): Promise<Response> {
+    const key = await sessionKey(sessionId);
+    try {
+      const at = this.now();
+      checkRelay(this.#admissions(), key, at);
+      const agent = this.#agent();
+      if (agent === undefined) throw new DirectError('E_HOST_OFFLINE');
+      return this.#channels.relay.attach({ sessionId, sessionKey: key, host, at }, agent);
+    } catch (error) {
+      return errorResponse(error);
+    }
+  }
+
+  #admissions(): Admission[] {
+    return this.ctx.storage.kv.get<Admission[]>('admitted') ?? [];
+  }
 }
 
 function isRelayed(socket: WebSocket): boolean {
   return attachment(socket).channel !== undefined;
-}
-
-function errorSignal(session_id: string, { code, message }: DirectError): ErrorSignal {
-  return { session_id, type: 'error', code, message };
 }

@@ -1,10 +1,13 @@
 /** When a host is online and whether it takes another session. Pure; HostObject holds the facts. */
 import { DirectError } from '../shared/errors.ts';
-import { HOST_OFFLINE_AFTER_MS, MAX_SESSIONS_PER_HOST_PER_MINUTE, SIGNALING_SESSION_TTL_MS } from '../shared/limits.ts';
+import {
+  HOST_OFFLINE_AFTER_MS,
+  MAX_SESSIONS_PER_HOST_PER_MINUTE,
+  POLL_PRESENCE_MS,
+  SIGNALING_SESSION_TTL_MS,
+} from '../shared/limits.ts';
 import { RetryLater } from './outcome.ts';
 
-/** term-llm's agent pauses 2 s between polls; this forgives it a slow network and two failures of 10 s. */
-export const POLL_PRESENCE_MS = 30_000;
 const MINUTE_MS = 60_000;
 
 export interface Presence {

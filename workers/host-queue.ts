@@ -2,6 +2,7 @@
 import { MAX_QUEUED_SIGNALS, QUEUED_SIGNAL_TTL_MS } from '../shared/limits.ts';
 import type { SessionSignal } from '../shared/signal.ts';
 import { batchLength } from './batch.ts';
+import type { Sender } from './socket.ts';
 
 export class HostQueue {
   readonly #sql: SqlStorage;
@@ -41,6 +42,13 @@ export class HostQueue {
     const last = taken.at(-1);
     if (last !== undefined) this.#sql.exec('DELETE FROM waiting WHERE id <= ?', last.id);
     return taken.map((row) => row.body);
+  }
+
+  /** Takes all that waits to an agent that is there, in lists. Throws what `send` throws. */
+  handOver(agent: Sender, now: number): void {
+    for (let texts = this.takeBatch(now); texts.length > 0; texts = this.takeBatch(now)) {
+      agent.send(`[${texts.join(',')}]`);
+    }
   }
 
   /**

@@ -267,7 +267,8 @@ describe('attaching', () => {
     const { host, agent, client, channel } = await relayed();
     for (let n = 1; n < MAX_RELAYS; n++) await another(host, agent);
     const { session_id } = await newSession(host);
-    expect(await outcome(host, session_id)).toBe(4005);
+    const refused = await (await RelayClient.attach(host, session_id)).closed;
+    expect(refused).toEqual({ code: 4005, reason: expect.stringContaining(`${MAX_RELAYS} relays`) });
     expect(agent.opened.length).toBe(MAX_RELAYS);
     client.socket.close(1000);
     await expect.poll(() => agent.closed).toContain(channel);

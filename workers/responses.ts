@@ -1,4 +1,5 @@
 /** Responses that Worker and objects share. The Worker adds the header fields that every response has. */
+import { BATCH_TYPE } from '../shared/channel.ts';
 import { DirectError, errorBody } from '../shared/errors.ts';
 import { RETRY_DELAYS_MS } from '../shared/limits.ts';
 import { RetryLater } from './outcome.ts';
@@ -26,4 +27,9 @@ export function pollResponse(texts: readonly string[], asList: boolean): Respons
   if (first === undefined) return new Response(null, { status: 204 });
   const body = asList ? `[${texts.join(',')}]` : first;
   return new Response(body, { headers: { 'Content-Type': 'application/json' } });
+}
+
+/** The answer of a poll that takes channels, with a batch of messages (shared/channel.ts). */
+export function batchResponse(bytes: Uint8Array<ArrayBuffer>): Response {
+  return new Response(bytes, { headers: { 'Content-Type': BATCH_TYPE } });
 }

@@ -1,7 +1,7 @@
 /** The signaling resource of one host, `/_direct/h/{host id}` (shared/PROTOCOL.md, section 2). */
 import { Hono, type MiddlewareHandler } from 'hono';
 import { DirectError, type ErrorBody } from '../shared/errors.ts';
-import { MAX_SIGNAL_BYTES, PROTOCOL_VERSION } from '../shared/limits.ts';
+import { MAX_BATCH_BYTES, MAX_SIGNAL_BYTES, PROTOCOL_VERSION } from '../shared/limits.ts';
 import {
   isId,
   parseAnnounce,
@@ -15,7 +15,7 @@ import { bySession } from './batch.ts';
 import { callerOf, count, type EdgeContext, type EdgeEnv, refuseCaller } from './caller.ts';
 import { singleServers } from './ice-servers.ts';
 import { unwrap } from './outcome.ts';
-import { readText } from './request-body.ts';
+import { readBytes, readText } from './request-body.ts';
 import { errorResponse } from './responses.ts';
 import { newSessionId } from './session-id.ts';
 import { refusingSocket } from './socket.ts';
@@ -39,13 +39,29 @@ function allow(...methods: string[]): MiddlewareHandler<EdgeEnv> {
   };
 }
 
-/** What the objects are asked for; they answer a poll or an upgrade, and see when the client goes away. */
-function objectRequest(c: EdgeContext, host: string, relayed?: string): Request {
-  const query = new URLSearchParams({ host, hold: String(c.get('settings').pollHoldMs) });
+/**
+ * What the objects are asked for; they answer a poll or an upgrade, and see when the client goes away. `more` is added
+ * to the query.
+ */
+function objectRequest(c: EdgeContext, host: string, more: Record<string, string> = {}): Request {
+  const query = new URLSearchParams({ host, hold: String(c.get('settings').pollHoldMs), ...more });
   if (c.req.query('batch') === '1') query.set('batch', '1');
-  if (relayed !== undefined) query.set('relay', relayed);
   const headers: HeadersInit = wantsSocket(c) ? { Upgrade: 'websocket' } : {};
   return new Request(`https://object/?${query}`, { headers, signal: c.req.raw.signal });
+}
+
+/** A number of polls or POSTs in the query. @throws DirectError `E_BAD_REQUEST` */
+function countIn(c: EdgeContext, name: string): number {
+  const value = c.req.query(name) ?? '';
+  if (!/^\d{1,15}$/.test(value)) throw new DirectError('E_BAD_REQUEST', `${name} must be a number`);
+  return Number(value);
+}
+
+/** The agent's name for its connection by polls. @throws DirectError `E_BAD_REQUEST` */
+function connectionIn(c: EdgeContext): string {
+  const id = c.req.query('channels');
+  if (!isId(id)) throw new DirectError('E_BAD_REQUEST', 'channels must be 1 to 64 characters of base64url');
+  return id;
 }
 
 function wantsSocket(c: EdgeContext): boolean {
@@ -117,7 +133,19 @@ signaling.get('/signal', async (c) => {
   const session = c.req.query('session_id');
   if (session !== undefined) return attachClient(c, host, session);
   if ((await callerOf(c)) !== 'agent') return refuseCaller(c, 'without session_id this is for the agent');
-  return c.env.HOSTS.getByName(host).fetch(objectRequest(c, host));
+  const more: Record<string, string> =
+    c.req.query('channels') === undefined ? {} : { channels: connectionIn(c), after: String(countIn(c, 'after')) };
+  return c.env.HOSTS.getByName(host).fetch(objectRequest(c, host, more));
+});
+
+signaling.use('/channels', allow('POST'));
+signaling.post('/channels', async (c) => {
+  const host = hostOf(c);
+  if ((await callerOf(c)) !== 'agent') return refuseCaller(c, 'channels are the agent’s');
+  const [id, number] = [connectionIn(c), countIn(c, 'number')];
+  const batch = await readBytes(c.req.raw, MAX_BATCH_BYTES);
+  unwrap(await c.env.HOSTS.getByName(host).post(host, id, number, batch));
+  return c.body(null, 204);
 });
 
 async function attachClient(c: EdgeContext, host: string, session: string): Promise<Response> {
@@ -136,10 +164,10 @@ signaling.get('/relay', async (c) => {
   const session = c.req.query('session_id');
   if (!wantsSocket(c)) throw new DirectError('E_BAD_REQUEST', 'the relay takes WebSockets only');
   const response = isId(session)
-    ? await c.env.HOSTS.getByName(host).fetch(objectRequest(c, host, session))
+    ? await c.env.HOSTS.getByName(host).fetch(objectRequest(c, host, { relay: session }))
     : errorResponse(new DirectError('E_SESSION_UNKNOWN'));
   if (response.webSocket !== null) return response;
-  const { code } = (await response.json<ErrorBody>()).error;
+  const { code, message } = (await response.json<ErrorBody>()).error;
   if (code === 'E_SESSION_UNKNOWN' || code === 'E_UNAUTHORIZED') await count(c);
-  return refusingSocket(new DirectError(code));
+  return refusingSocket(new DirectError(code, message));
 });

@@ -1,9 +1,13 @@
-/** An agent for tests of the tunnel: the real session layer over the agent's WebSocket, and a script that answers. */
+/** Agents for tests of channels: the real session layer by WebSocket or by polls, and a script that answers. */
 import {
+  BATCH_TYPE,
   type ChannelControl,
   type ChannelOpen,
+  decodeBatch,
   decodeEnvelope,
   encodeEnvelope,
+  encodePart,
+  type LinkMessage,
   parseChannelControl,
 } from '../shared/channel.ts';
 import { AgentExchange } from '../shared/exchange.ts';
@@ -25,7 +29,7 @@ export async function reply(exchange: AgentExchange, status: number, text: strin
   exchange.finish();
 }
 
-export class TestAgent {
+abstract class ScriptedAgent {
   /** Channels in the order of their opening. */
   readonly opened: number[] = [];
   /** How they were opened, in the same order. */
@@ -36,42 +40,30 @@ export class TestAgent {
   readonly sessions = new Map<number, Session>();
   /** Bytes of messages that were sent. */
   sent = 0;
-  pongs = 0;
   /** Requests whose client gave up. */
   aborted = 0;
-  readonly lost: Promise<number>;
-  readonly socket: WebSocket;
   readonly #paths = new Map<number, PathEvents>();
   readonly #script: Script | undefined;
 
-  private constructor(socket: WebSocket, script: Script | undefined) {
-    this.socket = socket;
+  protected constructor(script: Script | undefined) {
     this.#script = script;
-    this.lost = new Promise((resolve) => socket.addEventListener('close', ({ code }) => resolve(code)));
-    socket.addEventListener('message', ({ data }) => {
-      if (data === 'pong') this.pongs += 1;
-      else if (typeof data === 'string') this.#control(JSON.parse(data));
-      else this.#message(new Uint8Array(data as ArrayBuffer));
-    });
-    socket.binaryType = 'arraybuffer';
-    socket.accept();
   }
 
-  /** Without a script it takes note and answers nothing. */
-  static async connect(host: string, script?: Script): Promise<TestAgent> {
-    const response = await call(`${base(host)}/signal`, { token: AGENT, headers: { Upgrade: 'websocket' } });
-    if (response.webSocket === null) throw new Error(`no WebSocket: ${response.status}`);
-    return new TestAgent(response.webSocket, script);
+  abstract transmit(message: LinkMessage): void;
+
+  protected take(message: LinkMessage): void {
+    if (typeof message === 'string') this.#control(JSON.parse(message));
+    else this.#message(message);
   }
 
   /** Sends bytes as they are. */
   send(channel: number, message: Uint8Array): void {
     this.sent += message.length;
-    this.socket.send(encodeEnvelope(channel, message));
+    this.transmit(encodeEnvelope(channel, message));
   }
 
   close(channel: number): void {
-    this.socket.send(JSON.stringify({ type: 'channel_close', channel } satisfies ChannelControl));
+    this.transmit(JSON.stringify({ type: 'channel_close', channel } satisfies ChannelControl));
   }
 
   #control(raw: unknown): void {
@@ -126,5 +118,109 @@ export class TestAgent {
     const envelope = decodeEnvelope(bytes);
     this.received.push(envelope);
     this.#paths.get(envelope.channel)?.message(envelope.message);
+  }
+}
+
+export class TestAgent extends ScriptedAgent {
+  pongs = 0;
+  readonly lost: Promise<number>;
+  readonly socket: WebSocket;
+
+  private constructor(socket: WebSocket, script: Script | undefined) {
+    super(script);
+    this.socket = socket;
+    this.lost = new Promise((resolve) => socket.addEventListener('close', ({ code }) => resolve(code)));
+    socket.addEventListener('message', ({ data }) => {
+      if (data === 'pong') this.pongs += 1;
+      else this.take(typeof data === 'string' ? data : new Uint8Array(data as ArrayBuffer));
+    });
+    socket.binaryType = 'arraybuffer';
+    socket.accept();
+  }
+
+  /** Without a script it takes note and answers nothing. */
+  static async connect(host: string, script?: Script): Promise<TestAgent> {
+    const response = await call(`${base(host)}/signal`, { token: AGENT, headers: { Upgrade: 'websocket' } });
+    if (response.webSocket === null) throw new Error(`no WebSocket: ${response.status}`);
+    return new TestAgent(response.webSocket, script);
+  }
+
+  transmit(message: LinkMessage): void {
+    this.socket.send(message);
+  }
+}
+
+/** One that polls and posts in a row, as fast as it is answered. */
+export class PollingAgent extends ScriptedAgent {
+  readonly id: string = crypto.randomUUID();
+  /** Signals that came. */
+  readonly signals: unknown[] = [];
+  /** Statuses of polls and POSTs. */
+  readonly polls: number[] = [];
+  readonly posts: number[] = [];
+  after = 0;
+  number = 0;
+  readonly #host: string;
+  #stopped = false;
+  #waiting: LinkMessage[] = [];
+  #posting: Promise<void> | undefined;
+
+  constructor(host: string, script?: Script) {
+    super(script);
+    this.#host = host;
+  }
+
+  /** Polls until `stop`, or until it is refused. */
+  static async start(host: string, script?: Script): Promise<PollingAgent> {
+    const agent = new PollingAgent(host, script);
+    await agent.poll();
+    void agent.#run();
+    return agent;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** One poll, and what it brings. */
+  async poll(after = this.after): Promise<Response> {
+    const path = `${base(this.#host)}/signal?batch=1&channels=${this.id}&after=${after}`;
+    const response = await call(path, { token: AGENT });
+    this.polls.push(response.status);
+    if (response.headers.get('Content-Type') !== BATCH_TYPE) return response;
+    const batch = decodeBatch(new Uint8Array(await response.clone().arrayBuffer()));
+    if (after === this.after) {
+      this.after += 1;
+      for (const message of batch) this.take(message);
+    }
+    return response;
+  }
+
+  async post(messages: LinkMessage[], number = ++this.number): Promise<Response> {
+    const body = new Uint8Array(await new Blob(messages.map(encodePart)).arrayBuffer());
+    const path = `${base(this.#host)}/channels?channels=${this.id}&number=${number}`;
+    const response = await call(path, { method: 'POST', token: AGENT, body });
+    this.posts.push(response.status);
+    return response;
+  }
+
+  transmit(message: LinkMessage): void {
+    this.#waiting.push(message);
+    this.#posting ??= this.#postAll();
+  }
+
+  protected override take(message: LinkMessage): void {
+    if (typeof message === 'string' && message.startsWith('[')) this.signals.push(JSON.parse(message));
+    else super.take(message);
+  }
+
+  async #postAll(): Promise<void> {
+    // Up to 200 kB each, as a batch has a limit.
+    while (this.#waiting.length > 0) await this.post(this.#waiting.splice(0, 3));
+    this.#posting = undefined;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped && (await this.poll()).status < 300);
   }
 }

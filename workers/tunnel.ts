@@ -16,6 +16,7 @@ import { newChannelNumber } from './channel-number.ts';
 import { ChannelPath } from './channel-path.ts';
 import { errorResponse } from './responses.ts';
 import { newSessionId } from './session-id.ts';
+import type { Sender } from './socket.ts';
 import { requestHead, TunnelExchange } from './tunnel-exchange.ts';
 
 const environment: SessionEnvironment = {
@@ -47,12 +48,12 @@ export class Tunnel {
     return this.#channels.size;
   }
 
-  /** Passes a request to the agent at `socket`. Never rejects: what goes wrong before the head is a JSON error. */
-  async fetch(request: Request, socket: WebSocket): Promise<Response> {
+  /** Passes a request to the agent. Never rejects: what goes wrong before the head is a JSON error. */
+  async fetch(request: Request, agent: Sender): Promise<Response> {
     const path = new URL(request.url).pathname;
     try {
       const head = requestHead(request);
-      const channel = this.#channel(socket);
+      const channel = this.#channel(agent);
       channel.requests += 1;
       const exchange = new TunnelExchange(channel.session, request, head, () => this.#release(channel));
       return await exchange.response();
@@ -74,28 +75,28 @@ export class Tunnel {
     this.#channels.get(channel)?.path.end('closed by the agent');
   }
 
-  /** `socket` is gone, or all sockets are. */
-  lost(reason: string, socket?: WebSocket): void {
+  /** The connection `agent` is gone, or all are. */
+  lost(reason: string, agent?: Sender): void {
     for (const { path } of [...this.#channels.values()]) {
-      if (socket === undefined || path.isOn(socket)) path.end(reason);
+      if (agent === undefined || path.isOn(agent)) path.end(reason);
     }
   }
 
   /** A session with room, or a new one; if there are enough of them, the one with the fewest requests. */
-  #channel(socket: WebSocket): Channel {
+  #channel(agent: Sender): Channel {
     const least = [...this.#channels.values()]
-      .filter(({ path }) => path.isOn(socket))
+      .filter(({ path }) => path.isOn(agent))
       .sort((a, b) => a.requests - b.requests)[0];
     const requests = least?.requests ?? Number.POSITIVE_INFINITY;
-    if (requests >= REQUESTS_PER_SESSION && this.#channels.size < MAX_TUNNEL_CHANNELS) return this.#open(socket);
+    if (requests >= REQUESTS_PER_SESSION && this.#channels.size < MAX_TUNNEL_CHANNELS) return this.#open(agent);
     if (least === undefined || requests >= MAX_CONCURRENT_STREAMS) throw new DirectError('E_STREAM_LIMIT');
     return least;
   }
 
-  #open(socket: WebSocket): Channel {
+  #open(agent: Sender): Channel {
     const number = newChannelNumber('tunnel', (taken) => this.#channels.has(taken));
     const sessionId = newSessionId();
-    const path = new ChannelPath(socket, number, sessionId, () => this.#channels.delete(number));
+    const path = new ChannelPath(agent, number, sessionId, () => this.#channels.delete(number));
     // It has no other path to go on by.
     const session = new Session({ role: 'client', id: newSessionId(), environment, survivalMs: 0 });
     session.attach(path, { sessionId, kind: 'relay' });
