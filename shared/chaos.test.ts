@@ -463,6 +463,8 @@ class Case {
     stats.ratio = Math.max(stats.ratio, messages / most);
     stats.moves = Math.max(stats.moves, this.moves - 4 * this.wires.length);
     stats.messages += messages;
+    stats.totalMoves = (stats.totalMoves ?? 0) + this.moves;
+    stats.wires = (stats.wires ?? 0) + this.wires.length;
   }
 }
 
@@ -493,5 +495,5 @@ test('any world: bytes arrive once, streams run once, and what fails has its rea
     fc.asyncProperty(scenario, (plan) => new Case(plan).run()),
     { seed, numRuns, ...(path === undefined ? {} : { path, endOnFailure: true }) },
   );
-  console.info(stats);
+  console.info(JSON.stringify(stats));
 }, 240_000);
