@@ -246,25 +246,24 @@ describe('moving', () => {
   });
 
   test('what is repeated is not counted twice against the session’s credit', async () => {
-    const { pair } = await opened();
+    const { pair, first } = await opened();
     const [stream, other] = await openedStream(pair);
-    // Nobody reads: 200 kB below the first acknowledgement, and ten times the path changes.
-    void stream.write(bytes(200_000));
-    await pair.world.advance(100);
-    for (let i = 0; i < 60; i++) {
-      const before = pair.client.active;
-      pair.connect(i % 2 === 0 ? 'direct' : 'turn');
-      before?.end(new DirectError('E_PATH_LOST'));
-      await pair.world.advance(200);
-    }
-    expect([pair.client.error, pair.sessions.size]).toEqual([undefined, 1]);
-    // 60 times 200 kB is over the credit, were it counted.
-    void stream.write(bytes(500_000, 9));
-    await pair.world.advance(1000);
+    first.wire.cut();
+    void stream.write(bytes(500_000));
     stream.finish();
+    let sent = 0;
+    while (sent < 2 * INITIAL_SESSION_CREDIT) {
+      const { wire } = pair.connect('direct', { delayMs: 10, queueBytes: 1_000_000 });
+      await pair.world.advance(5);
+      sent += wire.client.bytes;
+      wire.cut();
+      await pair.world.advance(100);
+    }
     const reading = pair.readAll(other);
+    pair.connect('relay');
     await pair.world.advance(1000);
-    expect((await reading).length).toBe(700_000);
+    expect((await reading).equals(bytes(500_000))).toBe(true);
+    expect(pair.client.error).toBeUndefined();
   });
 
   test('a stream that ended on one side only goes on on the other', async () => {
@@ -325,6 +324,29 @@ describe('the agent’s path', () => {
     await pair.world.advance(LIVENESS_IDLE_MS + LIVENESS_TIMEOUT_MS);
     expect(await other.read()).toBe(null);
     expect([pair.client.streamCount, pair.client.active]).toEqual([0, first.link]);
+  });
+
+  test('tells an idle client that its relay is dead when only the agent has seen it end', async () => {
+    const { pair, first } = await opened('relay');
+    const second = pair.connect('relay');
+    await pair.world.advance(100);
+    expect(pair.client.active).toBe(first.link);
+    first.wire.cut({ seenBy: 'agent' });
+    await pair.world.advance(LIVENESS_DOUBT_MS + 100);
+    expect(pair.client.active).toBe(second.link);
+  });
+
+  test('is asked with the message that says so: an idle relay may have died long ago', async () => {
+    const { pair, first } = await opened('relay');
+    const direct = pair.connect('direct');
+    await pair.world.advance(60_000);
+    const said: string[] = [];
+    const send = vi.spyOn(first.wire.client, 'send');
+    direct.wire.cut();
+    await pair.world.advance(0);
+    for (const [message] of send.mock.calls) said.push(...decodeFrames(message).map(({ type }) => type));
+    expect(said.slice(0, 2)).toEqual(['USE_PATH', 'PING']);
+    expect(send).toHaveBeenCalledOnce();
   });
 
   test('a path in doubt is left, and used again when it answers', async () => {
