@@ -174,7 +174,7 @@ const table = {
     close: 4022,
     http: 502,
     retry: false,
-    message: 'The agent was restarted while the request ran.',
+    message: 'The host has forgotten the session: its agent was restarted, or nothing reached it for a minute.',
     hint: 'Check the result before you send the request again.',
   },
   E_UNAUTHORIZED: {

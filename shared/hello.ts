@@ -1,4 +1,4 @@
-/** HELLO (PROTOCOL.md, section 4): the first frame in either direction of a path. */
+/** HELLO (PROTOCOL.md, section 3): the first frame in either direction of a path. */
 import { ProtocolError } from './errors.ts';
 import type { Frame } from './frame.ts';
 import { PROTOCOL_VERSION, SESSION_SURVIVAL_MS } from './limits.ts';

@@ -77,6 +77,7 @@ export class Liveness {
 
   /** Asks now; the path is dead if nothing is heard within `deadMs`, or sooner if it was asked before. */
   probe(deadMs: number): void {
+    if (!this.#watching) return;
     const at = this.#options.now();
     const asked = this.#ping;
     if (asked !== undefined && this.#isSilent(asked)) {
@@ -92,6 +93,7 @@ export class Liveness {
 
   /** `idleMs` has changed; silence counts from now on. */
   update(): void {
+    if (!this.#watching) return;
     if (this.#ping !== undefined && this.#isSilent(this.#ping)) return;
     this.#heard = this.#options.now();
     this.#watch(this.#idleMs());

@@ -190,12 +190,12 @@ export class PathLink {
 
   /** Asks now whether the path still works; it is given up if no answer comes within `ms`. */
   probe(ms: number): void {
-    if (!this.hasEnded) this.#liveness.probe(ms);
+    this.#liveness.probe(ms);
   }
 
   /** The session began or ceased to wait for the peer. */
   busyChanged(): void {
-    if (!this.hasEnded) this.#liveness.update();
+    this.#liveness.update();
   }
 
   /** Tells the peer why on this path, and ends it. */

@@ -1,5 +1,5 @@
 /**
- * The session layer (PROTOCOL.md, sections 4 and 5): many streams with credit over paths that come and go, without any
+ * The session layer (PROTOCOL.md, sections 3 to 5): many streams with credit over paths that come and go, without any
  * I/O of its own. Time and scheduling come in through `SessionEnvironment`, bytes through `Path`.
  *
  * Both ends send on one path at a time. When another one is used, each stream goes on from the last offset that the

@@ -6,6 +6,12 @@ import { MAX_MESSAGE_BYTES } from './limits.ts';
 import type { Path, PathEvents } from './path.ts';
 import type { SessionEnvironment } from './path-link.ts';
 
+export interface Process extends SessionEnvironment {
+  /** How many timers wait. */
+  timers(): number;
+  kill(): void;
+}
+
 interface Due {
   at: number;
   run(): void;
@@ -81,7 +87,7 @@ export class World implements SessionEnvironment {
   }
 
   /** An environment that can die, with its timers, as a process does. */
-  process(): SessionEnvironment & { kill(): void } {
+  process(): Process {
     let alive = true;
     const timers = new Set<() => void>();
     return {
@@ -99,6 +105,7 @@ export class World implements SessionEnvironment {
           cancel();
         };
       },
+      timers: () => timers.size,
       kill: () => {
         alive = false;
         for (const cancel of timers) cancel();

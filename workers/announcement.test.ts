@@ -1,13 +1,15 @@
 import { evictDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
+import { encodeBase64url } from '../shared/base64url.ts';
 import type { Announcement } from '../shared/host-identity.ts';
 import { parseSessionReady } from '../shared/signal.ts';
 import { AGENT, agentPoll, agentSocket, base, call, codeOf, hostStub, newHost, OWNER, post } from './test-edge.ts';
 
-const keys = (relay_key: string): Announcement => ({
-  host_key: 'host-key_',
-  relay_key,
-  signature: 'x'.repeat(86),
+/** Of the right shape; the edge does not look further. */
+const keys = (relayKey: string): Announcement => ({
+  host_key: encodeBase64url(new Uint8Array(32)),
+  relay_key: encodeBase64url(new TextEncoder().encode(relayKey.padEnd(32))),
+  signature: encodeBase64url(new Uint8Array(64)),
   expires_at: 1_795_228_800_000,
 });
 const announce = (announcement: unknown) => ({ type: 'announce', announcement });
@@ -65,8 +67,8 @@ describe('the agent’s announcement', () => {
     ['nothing', undefined],
     ['a text', 'keys'],
     ['a key that is no text', { ...keys('x'), host_key: 1 }],
-    ['a key that is no base64url', keys('a+b')],
-    ['an empty key', keys('')],
+    ['a key that is no base64url', { ...keys('x'), relay_key: 'a+b'.padEnd(43, 'A') }],
+    ['an empty key', { ...keys('x'), relay_key: '' }],
     ['a signature that is too long', { ...keys('x'), signature: 'x'.repeat(129) }],
     ['no end', { ...keys('x'), expires_at: '1' }],
   ])('is refused with %s, by either way', async (_name, announcement) => {

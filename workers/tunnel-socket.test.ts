@@ -67,7 +67,7 @@ describe('a WebSocket', () => {
     });
     await expect.poll(() => agent.received.length).toBe(1);
     const [first] = agent.received;
-    const [, head] = decodeFrames(first?.message ?? new Uint8Array());
+    const head = decodeFrames(first?.message ?? new Uint8Array()).find(({ type }) => type === 'STREAM');
     // Not the end: messages follow if the upstream agrees.
     if (head?.type !== 'STREAM' || head.fin) throw new Error('no head, or no more than that');
     const text = new TextDecoder().decode(head.data);

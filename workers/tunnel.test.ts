@@ -32,7 +32,7 @@ describe('a request', () => {
     expect(agent.opened).toEqual([first?.channel]);
     const frames = decodeFrames(first?.message ?? new Uint8Array());
     expect(frames.map((frame) => frame.type)).toEqual(['HELLO', 'PING', 'STREAM']);
-    const [, head] = frames;
+    const head = frames.find(({ type }) => type === 'STREAM');
     if (head?.type !== 'STREAM') throw new Error('no head');
     expect(head.fin).toBe(true);
     const text = new TextDecoder().decode(head.data);
