@@ -1,4 +1,5 @@
 /** The client's session with its host: one that lives, made anew when the last one has ended. */
+import { encodeBase64url } from '../../shared/base64url.ts';
 import { DirectError, type ErrorCode } from '../../shared/errors.ts';
 import type { Path } from '../../shared/path.ts';
 import type { PathLink, SessionEnvironment } from '../../shared/path-link.ts';
@@ -40,10 +41,9 @@ export class HostSession {
     return this.#session?.active === undefined ? undefined : this.#session;
   }
 
-  /** The path in use, once the agent has answered on it. */
+  /** The path in use; a session's first one is used before the agent has answered on it. */
   get active(): PathLink | undefined {
-    const active = this.#session?.active;
-    return active?.isOpen === true ? active : undefined;
+    return this.#session?.active;
   }
 
   /** Adds a path to the session, or begins one with it. */
@@ -64,7 +64,8 @@ export class HostSession {
   #begin(): Session {
     const session: Session = new Session({
       role: 'client',
-      id: newId(),
+      // Knowing the id is what admits to the session.
+      id: encodeBase64url(crypto.getRandomValues(new Uint8Array(18))),
       environment: this.#environment,
       events: {
         opened: (link) => {
@@ -72,7 +73,8 @@ export class HostSession {
           this.#listeners.get(link)?.opened();
           this.#events.moved();
         },
-        lost: (link, error) => this.#lost(link, error),
+        // The session goes on by another path first: in between there would be none for a moment.
+        lost: (link, error) => this.#environment.defer(() => this.#lost(link, error)),
         moved: () => {
           this.#diagnostics.log(
             `session uses ${session.active === undefined ? 'no' : `the ${session.active.kind}`} path`,
@@ -98,12 +100,4 @@ export class HostSession {
     this.#listeners.delete(link);
     listener?.lost(error ?? new DirectError('E_PATH_LOST', 'it ended before it began'));
   }
-}
-
-/** 18 random bytes: knowing the id is what admits to the session. */
-function newId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(18));
-  return btoa(String.fromCharCode(...bytes))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_');
 }
