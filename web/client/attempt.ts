@@ -51,8 +51,9 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
       candidate: (candidate) => channel?.send({ session_id: sessionId, type: 'candidate', candidate }),
       open: () => opened.resolve(),
       failed: (reason) => {
-        failed.reject(new DirectError('E_HANDSHAKE_TIMEOUT', reason));
-        path?.close(new DirectError('E_PATH_LOST', reason));
+        // A path tells itself why it ended, which may be what the agent said before.
+        if (path === undefined) failed.reject(new DirectError('E_HANDSHAKE_TIMEOUT', reason));
+        else path.close(new DirectError('E_PATH_LOST', reason));
       },
       disconnected: () => path?.probe('disconnected'),
       pairChanged: () => path?.checkPair(),

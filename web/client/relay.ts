@@ -143,8 +143,10 @@ export class Relay {
       {
         opened: () => this.#opened(attempt, link, socket),
         lost: (error) => {
-          this.#failed(attempt, socket.error ?? error);
-          this.#lost(link, socket.error ?? error);
+          // What the agent said tells more than how the edge closed the socket after it, and that more than nothing.
+          const known = error.code === 'E_PATH_LOST' ? (socket.error ?? error) : error;
+          this.#failed(attempt, known);
+          this.#lost(link, known);
         },
       },
     );

@@ -197,6 +197,8 @@ export class TestEdge {
   }
 
   async #openRelay(socket: TestRelaySocket, refused: ErrorCode | undefined): Promise<void> {
+    // The client did not wait.
+    if (socket.readyState !== 0) return;
     const code = refused ?? (this.hostOnline ? undefined : 'E_HOST_OFFLINE');
     // Before `open`, so that nothing is lost.
     if (code === undefined) await this.agent.acceptRelay(socket.agentPath(), socket.sessionId);

@@ -95,7 +95,7 @@ export class TestRelaySocket extends TestSocket {
         const { buffer } = message.slice();
         this.#carry(() => this.#deliver(buffer));
       },
-      close: () => this.refuse('E_PATH_LOST'),
+      close: () => this.#carry(() => queueMicrotask(() => this.refuse('E_PATH_LOST'))),
       start: (events) => {
         this.#agent = events;
       },
