@@ -180,7 +180,7 @@ export class Connector {
       this.#options.diagnostics.log(`path: ${path}`);
       this.#events.path(path);
     }
-    if (this.#host.ready !== undefined) this.#decide('there is a path');
+    if (this.#host.active?.isOpen === true) this.#decide('there is a path');
     else if (this.#isStarted && !this.#hopeful()) this.#decide('no path soon');
     for (const look of this.#waiting.splice(0)) look();
   }

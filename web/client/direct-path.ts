@@ -59,6 +59,8 @@ export class DirectPath {
           this.#opened.resolve();
         },
         lost: (error) => this.#end(error),
+        // HELLO left when the path was attached, if it was not broken by then.
+        sentAny: () => true,
       },
     );
   }

@@ -12,6 +12,8 @@ export interface PathListener {
   opened(): void;
   /** The path has ended; called once, and nothing comes after it. */
   lost(error: DirectError): void;
+  /** Whether anything was sent on the path. */
+  sentAny(): boolean;
 }
 
 export interface HostSessionEvents {
@@ -29,6 +31,8 @@ export class HostSession {
   readonly #events: HostSessionEvents;
   readonly #listeners = new Map<PathLink, PathListener>();
   #session: Session | undefined;
+  /** Something of the session may have reached the agent. */
+  #begun = false;
 
   constructor(environment: SessionEnvironment, diagnostics: Diagnostics, events: HostSessionEvents) {
     this.#environment = environment;
@@ -62,6 +66,7 @@ export class HostSession {
   }
 
   #begin(): Session {
+    this.#begun = false;
     const session: Session = new Session({
       role: 'client',
       // Knowing the id is what admits to the session.
@@ -98,6 +103,11 @@ export class HostSession {
   #lost(link: PathLink, error: DirectError | undefined): void {
     const listener = this.#listeners.get(link);
     this.#listeners.delete(link);
-    listener?.lost(error ?? new DirectError('E_PATH_LOST', 'it ended before it began'));
+    if (listener === undefined) return;
+    const known = error ?? new DirectError('E_PATH_LOST', 'it ended before it began');
+    this.#begun ||= listener.sentAny();
+    listener.lost(known);
+    // What no agent has heard of need not wait for another path of this session: it may go any way.
+    if (!this.#begun && this.#session?.links.length === 0) this.#session.close('E_PATH_LOST', known.detail);
   }
 }

@@ -42,6 +42,10 @@ export class RelayPath implements Path {
     return this.#error;
   }
 
+  get sentAny(): boolean {
+    return this.#sentAny;
+  }
+
   /**
    * Asks the edge for a sign of life, which its runtime gives without waking an object: an idle relay costs nothing.
    * The path ends if none comes within `ms`.

@@ -142,6 +142,7 @@ export class Relay {
       { sessionId, kind: 'relay' },
       {
         opened: () => this.#opened(attempt, link, socket),
+        sentAny: () => socket.sentAny,
         lost: (error) => {
           // What the agent said tells more than how the edge closed the socket after it, and that more than nothing.
           const known = error.code === 'E_PATH_LOST' ? (socket.error ?? error) : error;

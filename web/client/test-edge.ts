@@ -203,7 +203,10 @@ export class TestEdge {
     // Before `open`, so that nothing is lost.
     if (code === undefined) await this.agent.acceptRelay(socket.agentPath(), socket.sessionId);
     socket.open();
-    if (code !== undefined) socket.refuse(code);
+    if (code === undefined) return;
+    // In the next event-loop turn, as in a browser.
+    await new Promise((resolve) => setImmediate(resolve));
+    socket.refuse(code);
   }
 
   async #fetch(request: Request): Promise<Response> {
