@@ -176,6 +176,19 @@ describe('a relay that dies beside the direct path', () => {
   });
 });
 
+describe('a relay in reserve', () => {
+  // PathLink asks on every path of a busy session, also on one that is not used (shared/path-link.ts, #idleMs).
+  test.fails('rests while the direct path carries a long answer: its messages cost', async () => {
+    const { edge, client } = await direct();
+    const expected = lines(edge, 600);
+    const { text } = await reading(edge, client);
+    const before = edge.relay.messages.length;
+    await edge.clock.advance(70 * SECOND);
+    expect(await text).toBe(expected);
+    expect(edge.relay.messages.length - before).toBe(0);
+  });
+});
+
 describe('when no path works', () => {
   test('for five seconds, streams go on', async () => {
     const { edge, client } = await direct();
