@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { DIRECT_DEADLINE_MS, HANDSHAKE_TIMEOUT_MS, RETRY_DELAYS_MS } from '../../shared/limits.ts';
-import { settle } from '../../shared/test-clock.ts';
 import { type Client, type ConnectOptions, connect } from './connect.ts';
 import { SOCKET_PATIENCE_MS } from './signal-socket.ts';
 import { TestEdge, WEBRTC_MS } from './test-edge.ts';
@@ -77,7 +76,7 @@ describe('a connection', () => {
     client.on('path', (path) => paths.push(path));
     edge.connection.stats = [];
     edge.connection.sctp.transport.iceTransport.dispatchEvent(new Event('selectedcandidatepairchange'));
-    await settle();
+    await edge.clock.advance(0);
     expect(paths).toEqual(['direct']);
   });
 
@@ -109,10 +108,10 @@ describe('a connection', () => {
     const session_id = 'session-1';
     const early = { candidate: 'early', sdpMid: '0', sdpMLineIndex: 0, usernameFragment: null };
     edge.signal({ session_id, type: 'candidate', candidate: early });
-    await settle();
+    await edge.clock.advance(0);
     expect(edge.connection.calls).not.toContain('addIceCandidate early');
     edge.signal({ session_id, type: 'answer', sdp: 'v=0 answer' });
-    await settle();
+    await edge.clock.advance(0);
     expect(edge.connection.calls.slice(-2)).toEqual(['setRemoteDescription v=0 answer', 'addIceCandidate early']);
   });
 
@@ -127,7 +126,7 @@ describe('a connection', () => {
   ])('finds the edge from %s', async (_, options, base) => {
     const edge = new TestEdge();
     connected(edge, options);
-    await settle();
+    await edge.clock.advance(0);
     expect(`${ORIGIN}${edge.requests[0]?.path}`).toBe(`${base}/session`);
   });
 
@@ -236,10 +235,10 @@ describe('requests', () => {
 
   test('can be aborted while they wait', async () => {
     const edge = new TestEdge();
-    edge.outcome = 'silence';
+    edge.relayFate = 'silent';
     const controller = new AbortController();
     const response = connected(edge).fetch('/v1/x', { signal: controller.signal });
-    await settle();
+    await edge.clock.advance(0);
     controller.abort('enough');
     await expect(response).rejects.toBe('enough');
   });
@@ -288,7 +287,7 @@ describe('attempts', () => {
     const client = connected(edge);
     await edge.clock.advance(SHORT);
     edge.connection.become('failed');
-    await settle();
+    await edge.clock.advance(0);
     expect([client.state, client.error?.code]).toEqual(['waiting', 'E_HANDSHAKE_TIMEOUT']);
   });
 
@@ -374,7 +373,7 @@ describe('a path that is lost', () => {
     client.on('state', (state) => events.push(state));
     await edge.clock.advance(60 * SECOND);
     edge.connection.become('failed');
-    await settle();
+    await edge.clock.advance(0);
     expect(events).toEqual(['relay', 'waiting']);
     expect([client.rtt, client.error?.code]).toEqual([0, 'E_PATH_LOST']);
     const lost = edge.clock.now();
@@ -432,7 +431,7 @@ describe('close', () => {
     const { edge, client } = await direct();
     edge.answer = () => new Promise(() => {});
     const running = failure(client.fetch('/v1/x'));
-    await settle();
+    await edge.clock.advance(0);
     const heard: string[] = [];
     client.on('state', (state) => heard.push(state));
     client.on('path', (path) => heard.push(path));

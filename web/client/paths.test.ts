@@ -59,7 +59,7 @@ describe('the paths of a session', () => {
     client.on('rtt', (ms) => times.push([client.path, ms]));
     await edge.clock.advance(WEBRTC_MS - 1);
     expect([paths, client.rtt]).toEqual([['relay'], 80]);
-    await edge.clock.advance(20);
+    await edge.clock.advance(30);
     expect([paths, client.rtt]).toEqual([['relay', 'direct'], 10]);
     expect(times.slice(0, 2)).toEqual([
       ['relay', 80],

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import type { CandidateSignal } from '../../shared/signal.ts';
-import { settle } from '../../shared/test-clock.ts';
 import { connect } from './connect.ts';
 import { SOCKET_PATIENCE_MS } from './signal-socket.ts';
 import { TestEdge } from './test-edge.ts';
@@ -69,7 +68,7 @@ describe('signaling', () => {
     const { edge } = signaling((edge) => {
       edge.outcome = 'silence';
     });
-    await settle();
+    await edge.clock.advance(0);
     expect(edge.sockets[0]?.sent).toHaveLength(1);
     edge.sockets[0]?.end(1006);
     await edge.clock.advance(100);
@@ -84,9 +83,9 @@ describe('signaling', () => {
     const { edge, client } = signaling((edge) => {
       edge.outcome = 'silence';
     });
-    await settle();
+    await edge.clock.advance(0);
     edge.sockets[0]?.end(close);
-    await settle();
+    await edge.clock.advance(0);
     expect(client.error?.code).toBe(code);
     expect(polls(edge)).toEqual([]);
   });
@@ -99,9 +98,9 @@ describe('signaling', () => {
     const { edge, client } = signaling((edge) => {
       edge.outcome = 'silence';
     });
-    await settle();
+    await edge.clock.advance(0);
     edge.sockets[0]?.receive(message);
-    await settle();
+    await edge.clock.advance(0);
     expect(client.error?.code).toMatch(/E_BAD_REQUEST|E_TOO_LARGE/);
   });
 
@@ -109,9 +108,9 @@ describe('signaling', () => {
     const { edge } = signaling((edge) => {
       edge.outcome = 'silence';
     });
-    await settle();
+    await edge.clock.advance(0);
     edge.signal({ session_id: 'session-1', type: 'answer', sdp: 'v=0 answer' });
-    await settle();
+    await edge.clock.advance(0);
     edge.signal(candidate('other', 'foreign'));
     for (let i = 0; i < 200; i++) edge.signal(candidate('session-1', `c${i}`));
     const added = edge.connection.calls.filter((call) => call.startsWith('addIceCandidate'));
