@@ -141,6 +141,19 @@ describe('the relay', () => {
     expect([client.error?.code, edge.relays[0]?.readyState]).toEqual(['E_PATH_LOST', 3]);
   });
 
+  test('that ends in the turn in which the agent answers HELLO is not taken for open', async () => {
+    const edge = new TestEdge();
+    edge.delays.relay = 40;
+    const client = connected(edge);
+    await edge.clock.advance(1);
+    const first = edge.relay;
+    first.addEventListener('message', () => first.end(1006));
+    await edge.clock.advance(80);
+    expect([first.readyState, client.path]).toEqual([3, 'tunnel']);
+    await edge.clock.advance(SECOND);
+    expect([client.path, edge.relays.length]).toEqual(['relay', 2]);
+  });
+
   test('carries large bodies both ways', async () => {
     const { edge, client } = await onRelay();
     const body = new Uint8Array(3_000_000).map((_, i) => (i * 31) % 251);

@@ -46,6 +46,7 @@ export class Relay {
   readonly #options: RelayOptions;
   #state: RelayState = 'off';
   #error: DirectError | undefined;
+  #canSeal: Promise<boolean> | undefined;
   #attempt: Attempt | undefined;
   /** When the last attempt began. */
   #startedAt = Number.NEGATIVE_INFINITY;
@@ -125,7 +126,8 @@ export class Relay {
   async #open(attempt: Attempt, admission: Promise<SessionReady | undefined> | undefined): Promise<void> {
     const { signaling, host } = this.#options;
     const { signal } = attempt.abort;
-    if (!(await signaling.environment.canSeal())) {
+    this.#canSeal ??= signaling.environment.canSeal();
+    if (!(await this.#canSeal)) {
       this.#options.diagnostics.log('this runtime’s WebCrypto lacks what the relay needs: no relay');
       if (this.#attempt !== attempt) return;
       this.#endAttempt(new DirectError('E_CANCELLED'));
