@@ -29,7 +29,7 @@ export type SessionFrame = Exclude<Frame, { type: 'HELLO' | 'PING' | 'PONG' | 'C
 export interface LinkOwner {
   readonly role: SessionRole;
   /** True while the session waits for something from the peer. */
-  readonly busy: boolean;
+  awaits(link: PathLink): boolean;
   /** The peer's HELLO. @throws ProtocolError */
   hello(link: PathLink, json: string): void;
   /** @throws ProtocolError */
@@ -193,8 +193,8 @@ export class PathLink {
     this.#liveness.probe(ms);
   }
 
-  /** The session began or ceased to wait for the peer. */
-  busyChanged(): void {
+  /** The session began or ceased to wait for the peer on this path. */
+  awaitsChanged(): void {
     this.#liveness.update();
   }
 
@@ -220,9 +220,9 @@ export class PathLink {
 
   /** An agent may take its time to notice a dead client; a person who waits for an answer may not. */
   #idleMs(): number {
-    const { role, busy } = this.owner;
-    // On the relay each message costs, and an idle one must let the HostObject sleep.
-    if (!busy) return this.#kind === 'relay' ? Number.POSITIVE_INFINITY : LIVENESS_IDLE_MS;
+    const { role } = this.owner;
+    // On the relay each message costs, and one that is idle or in reserve must let the HostObject sleep.
+    if (!this.owner.awaits(this)) return this.#kind === 'relay' ? Number.POSITIVE_INFINITY : LIVENESS_IDLE_MS;
     if (role === 'agent') return LIVENESS_IDLE_MS;
     return this.#kind === 'relay' ? BUSY_RELAY_IDLE_MS : BUSY_DIRECT_IDLE_MS;
   }

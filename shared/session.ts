@@ -144,8 +144,8 @@ export class Session implements LinkOwner {
   }
 
   /** A client waits for the peer as long as it has streams; so does an agent, for the client's acknowledgements. */
-  get busy(): boolean {
-    return this.#streams.size > 0;
+  awaits(link: PathLink): boolean {
+    return this.#streams.size > 0 && link === this.#active;
   }
 
   /** Bytes held for all streams, in both directions; bounded by credit (PROTOCOL.md, section 5). */
@@ -320,6 +320,7 @@ export class Session implements LinkOwner {
       if (this.role === 'agent') this.#outbox.put({ type: 'MAX_STREAMS', max: this.#maxStreams });
     }
     this.#moved = true;
+    this.#awaitsChanged();
     link.flushSoon();
     this.#events.moved?.();
   }
@@ -401,12 +402,12 @@ export class Session implements LinkOwner {
   #newStream(id: number): Stream {
     const stream = new Stream(id, this.#owner, INITIAL_STREAM_CREDIT);
     this.#streams.set(id, stream);
-    if (this.#streams.size === 1) this.#busyChanged();
+    if (this.#streams.size === 1) this.#awaitsChanged();
     return stream;
   }
 
-  #busyChanged(): void {
-    for (const link of this.#links) link.busyChanged();
+  #awaitsChanged(): void {
+    for (const link of this.#links) link.awaitsChanged();
   }
 
   #arrived(bytes: number): void {
@@ -439,7 +440,7 @@ export class Session implements LinkOwner {
     }
     this.#outbox.delete(stream);
     if (this.role === 'agent') this.#grantStreams();
-    if (this.#streams.size === 0) this.#busyChanged();
+    if (this.#streams.size === 0) this.#awaitsChanged();
     this.#flushSoon();
   }
 

@@ -86,7 +86,7 @@ export class Sessions {
   /** Owns the links that belong to no session yet. */
   readonly #door: LinkOwner = {
     role: 'agent',
-    busy: false,
+    awaits: () => false,
     hello: (link, json) => this.#hello(link, json),
     frame: () => {},
     flush: () => {},

@@ -39,7 +39,7 @@ export function adopt(
 ): PathLink {
   const door: LinkOwner = {
     role: 'agent',
-    busy: false,
+    awaits: () => false,
     hello: (link, json) => {
       parseClientHello(json, sessionId);
       session.adopt(link);

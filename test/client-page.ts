@@ -50,6 +50,11 @@ export async function openClientPage(...where: Parameters<typeof openLibraryPage
   return opened;
 }
 
+/** Waits until requests of the page's client go by `path`. */
+export async function untilPath(page: Page, path: Client['path']): Promise<void> {
+  await page.waitForFunction((path) => globalThis.client.path === path, path);
+}
+
 /** Runs a module of this repository or of npm in the page, as `globalThis[name]`. */
 export async function addModule(page: Page, name: string, source: string): Promise<void> {
   const bundle = await build({

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { launchChromium, withoutChromium } from './chromium.ts';
-import { addModule, openClientPage } from './client-page.ts';
+import { addModule, openClientPage, untilPath } from './client-page.ts';
 import { countedTokens } from './fake-answers.ts';
 import { testBytes } from './fake-llm.ts';
 import { Stack } from './stack.ts';
@@ -16,6 +16,7 @@ describe.skipIf(withoutChromium)(`the client library in Chromium (${withoutChrom
   beforeAll(async () => {
     [stack, browser] = await Promise.all([Stack.start({ flags: { maxBodyBytes: '4MB' } }), launchChromium()]);
     ({ page } = await openClientPage(browser, stack));
+    await untilPath(page, 'direct');
   });
   afterAll(async () => {
     await browser?.close();

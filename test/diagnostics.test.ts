@@ -1,7 +1,7 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { launchChromium, withoutChromium } from './chromium.ts';
-import { openClientPage } from './client-page.ts';
+import { openClientPage, untilPath } from './client-page.ts';
 import { OWNER_TOKEN, Stack } from './stack.ts';
 
 describe.skipIf(withoutChromium)('diagnostics', () => {
@@ -17,6 +17,7 @@ describe.skipIf(withoutChromium)('diagnostics', () => {
 
   test('?webrtc_diag=1 shows the whole life, with times and without secrets', async () => {
     const { page, console } = await openClientPage(browser, stack, '?webrtc_diag=1');
+    await untilPath(page, 'direct');
     await page.evaluate(async () => {
       const body = JSON.stringify({ model: 'fake', messages: [{ role: 'user', content: 'my secret prompt' }] });
       const headers = { authorization: 'Bearer upstream-secret' };
@@ -58,15 +59,19 @@ describe.skipIf(withoutChromium)('diagnostics', () => {
 
   test('?webrtc_turn=1 uses relay candidates only, so that it cannot connect without a TURN server', async () => {
     const { page, console } = await openClientPage(browser, stack, '?webrtc_diag=1&webrtc_turn=1');
-    expect(await page.evaluate(() => globalThis.client.path)).not.toBe('direct');
+    await untilPath(page, 'relay');
+    await expect.poll(() => console.some((line) => line.includes('local candidate: end'))).toBe(true);
+    expect(await page.evaluate(() => globalThis.client.path)).toBe('relay');
     expect(console.filter((line) => /local candidate: (?!end)/.test(line))).toEqual([]);
     await page.context().close();
   });
 
-  test('?no_webrtc never tries', async () => {
+  test('?no_webrtc never tries, and stays on the relay', async () => {
     const offers = stack.log.filter((line) => line.includes('offer received')).length;
     const { page } = await openClientPage(browser, stack, '?no_webrtc');
-    expect(await page.evaluate(() => globalThis.client.path)).toBe('tunnel');
+    await untilPath(page, 'relay');
+    expect(await page.evaluate(async () => (await globalThis.client.fetch('/v1/models')).status)).toBe(200);
+    expect(await page.evaluate(() => [globalThis.client.path, globalThis.client.state])).toEqual(['relay', 'off']);
     expect(stack.log.filter((line) => line.includes('offer received')).length).toBe(offers);
     await page.context().close();
   });

@@ -1,6 +1,6 @@
 import { Ollama } from 'ollama';
 import OpenAI, { toFile } from 'openai';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { RTCPeerConnection } from 'werift';
 import { type Client, connect } from '../web/client/index.ts';
 import { countedTokens } from './fake-answers.ts';
@@ -16,7 +16,7 @@ beforeAll(async () => {
     token: OWNER_TOKEN,
     environment: { RTCPeerConnection },
   });
-  await client.ready;
+  await vi.waitUntil(() => client.path === 'direct', { timeout: 15_000 });
 });
 afterAll(async () => {
   client?.close();

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { launchChromium, withoutChromium } from './chromium.ts';
-import { openClientPage } from './client-page.ts';
+import { openClientPage, untilPath } from './client-page.ts';
 import { testBytes } from './fake-llm.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 
@@ -72,14 +72,14 @@ describe.skipIf(withoutChromium)('where WebSockets are blocked', () => {
   test('the agent polls, and browsers connect directly all the same', async () => {
     expect(stack.log.join('\n')).toContain('link: connected to the edge by HTTPS polling');
     const { page } = await openClientPage(browser, stack);
-    expect(await page.evaluate(() => globalThis.client.path)).toBe('direct');
+    await untilPath(page, 'direct');
     expect(await page.evaluate(async () => (await globalThis.client.fetch('/v1/models')).status)).toBe(200);
     await page.context().close();
   });
 
   test('a browser that has to poll as well connects directly', async () => {
     const { page, console } = await openClientPage(browser, stack, '?webrtc_diag=1', office.url);
-    expect(await page.evaluate(() => globalThis.client.path)).toBe('direct');
+    await untilPath(page, 'direct');
     expect(console.join('\n')).toMatch(/poll/i);
     await page.context().close();
   });

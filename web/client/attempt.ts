@@ -17,8 +17,8 @@ export interface AttemptOptions {
   diagnostics: Diagnostics;
   /** Whose session gets the path. */
   host: HostSession;
-  /** The edge has made a signaling session, which serves other paths as well. */
-  admitted(ready: SessionReady): void;
+  /** The edge was asked for a signaling session, which serves other paths as well. */
+  asked(session: Promise<SessionReady>): void;
   /** The path that came out has ended; called once. */
   lost(error: DirectError): void;
   signal: AbortSignal;
@@ -51,8 +51,9 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
       candidate: (candidate) => channel?.send({ session_id: sessionId, type: 'candidate', candidate }),
       open: () => opened.resolve(),
       failed: (reason) => {
-        failed.reject(new DirectError('E_HANDSHAKE_TIMEOUT', reason));
-        path?.close(new DirectError('E_PATH_LOST', reason));
+        // A path tells itself why it ended, which may be what the agent said before.
+        if (path === undefined) failed.reject(new DirectError('E_HANDSHAKE_TIMEOUT', reason));
+        else path.close(new DirectError('E_PATH_LOST', reason));
       },
       disconnected: () => path?.probe('disconnected'),
       pairChanged: () => path?.checkPair(),
@@ -75,9 +76,11 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
 
   const run = async (): Promise<DirectPath> => {
     const offer = await peer.offer();
-    const ready = await createSession(signaling, offer, giveUp.signal);
     giveUp.signal.throwIfAborted();
-    options.admitted(ready);
+    const session = createSession(signaling, offer, giveUp.signal);
+    options.asked(session);
+    const ready = await session;
+    giveUp.signal.throwIfAborted();
     sessionId = ready.session_id;
     // The id is a capability until the session expires: its beginning is enough to find it in other logs.
     log(`session created: ${sessionId.slice(0, 6)}…, ${ready.ice_servers.length} ICE servers; offer sent`);

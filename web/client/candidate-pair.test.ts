@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { selectedPair } from './candidate-pair.ts';
-import { TestConnection } from './test-edge.ts';
+import { TestConnection } from './test-webrtc.ts';
 
 const local = (candidateType: string) => ({ id: 'L', type: 'local-candidate', candidateType, protocol: 'udp' });
 const remote = (candidateType: string) => ({ id: 'R', type: 'remote-candidate', candidateType });

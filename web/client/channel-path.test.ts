@@ -2,7 +2,7 @@ import { expect, test, vi } from 'vitest';
 import { MAX_MESSAGE_BYTES } from '../../shared/limits.ts';
 import type { PathEvents } from '../../shared/path.ts';
 import { ChannelPath } from './channel-path.ts';
-import { TestChannel } from './test-edge.ts';
+import { TestChannel } from './test-webrtc.ts';
 
 function open(maxMessageBytes?: number) {
   const channel = new TestChannel();

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { DIRECT_DEADLINE_MS, HANDSHAKE_TIMEOUT_MS, RETRY_DELAYS_MS } from '../../shared/limits.ts';
-import { settle } from '../../shared/test-clock.ts';
 import { type Client, type ConnectOptions, connect } from './connect.ts';
-import { TestEdge, TURN_STATS } from './test-edge.ts';
+import { SOCKET_PATIENCE_MS } from './signal-socket.ts';
+import { TestEdge, WEBRTC_MS } from './test-edge.ts';
 import { failure, ORIGIN } from './test-host.ts';
+import { TURN_STATS } from './test-webrtc.ts';
 
 const [SECOND, SHORT] = [1_000, 500];
 
@@ -19,10 +20,16 @@ async function direct(edge = new TestEdge()): Promise<{ edge: TestEdge; client: 
   return { edge, client };
 }
 
+/** What a page's policy makes of `new WebSocket`; the words name the URL, as those of browsers do. */
+class Forbidden {
+  constructor(url: string) {
+    throw new DOMException(`refused to connect to ${url}`, 'SecurityError');
+  }
+}
+
 describe('a connection', () => {
   test('sends the offer with the first request, then gathers with the edge’s servers', async () => {
     const { edge, client } = await direct();
-    expect(await client.ready).toBe('direct');
     expect(edge.requests).toEqual([
       {
         method: 'POST',
@@ -69,7 +76,7 @@ describe('a connection', () => {
     client.on('path', (path) => paths.push(path));
     edge.connection.stats = [];
     edge.connection.sctp.transport.iceTransport.dispatchEvent(new Event('selectedcandidatepairchange'));
-    await settle();
+    await edge.clock.advance(0);
     expect(paths).toEqual(['direct']);
   });
 
@@ -101,10 +108,10 @@ describe('a connection', () => {
     const session_id = 'session-1';
     const early = { candidate: 'early', sdpMid: '0', sdpMLineIndex: 0, usernameFragment: null };
     edge.signal({ session_id, type: 'candidate', candidate: early });
-    await settle();
+    await edge.clock.advance(0);
     expect(edge.connection.calls).not.toContain('addIceCandidate early');
     edge.signal({ session_id, type: 'answer', sdp: 'v=0 answer' });
-    await settle();
+    await edge.clock.advance(0);
     expect(edge.connection.calls.slice(-2)).toEqual(['setRemoteDescription v=0 answer', 'addIceCandidate early']);
   });
 
@@ -119,7 +126,7 @@ describe('a connection', () => {
   ])('finds the edge from %s', async (_, options, base) => {
     const edge = new TestEdge();
     connected(edge, options);
-    await settle();
+    await edge.clock.advance(0);
     expect(`${ORIGIN}${edge.requests[0]?.path}`).toBe(`${base}/session`);
   });
 
@@ -129,18 +136,74 @@ describe('a connection', () => {
 });
 
 describe('requests', () => {
-  test('wait for the first attempt', async () => {
+  test('go by the relay while WebRTC is still connecting, in one message with HELLO', async () => {
     const edge = new TestEdge();
+    edge.outcome = 'silence';
+    edge.delays.relay = 40;
     const client = connected(edge);
+    const response = client.fetch('/v1/x', { method: 'POST', body: 'a prompt' });
+    await edge.clock.advance(40);
+    expect([edge.relay.messages.length, edge.agent.heads.length]).toEqual([1, 1]);
+    await edge.clock.advance(40);
+    expect(await (await response).text()).toBe('over the path');
+    expect([client.path, client.state, await client.ready]).toEqual(['relay', 'connecting', 'relay']);
+    expect(edge.requests.map(({ path }) => path)).toEqual(['/_direct/h/home/session']);
+  });
+
+  test.each<[string, (edge: TestEdge) => Partial<ConnectOptions> | undefined]>([
+    ['the runtime has no WebSocket', (edge) => ({ environment: { ...edge.environment, WebSocket: undefined } })],
+    ['the runtime cannot seal', (edge) => ({ environment: { ...edge.environment, canSeal: async () => false } })],
+    ['WebSockets are forbidden', (edge) => ({ environment: { ...edge.environment, WebSocket: Forbidden as never } })],
+    ['WebSockets are refused', (edge) => void Object.assign(edge, { socketFate: 'refused' })],
+    ['the host announces no keys', (edge) => void Object.assign(edge, { announces: false })],
+    ['the edge refuses the relay', (edge) => void Object.assign(edge, { relayFate: 'E_HOST_BUSY' })],
+  ])('go over HTTPS at once when %s, and directly as soon as that works', async (_, configure) => {
+    const edge = new TestEdge();
+    edge.outcome = 'silence';
+    const client = connected(edge, configure(edge));
+    const response = client.fetch('/v1/x', { method: 'POST', body: 'a prompt' });
+    await edge.clock.advance(0);
+    expect(await (await response).text()).toBe('over https');
+    expect([client.state, client.path, await client.ready]).toEqual(['connecting', 'tunnel', 'tunnel']);
+    edge.openChannel();
+    await edge.clock.advance(0);
+    expect(await (await client.fetch('/v1/x')).text()).toBe('over the path');
+    expect(client.path).toBe('direct');
+  });
+
+  test.each(['silent', 'slow'] as const)('go over HTTPS after a while when the relay is %s', async (fate) => {
+    const edge = new TestEdge();
+    edge.outcome = 'silence';
+    edge.relayFate = fate;
+    const client = connected(edge);
+    let text: string | undefined;
+    const response = client.fetch('/v1/x').then(async (r) => {
+      text = await r.text();
+    });
+    await edge.clock.advance(SOCKET_PATIENCE_MS - 1);
+    expect(text).toBeUndefined();
+    await edge.clock.advance(1);
+    await response;
+    expect([text, await client.ready]).toEqual(['over https', 'tunnel']);
+    // Later ones do not wait at all, and use the relay when it comes after all.
+    expect(await (await client.fetch('/v1/x')).text()).toBe('over https');
+    await edge.clock.advance(2 * SECOND);
+    expect(client.path).toBe(fate === 'slow' ? 'relay' : 'tunnel');
+  });
+
+  test('without a token wait for the direct path, which alone may work', async () => {
+    const edge = new TestEdge();
+    const client = connect({ url: `${ORIGIN}/_direct/h/home`, environment: edge.environment });
     const response = client.fetch('/v1/x');
     await edge.clock.advance(SHORT);
     expect(await (await response).text()).toBe('over the path');
+    expect([edge.relays.length, await client.ready]).toEqual([0, 'direct']);
   });
 
-  test('go over HTTPS after the deadline, while the attempt goes on', async () => {
+  test('without a token go over HTTPS after the deadline, while the attempt goes on', async () => {
     const edge = new TestEdge();
     edge.outcome = 'silence';
-    const client = connected(edge);
+    const client = connect({ url: `${ORIGIN}/_direct/h/home`, environment: edge.environment });
     let status: number | undefined;
     const response = client.fetch('/v1/x').then((r) => {
       status = r.status;
@@ -163,18 +226,19 @@ describe('requests', () => {
     edge.hostOnline = false;
     const client = connected(edge);
     const response = client.fetch('/v1/x');
-    await settle();
+    await edge.clock.advance(0);
     expect(await (await response).text()).toBe('over https');
-    expect(edge.clock.now()).toBe(0);
     expect([client.path, client.error?.code]).toEqual(['offline', 'E_HOST_OFFLINE']);
+    // The edge is not asked a second time for the relay.
+    expect([edge.attempts.length, edge.relayAttempts.length]).toEqual([1, 0]);
   });
 
   test('can be aborted while they wait', async () => {
     const edge = new TestEdge();
-    edge.outcome = 'silence';
+    edge.relayFate = 'silent';
     const controller = new AbortController();
     const response = connected(edge).fetch('/v1/x', { signal: controller.signal });
-    await settle();
+    await edge.clock.advance(0);
     controller.abort('enough');
     await expect(response).rejects.toBe('enough');
   });
@@ -201,7 +265,8 @@ describe('attempts', () => {
     edge.outcome = 'E_HOST_BUSY';
     const client = connected(edge);
     await edge.clock.advance(300 * SECOND);
-    const pauses = edge.attempts.slice(1).map((at, i) => at - (edge.attempts[i] ?? 0));
+    // Each is refused half-way.
+    const pauses = edge.attempts.slice(1).map((at, i) => at - (edge.attempts[i] ?? 0) - WEBRTC_MS / 2);
     expect(pauses.slice(0, 7)).toEqual([...RETRY_DELAYS_MS, 60_000, 60_000]);
     expect(client.error?.code).toBe('E_HOST_BUSY');
   });
@@ -222,7 +287,7 @@ describe('attempts', () => {
     const client = connected(edge);
     await edge.clock.advance(SHORT);
     edge.connection.become('failed');
-    await settle();
+    await edge.clock.advance(0);
     expect([client.state, client.error?.code]).toEqual(['waiting', 'E_HANDSHAKE_TIMEOUT']);
   });
 
@@ -292,10 +357,11 @@ describe('attempts', () => {
       why === 'missing'
         ? connected(edge, { environment: { ...edge.environment, RTCPeerConnection: undefined } })
         : connected(edge, { webrtc: false });
-    expect([await client.ready, client.state]).toEqual(['tunnel', 'off']);
-    expect(await (await client.fetch('/v1/x')).text()).toBe('over https');
+    await edge.clock.advance(SHORT);
+    expect([await client.ready, client.state]).toEqual(['relay', 'off']);
+    expect(await (await client.fetch('/v1/x')).text()).toBe('over the path');
     await edge.clock.advance(300 * SECOND);
-    expect(edge.attempts).toEqual([]);
+    expect([client.path, edge.connections, edge.attempts, edge.relayAttempts]).toEqual(['relay', [], [], [0]]);
   });
 });
 
@@ -307,13 +373,16 @@ describe('a path that is lost', () => {
     client.on('state', (state) => events.push(state));
     await edge.clock.advance(60 * SECOND);
     edge.connection.become('failed');
-    await settle();
-    expect(events).toEqual(['tunnel', 'waiting']);
-    expect([client.rtt, client.error?.code]).toEqual([undefined, 'E_PATH_LOST']);
+    await edge.clock.advance(0);
+    expect(events).toEqual(['relay', 'waiting']);
+    expect([client.rtt, client.error?.code]).toEqual([0, 'E_PATH_LOST']);
     const lost = edge.clock.now();
     await edge.clock.advance(3 * SECOND);
     expect(edge.attempts.at(-1)).toBe(lost + (RETRY_DELAYS_MS[0] ?? 0));
-    expect(events.slice(2)).toEqual(['connecting', 'direct', 'connected']);
+    expect(events.slice(2)).toEqual(['connecting', 'connected']);
+    // It has to prove itself first: it was lost before.
+    await edge.clock.advance(SECOND);
+    expect(events.slice(4)).toEqual(['direct']);
     expect(client.error).toBeUndefined();
   });
 
@@ -348,10 +417,9 @@ describe('a path that is lost', () => {
 
   test('by a page that goes away frees the agent’s slot', async () => {
     const { edge, client } = await direct();
-    const { agent } = edge.connection;
     edge.leave();
-    await settle();
-    expect(agent?.error?.code).toBe('E_GOING_AWAY');
+    await edge.clock.advance(0);
+    expect(edge.agent.ended).toBe('E_GOING_AWAY');
     edge.wake('pageshow');
     await edge.clock.advance(2 * SECOND);
     expect(client.path).toBe('direct');
@@ -363,17 +431,19 @@ describe('close', () => {
     const { edge, client } = await direct();
     edge.answer = () => new Promise(() => {});
     const running = failure(client.fetch('/v1/x'));
-    await settle();
-    const { agent } = edge.connection;
+    await edge.clock.advance(0);
+    const heard: string[] = [];
+    client.on('state', (state) => heard.push(state));
+    client.on('path', (path) => heard.push(path));
     client.close();
     expect((await running).code).toBe('E_CANCELLED');
-    await settle();
-    expect(agent?.error?.code).toBe('E_CANCELLED');
+    await edge.clock.advance(0);
+    expect([heard, edge.agent.ended]).toEqual([['tunnel', 'closed'], 'E_CANCELLED']);
     await edge.clock.advance(SECOND);
-    expect(edge.connection.calls.at(-1)).toBe('close');
+    expect([edge.connection.calls.at(-1), edge.relay.readyState]).toEqual(['close', 3]);
     expect([client.state, edge.watched]).toEqual(['closed', false]);
     await edge.clock.advance(300 * SECOND);
-    expect([edge.attempts.length, edge.clock.pending]).toEqual([1, 0]);
+    expect([edge.attempts.length, edge.relayAttempts.length, edge.clock.pending]).toEqual([1, 0, 0]);
     expect(await (await client.fetch('/v1/x')).text()).toBe('over https');
   });
 
@@ -383,9 +453,9 @@ describe('close', () => {
     const client = connected(edge);
     await edge.clock.advance(SHORT);
     client.close();
-    await settle();
+    await edge.clock.advance(0);
     expect([client.state, edge.connection.calls.at(-1), edge.sockets[0]?.readyState]).toEqual(['closed', 'close', 3]);
-    expect(edge.clock.pending).toBe(0);
+    expect([edge.relay.readyState, edge.clock.pending]).toEqual([3, 0]);
   });
 
   test('a listener that was taken back hears nothing', async () => {

@@ -12,6 +12,7 @@ import { Direct, type DirectState } from './direct.ts';
 import { HostSession } from './host-session.ts';
 import { Relay } from './relay.ts';
 import type { Signaling } from './signaling.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 /** Which way requests go: `tunnel` is plain HTTPS, `offline` is HTTPS too, with little hope. */
 export type ClientPath = PathKind | 'tunnel' | 'offline';
@@ -60,20 +61,23 @@ export class Connector {
       },
       rtt: (ms) => events.rtt(ms),
     });
+    // One signaling session serves both paths at first, and what the edge refuses once it need not be asked twice.
     const admission = Promise.withResolvers<SessionReady | undefined>();
+    // Without a relay nobody looks at it.
+    admission.promise.catch(() => {});
     const changed = () => {
-      // An attempt that failed brings no signaling session for others.
+      // An attempt may fail before it asks the edge.
       if (this.#isStarted && this.#direct.state !== 'connecting') admission.resolve(undefined);
       this.#changed();
     };
     const host = this.#host;
-    this.#relay = new Relay({ signaling, diagnostics, host, changed: () => this.#changed() });
+    this.#relay = new Relay({ signaling, diagnostics, host, changed: () => this.#relayChanged() });
     this.#direct = new Direct({
       signaling,
       diagnostics,
       host,
       iceTransportPolicy,
-      admitted: (ready) => admission.resolve(ready),
+      asked: (session) => admission.resolve(session),
       changed,
     });
     this.#cancelDeadline = environment.timer(DIRECT_DEADLINE_MS, () => this.#decide('no path in time'));
@@ -156,6 +160,15 @@ export class Connector {
     this.#changed();
   }
 
+  #relayChanged(): void {
+    // The direct path may have a minute to wait, and the relay shows that there is somebody to connect to.
+    const { error, state } = this.#direct;
+    if (this.#relay.state === 'open' && state === 'waiting' && error?.code === 'E_HOST_OFFLINE') {
+      this.#direct.wake('the host is back');
+    }
+    this.#changed();
+  }
+
   #changed(): void {
     if (this.#direct.state !== this.#state) {
       this.#state = this.#direct.state;
@@ -167,7 +180,7 @@ export class Connector {
       this.#options.diagnostics.log(`path: ${path}`);
       this.#events.path(path);
     }
-    if (this.#host.ready !== undefined) this.#decide('there is a path');
+    if (this.#host.active?.isOpen === true) this.#decide('there is a path');
     else if (this.#isStarted && !this.#hopeful()) this.#decide('no path soon');
     for (const look of this.#waiting.splice(0)) look();
   }
@@ -175,20 +188,9 @@ export class Connector {
   #currentPath(): ClientPath {
     const { active } = this.#host;
     if (active !== undefined) return active.kind;
-    const offline = [this.#direct.error, this.#relay.error].some((error) => error?.code === 'E_HOST_OFFLINE');
-    return this.#options.signaling.environment.network.online() && !offline ? 'tunnel' : 'offline';
-  }
-}
-
-async function unlessAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return promise;
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  signal.addEventListener('abort', abort);
-  try {
-    signal.throwIfAborted();
-    await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
+    // The relay's error is the newer one: it is tried more often.
+    const { error } = this.#relay.state === 'off' ? this.#direct : this.#relay;
+    const offline = error?.code === 'E_HOST_OFFLINE' || !this.#options.signaling.environment.network.online();
+    return offline ? 'offline' : 'tunnel';
   }
 }

@@ -42,7 +42,7 @@ export interface AddressFlags {
   diagnostics?: true;
   /** `?webrtc_turn=1`: TURN only, to test it. */
   iceTransportPolicy?: 'relay';
-  /** `?no_webrtc`: HTTPS only. */
+  /** `?no_webrtc`: no direct path, only the relay and HTTPS. */
   webrtc?: false;
 }
 

@@ -31,6 +31,7 @@ export class DirectPath {
   readonly #options: DirectPathOptions;
   readonly #path: ChannelPath;
   readonly #stopSignaling: () => void;
+  readonly #opened = Promise.withResolvers<void>();
   #link: PathLink | undefined;
   #isReady = false;
   #ended: DirectError | undefined;
@@ -40,28 +41,28 @@ export class DirectPath {
     const { peer, signaling, environment } = options;
     this.#path = peer.path();
     this.#stopSignaling = environment.timer(SIGNALING_LINGER_MS, () => signaling.close());
-    this.ready = this.#attach();
+    this.ready = this.#opened.promise;
+    void this.#attach();
   }
 
   async #attach(): Promise<void> {
     const { host, sessionId } = this.#options;
     // First, so that the path is shown as what it is from the start.
     const kind = await this.#readPair();
-    if (this.#ended !== undefined) throw this.#ended;
-    const opened = Promise.withResolvers<void>();
+    if (this.#ended !== undefined) return;
     this.#link = host.attach(
       this.#path,
       { sessionId, kind },
       {
-        opened: () => opened.resolve(),
-        lost: (error) => {
-          this.#end(error);
-          opened.reject(error);
+        opened: () => {
+          this.#isReady = true;
+          this.#opened.resolve();
         },
+        lost: (error) => this.#end(error),
+        // HELLO left when the path was attached, if it was not broken by then.
+        sentAny: () => true,
       },
     );
-    await opened.promise;
-    this.#isReady = true;
   }
 
   /** Why the path has ended, undefined while it lives. */
@@ -97,6 +98,7 @@ export class DirectPath {
     // Later: the session's own last message is sent after this call.
     environment.defer(() => peer.close());
     if (this.#isReady) this.#options.lost(error);
+    else this.#opened.reject(error);
   }
 
   /** Never fails: without statistics the path counts as direct. */

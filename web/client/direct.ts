@@ -1,8 +1,9 @@
 /** Keeps a direct path: attempts, retries, the end of paths. A failure here is never a failure of a request. */
-import { DirectError, type ErrorCode } from '../../shared/errors.ts';
+import { DirectError } from '../../shared/errors.ts';
 import { RETRY_DELAYS_MS } from '../../shared/limits.ts';
 import { type AttemptOptions, attempt } from './attempt.ts';
 import type { DirectPath } from './direct-path.ts';
+import { FINAL_CODES, MIN_INTERVAL_MS, STABLE_AFTER_MS } from './retry.ts';
 
 /**
  * - `connecting`: an attempt runs, the first one or one in the background.
@@ -19,13 +20,6 @@ type State =
   | { name: 'connected'; path: DirectPath; since: number }
   | { name: 'waiting'; cancel: () => void }
   | { name: 'failed' | 'off' | 'closed' };
-
-/** Answers of the edge that stay the same until a person changes something. */
-const FINAL: readonly ErrorCode[] = ['E_UNAUTHORIZED', 'E_NOT_CONFIGURED', 'E_NOT_FOUND', 'E_VERSION'];
-/** A path that ends sooner did not work: the pauses go on growing, so that it does not become a loop. */
-const STABLE_AFTER_MS = 10_000;
-/** Events of page and network come in bursts; so much time lies between the beginnings of two attempts. */
-const MIN_INTERVAL_MS = 1_000;
 
 export type DirectOptions = Omit<AttemptOptions, 'signal' | 'RTCPeerConnection' | 'lost'> & {
   /** The state has changed. */
@@ -123,10 +117,13 @@ export class Direct {
 
   #failed(error: unknown, signal: AbortSignal): void {
     if (signal.aborted) return;
+    const before = this.#error;
     this.#error = error instanceof DirectError ? error : new DirectError('E_INTERNAL', `${error}`, { cause: error });
     this.#failures += 1;
+    // It has answered, but does not know the session: the next one need not wait.
+    if (this.#error.code === 'E_HOST_RESTARTED' && before?.code !== 'E_HOST_RESTARTED') this.#woken = true;
     this.#options.diagnostics.log(`attempt failed: ${this.#error.code} ${this.#error.detail ?? ''}`);
-    if (FINAL.includes(this.#error.code)) this.#enter({ name: 'failed' });
+    if (FINAL_CODES.includes(this.#error.code)) this.#enter({ name: 'failed' });
     else this.#waitForNext();
   }
 
@@ -135,7 +132,7 @@ export class Direct {
     const { now } = this.#options.signaling.environment;
     this.#error = error;
     this.#failures = now() - this.#state.since >= STABLE_AFTER_MS ? 0 : this.#failures + 1;
-    this.#woken = false;
+    this.#woken = error.code === 'E_HOST_RESTARTED';
     this.#waitForNext();
   }
 

@@ -1,5 +1,6 @@
 /** What the client takes from its runtime. Everything has a default; tests and Node programs replace what they need. */
 import type { SessionEnvironment } from '../../shared/path-link.ts';
+import { sealingIsSupported } from '../../shared/sealing-support.ts';
 import { globalNetwork, type Network } from './network.ts';
 import type { PeerConnectionClass } from './webrtc.ts';
 
@@ -11,6 +12,10 @@ export interface ClientEnvironment extends SessionEnvironment {
   /** Absent: signaling polls, and there is no relay. */
   WebSocket: (new (url: string) => WebSocket) | undefined;
   network: Network;
+  /** Milliseconds since 1970: the host's keys expire. */
+  wallClock(): number;
+  /** Whether WebCrypto has what the relay's encryption needs; without it there is no relay. */
+  canSeal(): Promise<boolean>;
   /** From 0 to 1, exclusive; for jitter. */
   random(): number;
   /** What relative URLs refer to; undefined where there is no document. */
@@ -35,6 +40,8 @@ export function completeEnvironment(given: Partial<ClientEnvironment> = {}): Cli
     RTCPeerConnection: globalThis.RTCPeerConnection,
     WebSocket: globalThis.WebSocket,
     network: globalNetwork(),
+    wallClock: () => Date.now(),
+    canSeal: sealingIsSupported,
     random: () => Math.random(),
     baseUrl: () => globalThis.document?.baseURI ?? globalThis.location?.href,
     browser: globalThis.location !== undefined,

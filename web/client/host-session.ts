@@ -1,4 +1,5 @@
 /** The client's session with its host: one that lives, made anew when the last one has ended. */
+import { encodeBase64url } from '../../shared/base64url.ts';
 import { DirectError, type ErrorCode } from '../../shared/errors.ts';
 import type { Path } from '../../shared/path.ts';
 import type { PathLink, SessionEnvironment } from '../../shared/path-link.ts';
@@ -11,6 +12,8 @@ export interface PathListener {
   opened(): void;
   /** The path has ended; called once, and nothing comes after it. */
   lost(error: DirectError): void;
+  /** Whether anything was sent on the path. */
+  sentAny(): boolean;
 }
 
 export interface HostSessionEvents {
@@ -28,6 +31,8 @@ export class HostSession {
   readonly #events: HostSessionEvents;
   readonly #listeners = new Map<PathLink, PathListener>();
   #session: Session | undefined;
+  /** Something of the session may have reached the agent. */
+  #begun = false;
 
   constructor(environment: SessionEnvironment, diagnostics: Diagnostics, events: HostSessionEvents) {
     this.#environment = environment;
@@ -40,10 +45,9 @@ export class HostSession {
     return this.#session?.active === undefined ? undefined : this.#session;
   }
 
-  /** The path in use, once the agent has answered on it. */
+  /** The path in use; a session's first one is used before the agent has answered on it. */
   get active(): PathLink | undefined {
-    const active = this.#session?.active;
-    return active?.isOpen === true ? active : undefined;
+    return this.#session?.active;
   }
 
   /** Adds a path to the session, or begins one with it. */
@@ -62,9 +66,11 @@ export class HostSession {
   }
 
   #begin(): Session {
+    this.#begun = false;
     const session: Session = new Session({
       role: 'client',
-      id: newId(),
+      // Knowing the id is what admits to the session.
+      id: encodeBase64url(crypto.getRandomValues(new Uint8Array(18))),
       environment: this.#environment,
       events: {
         opened: (link) => {
@@ -72,7 +78,8 @@ export class HostSession {
           this.#listeners.get(link)?.opened();
           this.#events.moved();
         },
-        lost: (link, error) => this.#lost(link, error),
+        // The session goes on by another path first: in between there would be none for a moment.
+        lost: (link, error) => this.#environment.defer(() => this.#lost(link, error)),
         moved: () => {
           this.#diagnostics.log(
             `session uses ${session.active === undefined ? 'no' : `the ${session.active.kind}`} path`,
@@ -96,14 +103,11 @@ export class HostSession {
   #lost(link: PathLink, error: DirectError | undefined): void {
     const listener = this.#listeners.get(link);
     this.#listeners.delete(link);
-    listener?.lost(error ?? new DirectError('E_PATH_LOST', 'it ended before it began'));
+    if (listener === undefined) return;
+    const known = error ?? new DirectError('E_PATH_LOST', 'it ended before it began');
+    this.#begun ||= listener.sentAny();
+    listener.lost(known);
+    // What no agent has heard of need not wait for another path of this session: it may go any way.
+    if (!this.#begun && this.#session?.links.length === 0) this.#session.close('E_PATH_LOST', known.detail);
   }
-}
-
-/** 18 random bytes: knowing the id is what admits to the session. */
-function newId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(18));
-  return btoa(String.fromCharCode(...bytes))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_');
 }

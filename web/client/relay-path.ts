@@ -20,7 +20,9 @@ export class RelayPath implements Path {
   #error: DirectError | undefined;
   #cancelHeartbeat: () => void;
   #cancelDrain: (() => void) | undefined;
-  #awaitsPong = false;
+  /** When the path ends if nothing is heard; undefined while nobody has asked. */
+  #deadline: number | undefined;
+  #sentAny = false;
 
   /** `socket` is open. */
   constructor(socket: WebSocket, environment: SessionEnvironment) {
@@ -40,19 +42,31 @@ export class RelayPath implements Path {
     return this.#error;
   }
 
+  get sentAny(): boolean {
+    return this.#sentAny;
+  }
+
   /**
    * Asks the edge for a sign of life, which its runtime gives without waking an object: an idle relay costs nothing.
    * The path ends if none comes within `ms`.
    */
   probe(ms: number): void {
-    if (this.#closed !== undefined) return;
-    this.#awaitsPong = true;
+    const deadline = this.#environment.now() + ms;
+    // Who asks often must not wait longer: the earliest question counts until something is heard.
+    if (this.#closed !== undefined || (this.#deadline ?? Number.POSITIVE_INFINITY) <= deadline) return;
+    this.#deadline = deadline;
     this.#socket.send('ping');
     this.#cancelHeartbeat();
     this.#cancelHeartbeat = this.#environment.timer(ms, () => {
-      if (this.#awaitsPong) this.#fail('the edge does not answer');
+      if (this.#deadline !== undefined) this.#fail('the edge does not answer');
       else this.#beat();
     });
+  }
+
+  /** Requests that waited for the path begin in the turn in which it opens, and leave with HELLO: messages cost. */
+  defer(run: () => void): void {
+    if (this.#sentAny) this.#environment.defer(run);
+    else this.#environment.timer(0, run);
   }
 
   capacity(): number {
@@ -61,6 +75,7 @@ export class RelayPath implements Path {
 
   send(message: Uint8Array): void {
     if (this.#closed !== undefined) return;
+    this.#sentAny = true;
     this.#socket.send(message as Uint8Array<ArrayBuffer>);
     if (this.capacity() <= 0) this.#watchQueue();
   }
@@ -77,7 +92,7 @@ export class RelayPath implements Path {
 
   #receive(data: unknown): void {
     if (this.#closed !== undefined) return;
-    this.#awaitsPong = false;
+    this.#deadline = undefined;
     if (!(data instanceof ArrayBuffer)) return;
     const message = new Uint8Array(data);
     if (this.#events === undefined) this.#early.push(message);

@@ -2,20 +2,20 @@
  * Keeps a path through the edge: the first one that a session has, and the one that it falls back to. An idle one
  * costs nothing, so it stays beside the direct path.
  */
-import { codeFromNumber, DirectError, type ErrorCode } from '../../shared/errors.ts';
-import { verifyAnnouncement } from '../../shared/host-identity.ts';
+import { DirectError, type ErrorCode } from '../../shared/errors.ts';
 import { HANDSHAKE_TIMEOUT_MS, LIVENESS_PROBE_MS, RELAY_RETRY_DELAYS_MS } from '../../shared/limits.ts';
 import type { PathLink } from '../../shared/path-link.ts';
-import { sealedClientPath } from '../../shared/sealed-path.ts';
 import type { SessionReady } from '../../shared/signal.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { HostSession } from './host-session.ts';
-import { RelayPath } from './relay-path.ts';
-import { FIRST_OWN_CLOSE_CODE, SOCKET_PATIENCE_MS } from './signal-socket.ts';
-import { createSession, type Signaling } from './signaling.ts';
+import { openRelay } from './relay-attempt.ts';
+import type { RelayPath } from './relay-path.ts';
+import { FINAL_CODES, MIN_INTERVAL_MS, STABLE_AFTER_MS } from './retry.ts';
+import { SOCKET_PATIENCE_MS } from './signal-socket.ts';
+import type { Signaling } from './signaling.ts';
 
 /**
- * - `off`: this runtime, this edge or this host has no relay.
+ * - `off`: this runtime has no relay, or it is not wanted.
  * - `connecting`: requests may wait for it.
  * - `open`: there is a path.
  * - `waiting`: it does not work just now, and is tried again.
@@ -24,8 +24,8 @@ import { createSession, type Signaling } from './signaling.ts';
  */
 export type RelayState = 'off' | 'connecting' | 'open' | 'waiting' | 'failed' | 'closed';
 
-/** Answers of the edge that stay the same until a person changes something. */
-const FINAL: readonly ErrorCode[] = ['E_UNAUTHORIZED', 'E_NOT_CONFIGURED', 'E_NOT_FOUND', 'E_VERSION', 'E_HOST_KEY'];
+/** A host's key does not become right by asking again. */
+const FINAL: readonly ErrorCode[] = [...FINAL_CODES, 'E_HOST_KEY'];
 
 export interface RelayOptions {
   signaling: Signaling;
@@ -35,14 +35,25 @@ export interface RelayOptions {
   changed(): void;
 }
 
+interface Attempt {
+  readonly abort: AbortController;
+  /** Requests wait for it. */
+  awaited: boolean;
+  cancelTimers(): void;
+}
+
 export class Relay {
   readonly #options: RelayOptions;
   #state: RelayState = 'off';
   #error: DirectError | undefined;
-  #attempt: AbortController | undefined;
+  #canSeal: Promise<boolean> | undefined;
+  #attempt: Attempt | undefined;
+  /** When the last attempt began. */
+  #startedAt = Number.NEGATIVE_INFINITY;
   #cancelRetry: () => void = () => {};
+  /** Attempts without success since the last stable path. */
   #failures = 0;
-  #current: { link: PathLink; path: RelayPath } | undefined;
+  #current: { link: PathLink; socket: RelayPath; since: number } | undefined;
 
   constructor(options: RelayOptions) {
     this.#options = options;
@@ -58,141 +69,169 @@ export class Relay {
   }
 
   /** Connects, with the signaling session that another path has asked for if `admission` brings one. */
-  start(admission?: Promise<SessionReady | undefined>): void {
-    const { diagnostics, signaling } = this.#options;
-    if (signaling.environment.WebSocket === undefined || globalThis.crypto?.subtle === undefined) {
-      diagnostics.log('this runtime has no WebSocket or no WebCrypto: no relay');
+  start(admission: Promise<SessionReady | undefined>): void {
+    if (this.#options.signaling.environment.WebSocket === undefined) {
+      this.#options.diagnostics.log('this runtime has no WebSocket: no relay');
       return;
     }
-    this.#connect(admission);
+    this.#connect(true, admission);
   }
 
   /** The network may have changed, or the page came back. */
   wake(): void {
-    if (this.#state === 'open') this.#current?.path.probe(LIVENESS_PROBE_MS);
-    else if (this.#state === 'waiting') this.#connect();
+    const { now } = this.#options.signaling.environment;
+    if (this.#current !== undefined) this.#current.socket.probe(LIVENESS_PROBE_MS);
+    else if (this.#state === 'waiting') this.#wait(this.#startedAt + MIN_INTERVAL_MS - now());
   }
 
   /** The path in use does not answer: perhaps another socket does, by another network. */
   replace(): void {
-    if (this.#current?.link.doubtful === true && this.#attempt === undefined) this.#connect();
+    if (this.#current?.link.doubtful === true && this.#attempt === undefined) this.#connect(false);
   }
 
+  /** Ends the path and all attempts. */
   close(): void {
+    const current = this.#current;
+    this.#current = undefined;
     this.#cancelRetry();
-    this.#attempt?.abort();
     this.#enter('closed');
+    this.#endAttempt(new DirectError('E_CANCELLED'));
+    current?.link.end(new DirectError('E_CANCELLED'));
   }
 
-  #connect(admission?: Promise<SessionReady | undefined>): void {
-    const { environment } = this.#options.signaling;
+  #connect(awaited: boolean, admission?: Promise<SessionReady | undefined>): void {
+    const { timer, now } = this.#options.signaling.environment;
     this.#cancelRetry();
-    this.#attempt?.abort(new DirectError('E_CANCELLED'));
-    const attempt = new AbortController();
-    this.#attempt = attempt;
-    if (this.#current === undefined) this.#enter('connecting');
-    const cancelPatience = environment.timer(SOCKET_PATIENCE_MS, () => {
+    this.#endAttempt(new DirectError('E_CANCELLED', 'another attempt took its place'));
+    const cancelPatience = timer(SOCKET_PATIENCE_MS, () => {
       // Requests need not wait any longer; the attempt goes on.
+      attempt.awaited = false;
       if (this.#state === 'connecting') this.#enter('waiting');
     });
-    const cancelTimeout = environment.timer(HANDSHAKE_TIMEOUT_MS, () => {
-      attempt.abort(new DirectError('E_HANDSHAKE_TIMEOUT', 'the relay does not answer'));
+    const cancelTimeout = timer(HANDSHAKE_TIMEOUT_MS, () => {
+      this.#failed(attempt, new DirectError('E_HANDSHAKE_TIMEOUT', 'the relay does not answer'));
     });
-    this.#open(attempt.signal, admission)
-      .catch((error: unknown) => this.#failed(attempt, error))
-      .finally(() => {
-        cancelPatience();
-        cancelTimeout();
-        if (this.#attempt === attempt) this.#attempt = undefined;
-      });
+    const cancelTimers = () => {
+      cancelPatience();
+      cancelTimeout();
+    };
+    const attempt: Attempt = { abort: new AbortController(), awaited, cancelTimers };
+    this.#attempt = attempt;
+    this.#startedAt = now();
+    if (this.#current === undefined) this.#enter(awaited ? 'connecting' : 'waiting');
+    this.#open(attempt, admission).catch((error: unknown) => this.#failed(attempt, error));
   }
 
-  async #open(signal: AbortSignal, admission?: Promise<SessionReady | undefined>): Promise<void> {
+  /** From here on the session's listener tells what becomes of the attempt. */
+  async #open(attempt: Attempt, admission: Promise<SessionReady | undefined> | undefined): Promise<void> {
     const { signaling, host } = this.#options;
-    const ready = (await admission) ?? (await createSession(signaling, undefined, signal));
-    const { announcement } = ready.host;
-    // An agent says it a moment after it is online.
-    if (announcement === undefined) throw new DirectError('E_PATH_LOST', 'the host announces no key');
-    const key = await verifyAnnouncement(announcement, { now: Date.now() });
-    signal.throwIfAborted();
-    const socket = await this.#socket(ready.session_id, signal);
-    const path = new RelayPath(socket, signaling.environment);
-    const sealed = sealedClientPath(path, key, ready.session_id);
-    const opened = Promise.withResolvers<void>();
+    const { signal } = attempt.abort;
+    this.#canSeal ??= signaling.environment.canSeal();
+    if (!(await this.#canSeal)) {
+      this.#options.diagnostics.log('this runtime’s WebCrypto lacks what the relay needs: no relay');
+      if (this.#attempt !== attempt) return;
+      this.#endAttempt(new DirectError('E_CANCELLED'));
+      this.#enter('off');
+      return;
+    }
+    const { sessionId, socket, path } = await openRelay({ signaling, admission, signal });
+    if (signal.aborted) {
+      path.close();
+      return;
+    }
     const link = host.attach(
-      sealed,
-      { sessionId: ready.session_id, kind: 'relay' },
+      path,
+      { sessionId, kind: 'relay' },
       {
-        opened: () => opened.resolve(),
+        opened: () => this.#opened(attempt, link, socket),
+        sentAny: () => socket.sentAny,
         lost: (error) => {
-          opened.reject(path.error ?? error);
-          this.#lost(link, path.error ?? error);
+          // What the agent said tells more than how the edge closed the socket after it, and that more than nothing.
+          const known = error.code === 'E_PATH_LOST' ? (socket.error ?? error) : error;
+          this.#failed(attempt, known);
+          this.#lost(link, known);
         },
       },
     );
     signal.addEventListener('abort', () => link.end(signal.reason as DirectError), { once: true });
-    await opened.promise;
-    const before = this.#current;
-    this.#current = { link, path };
-    before?.link.end(new DirectError('E_CANCELLED', 'another relay path took its place'));
-    this.#failures = 0;
-    this.#error = undefined;
-    this.#enter('open');
   }
 
-  /** @throws DirectError with the edge's code when it refuses, or `E_PATH_LOST` */
-  #socket(sessionId: string, signal: AbortSignal): Promise<WebSocket> {
-    const { base, environment } = this.#options.signaling;
-    const { WebSocket } = environment;
-    if (WebSocket === undefined) throw new DirectError('E_PATH_LOST', 'this runtime has no WebSocket');
-    return new Promise((resolve, reject) => {
-      const socket = new WebSocket(`${base.replace(/^http/, 'ws')}/relay?session_id=${sessionId}`);
-      const abort = () => {
-        reject(signal.reason);
-        socket.close();
-      };
-      signal.addEventListener('abort', abort, { once: true });
-      socket.addEventListener('open', () => {
-        signal.removeEventListener('abort', abort);
-        resolve(socket);
-      });
-      socket.addEventListener('close', ({ code, reason }: { code: number; reason: string }) => {
-        const own = code >= FIRST_OWN_CLOSE_CODE;
-        reject(new DirectError(own ? codeFromNumber(code) : 'E_PATH_LOST', reason || `no WebSocket (${code})`));
-      });
-      // Followed by `close` in every runtime, except for a URL that CSP forbids in some.
-      socket.addEventListener('error', () => reject(new DirectError('E_PATH_LOST', 'no WebSocket')));
-    });
+  #opened(attempt: Attempt, link: PathLink, socket: RelayPath): void {
+    if (this.#attempt !== attempt) return;
+    this.#attempt = undefined;
+    attempt.cancelTimers();
+    const before = this.#current;
+    this.#current = { link, socket, since: this.#options.signaling.environment.now() };
+    this.#error = undefined;
+    this.#enter('open');
+    before?.link.end(new DirectError('E_CANCELLED', 'another relay path took its place'));
   }
 
   #lost(link: PathLink, error: DirectError): void {
     if (this.#current?.link !== link) return;
+    const { since } = this.#current;
     this.#current = undefined;
-    if (this.#state === 'closed') return;
-    this.#error = error;
     this.#options.diagnostics.log(`relay lost: ${error.code} ${error.detail ?? ''}`);
-    if (this.#attempt === undefined) this.#wait();
-    else this.#enter('connecting');
+    const { now } = this.#options.signaling.environment;
+    this.#failures = now() - since >= STABLE_AFTER_MS ? 0 : this.#failures + 1;
+    if (this.#attempt === undefined) {
+      this.#retry(error);
+    } else {
+      this.#error = error;
+      this.#enter(this.#attempt.awaited ? 'connecting' : 'waiting');
+    }
   }
 
-  #failed(attempt: AbortController, cause: unknown): void {
-    if (this.#state === 'closed' || this.#attempt !== attempt) return;
+  #failed(attempt: Attempt, cause: unknown): void {
+    if (this.#attempt !== attempt) return;
     const error = cause instanceof DirectError ? cause : new DirectError('E_INTERNAL', `${cause}`, { cause });
+    this.#endAttempt(error);
     this.#options.diagnostics.log(`no relay: ${error.code} ${error.detail ?? ''}`);
     // The path that was to be replaced still stands.
     if (this.#current !== undefined) return;
-    this.#error = error;
     this.#failures += 1;
-    if (FINAL.includes(error.code)) this.#enter('failed');
-    else this.#wait();
+    if (FINAL.includes(error.code)) {
+      this.#error = error;
+      this.#enter('failed');
+    } else {
+      this.#retry(error);
+    }
   }
 
-  #wait(): void {
-    const { environment } = this.#options.signaling;
+  #endAttempt(reason: DirectError): void {
+    const attempt = this.#attempt;
+    this.#attempt = undefined;
+    attempt?.cancelTimers();
+    attempt?.abort.abort(reason);
+  }
+
+  /** A host that was restarted has answered: what it does not know is the session, and the next one begins at once. */
+  #retry(error: DirectError): void {
+    const restarted = error.code === 'E_HOST_RESTARTED' && this.#error?.code !== 'E_HOST_RESTARTED';
+    this.#error = error;
+    if (restarted) this.#connect(true);
+    else this.#wait(this.#pause());
+  }
+
+  /** With jitter: after a deploy all sockets drop at once, and must not all come back at once. */
+  #pause(): number {
     const pause = RELAY_RETRY_DELAYS_MS[Math.min(this.#failures, RELAY_RETRY_DELAYS_MS.length - 1)] ?? 0;
-    // Jitter: after a deploy all sockets drop at once, and must not all come back at once.
+    return pause * (0.5 + this.#options.signaling.environment.random() / 2);
+  }
+
+  #wait(ms: number): void {
+    const { timer, network } = this.#options.signaling.environment;
     this.#cancelRetry();
-    this.#cancelRetry = environment.timer(pause * (0.5 + environment.random() / 2), () => this.#connect());
+    this.#cancelRetry = timer(Math.max(0, ms), () => {
+      if (network.online()) {
+        // Who has just lost a working path waits for the next one; where it fails, requests go by HTTPS meanwhile.
+        this.#connect(this.#failures === 0);
+      } else {
+        // An attempt is in vain; `online` comes by itself.
+        this.#failures += 1;
+        this.#wait(this.#pause());
+      }
+    });
     this.#enter('waiting');
   }
 

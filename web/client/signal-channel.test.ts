@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import type { CandidateSignal } from '../../shared/signal.ts';
-import { settle } from '../../shared/test-clock.ts';
 import { connect } from './connect.ts';
 import { SOCKET_PATIENCE_MS } from './signal-socket.ts';
 import { TestEdge } from './test-edge.ts';
@@ -69,7 +68,7 @@ describe('signaling', () => {
     const { edge } = signaling((edge) => {
       edge.outcome = 'silence';
     });
-    await settle();
+    await edge.clock.advance(0);
     expect(edge.sockets[0]?.sent).toHaveLength(1);
     edge.sockets[0]?.end(1006);
     await edge.clock.advance(100);
@@ -84,9 +83,9 @@ describe('signaling', () => {
     const { edge, client } = signaling((edge) => {
       edge.outcome = 'silence';
     });
-    await settle();
+    await edge.clock.advance(0);
     edge.sockets[0]?.end(close);
-    await settle();
+    await edge.clock.advance(0);
     expect(client.error?.code).toBe(code);
     expect(polls(edge)).toEqual([]);
   });
@@ -99,9 +98,9 @@ describe('signaling', () => {
     const { edge, client } = signaling((edge) => {
       edge.outcome = 'silence';
     });
-    await settle();
+    await edge.clock.advance(0);
     edge.sockets[0]?.receive(message);
-    await settle();
+    await edge.clock.advance(0);
     expect(client.error?.code).toMatch(/E_BAD_REQUEST|E_TOO_LARGE/);
   });
 
@@ -109,9 +108,9 @@ describe('signaling', () => {
     const { edge } = signaling((edge) => {
       edge.outcome = 'silence';
     });
-    await settle();
+    await edge.clock.advance(0);
     edge.signal({ session_id: 'session-1', type: 'answer', sdp: 'v=0 answer' });
-    await settle();
+    await edge.clock.advance(0);
     edge.signal(candidate('other', 'foreign'));
     for (let i = 0; i < 200; i++) edge.signal(candidate('session-1', `c${i}`));
     const added = edge.connection.calls.filter((call) => call.startsWith('addIceCandidate'));
@@ -169,8 +168,8 @@ describe('signaling', () => {
 });
 
 class ThrowingSocket {
-  constructor() {
-    throw new DOMException('the policy forbids it', 'SecurityError');
+  constructor(url: string) {
+    throw new DOMException(`the policy forbids ${url}`, 'SecurityError');
   }
 }
 
@@ -178,10 +177,14 @@ describe('the log', () => {
   test('shows the life of a connection, and neither the token nor the whole session id', async () => {
     const { edge, client, log } = signaling(() => {});
     await edge.clock.advance(1_000);
-    await (await client.fetch('/v1/x?secret')).text();
+    await (await client.fetch('/v1/x?secret', { method: 'POST', body: 'a prompt' })).text();
     edge.connection.become('failed');
-    await settle();
+    await edge.clock.advance(0);
+    edge.relayFate = 'refused';
+    edge.relay.end(1006);
+    await edge.clock.advance(1_000);
     client.close();
+    await edge.clock.advance(0);
     const text = log.join('\n');
     for (const line of [
       'attempt 1',
@@ -191,16 +194,34 @@ describe('the log', () => {
       'local candidate: candidate:1 1 udp 1 a.local 9 typ host',
       'answer received',
       'data channel open',
-      'session open',
+      'session uses the relay path',
+      'requests go by relay: there is a path',
+      'session open on the relay path',
+      'path: relay',
+      'session open on the direct path',
       'path: direct',
-      '→ GET /v1/x (0b)',
-      '← 200 13b GET /v1/x',
+      '→ POST /v1/x (8b)',
+      '← 200 13b POST /v1/x',
       'connection failed',
-      'session closed: E_PATH_LOST',
-      'path: tunnel',
+      'session uses the relay path',
+      'relay lost: E_PATH_LOST',
+      'session uses no path',
+      'no relay: E_PATH_LOST no WebSocket (1006)',
+      'session closed: E_CANCELLED',
     ]) {
       expect(text).toContain(line);
     }
-    expect(text).not.toMatch(/owner|session-1|secret/);
+    expect(text).not.toMatch(/owner|session-\d|secret|prompt/);
+  });
+
+  test('does not repeat what a browser says about a socket that it forbids: the URL has the session’s id', async () => {
+    const log: string[] = [];
+    const edge = new TestEdge();
+    const environment = { ...edge.environment, WebSocket: ThrowingSocket as never };
+    connect({ url: ORIGIN, host: 'home', token: 'owner', environment, diagnostics: (line) => log.push(line) });
+    await edge.clock.advance(10_000);
+    const text = log.join('\n');
+    expect(text.match(/no WebSocket: SecurityError/g)?.length).toBeGreaterThan(1);
+    expect(text).not.toMatch(/owner|session-\d/);
   });
 });

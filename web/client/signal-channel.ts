@@ -39,8 +39,8 @@ export class SignalChannel implements SignalTransport {
     try {
       return new SignalSocket({ WebSocket, url, timer, blocked: (reason) => this.#fallBack(reason) }, this.#events);
     } catch (error) {
-      // The page's policy forbids it, in some browsers by an exception.
-      this.#events.step(`no WebSocket: ${error}`);
+      // The page's policy forbids it, in some browsers by an exception, whose words may show the session's id.
+      this.#events.step(`no WebSocket: ${error instanceof Error ? error.name : 'refused'}`);
       return undefined;
     }
   }

@@ -1,181 +1,65 @@
-/** For tests: an edge with an agent behind it, and WebRTC between client and agent, all in memory. */
+/** For tests: an edge with an agent behind it, WebRTC between client and agent, and a relay, all in memory. */
 import { DirectError, ERRORS, type ErrorCode, errorBody } from '../../shared/errors.ts';
-import type { Path, PathEvents } from '../../shared/path.ts';
-import type { Session } from '../../shared/session.ts';
 import { parseSessionRequest, parseSignals, type SessionReady, type SessionSignal } from '../../shared/signal.ts';
 import { TestClock } from '../../shared/test-clock.ts';
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
 import type { NetworkListeners } from './network.ts';
-import { type Answer, agentOn, ORIGIN, reply } from './test-host.ts';
-import type { DataChannel, PeerConfiguration, PeerConnection, StatsReport } from './webrtc.ts';
+import { TestAgent } from './test-agent.ts';
+import { type Answer, ORIGIN, reply } from './test-host.ts';
+import { quiet } from './test-quiet.ts';
+import { TestRelaySocket, TestSocket } from './test-sockets.ts';
+import { type Carry, TestConnection } from './test-webrtc.ts';
+import type { PeerConfiguration } from './webrtc.ts';
 
-/** The client's end of a data channel; the agent's end is a Path. */
-export class TestChannel extends EventTarget implements DataChannel {
-  readyState = 'connecting';
-  bufferedAmount = 0;
-  bufferedAmountLowThreshold = 0;
-  sent: Uint8Array[] = [];
-  peer: PathEvents | undefined;
+/** What becomes of a WebSocket: a firewall refuses it, or swallows it. */
+type SocketFate = 'open' | 'refused' | 'silent';
 
-  send(message: Uint8Array<ArrayBuffer>): void {
-    if (this.readyState !== 'open') throw new DOMException('not open', 'InvalidStateError');
-    const copy = message.slice();
-    this.sent.push(copy);
-    queueMicrotask(() => this.peer?.message(copy));
-  }
-
-  open(): void {
-    this.readyState = 'open';
-    this.dispatchEvent(new Event('open'));
-  }
-
-  receive(data: unknown): void {
-    this.dispatchEvent(new MessageEvent('message', { data }));
-  }
-
-  close(): void {
-    if (this.readyState === 'closed') return;
-    this.readyState = 'closed';
-    queueMicrotask(() => {
-      this.dispatchEvent(new Event('close'));
-      this.peer?.closed('the channel closed');
-    });
-  }
-
-  agentPath(): Path {
-    return {
-      maxMessageBytes: 65_536,
-      capacity: () => 256 * 1024,
-      send: (message) => queueMicrotask(() => this.receive(message.slice().buffer)),
-      close: () => this.close(),
-      start: (events) => {
-        this.peer = events;
-      },
-    };
-  }
-}
-
-type Stats = Record<string, unknown>[];
-
-export class TestConnection extends EventTarget implements PeerConnection {
-  connectionState = 'new';
-  iceConnectionState = 'new';
-  readonly sctp = { maxMessageSize: 262_144, transport: { iceTransport: new EventTarget() } };
-  readonly channel = new TestChannel();
-  /** What was called, in order. */
-  readonly calls: string[] = [];
-  configuration: PeerConfiguration;
-  stats: Stats = [];
-  /** The agent's session, once the channel is open. */
-  agent: Session | undefined;
-
-  constructor(configuration: PeerConfiguration) {
-    super();
-    this.configuration = configuration;
-  }
-
-  createDataChannel(label: string, options: object): TestChannel {
-    this.calls.push(`createDataChannel ${label} ${JSON.stringify(options)}`);
-    return this.channel;
-  }
-  async createOffer(): Promise<{ sdp: string }> {
-    this.calls.push('createOffer');
-    return { sdp: 'v=0 offer' };
-  }
-  setConfiguration(configuration: PeerConfiguration): void {
-    this.calls.push('setConfiguration');
-    this.configuration = configuration;
-  }
-  async setLocalDescription(): Promise<void> {
-    this.calls.push('setLocalDescription');
-    const event = new Event('icecandidate');
-    const candidate = { candidate: 'candidate:1 1 udp 1 a.local 9 typ host', sdpMid: '0', sdpMLineIndex: 0 };
-    this.dispatchEvent(Object.assign(event, { candidate }));
-  }
-  async setRemoteDescription({ sdp }: { sdp: string }): Promise<void> {
-    this.calls.push(`setRemoteDescription ${sdp}`);
-  }
-  async addIceCandidate({ candidate }: { candidate: string }): Promise<void> {
-    this.calls.push(`addIceCandidate ${candidate}`);
-  }
-  async getStats(): Promise<StatsReport> {
-    return this.stats;
-  }
-  become(state: string): void {
-    this.connectionState = state;
-    this.dispatchEvent(new Event('connectionstatechange'));
-  }
-  close(): void {
-    this.calls.push('close');
-    this.connectionState = 'closed';
-  }
-}
-
-export class TestSocket extends EventTarget {
-  readyState = 0;
-  readonly url: string;
-  readonly sent: string[] = [];
-
-  constructor(url: string) {
-    super();
-    this.url = url;
-  }
-  open(): void {
-    this.readyState = 1;
-    this.dispatchEvent(new Event('open'));
-  }
-  send(text: string): void {
-    this.sent.push(text);
-  }
-  receive(signals: unknown): void {
-    this.dispatchEvent(new MessageEvent('message', { data: JSON.stringify(signals) }));
-  }
-  end(code: number): void {
-    if (this.readyState === 3) return;
-    this.readyState = 3;
-    this.dispatchEvent(Object.assign(new Event('close'), { code, reason: '' }));
-  }
-  close(): void {
-    queueMicrotask(() => this.end(1000));
-  }
-}
-
-/** Relayed statistics, as with `turn`. */
-export const TURN_STATS: Stats = [
-  { id: 'T', type: 'transport', selectedCandidatePairId: 'P' },
-  { id: 'P', type: 'candidate-pair', localCandidateId: 'L', remoteCandidateId: 'R' },
-  { id: 'L', type: 'local-candidate', candidateType: 'relay', protocol: 'udp' },
-  { id: 'R', type: 'remote-candidate', candidateType: 'host' },
-];
+/** From the offer to the open data channel. */
+export const WEBRTC_MS = 100;
 
 export class TestEdge {
-  readonly clock = new TestClock();
+  readonly clock = new TestClock(quiet);
   readonly connections: TestConnection[] = [];
+  /** Of signaling. */
   readonly sockets: TestSocket[] = [];
+  readonly relays: TestRelaySocket[] = [];
   /** Every request over HTTPS: method, path and what it carried. */
   readonly requests: { method: string; path: string; body: string; authorization: string | null }[] = [];
-  /** When each attempt began. */
+  /** When each attempt at a direct path asked for a session. */
   readonly attempts: number[] = [];
+  /** When the relay asked for a session of its own. */
+  readonly relayAttempts: number[] = [];
   readonly #listeners = new Set<NetworkListeners>();
+  #offerSession = '';
+  #pollers: (() => void)[] = [];
 
   online = true;
   hostOnline = true;
+  /** Whether the agent has announced its keys. */
+  announces = true;
   /** Refuses sessions with this code. */
   refuses: ErrorCode | undefined;
   /** What happens after the offer: the channel opens, the agent refuses, or nothing. */
   outcome: 'open' | 'silence' | ErrorCode = 'open';
   /** What happens to WebSockets. */
-  socketFate: 'open' | 'refused' | 'silent' = 'open';
+  socketFate: SocketFate = 'open';
+  /** What happens to the relay's, if they pass: `slow` opens after four seconds, a code closes them at once. */
+  relayFate: SocketFate | 'slow' | ErrorCode = 'open';
+  /** Milliseconds that a message takes, one way. */
+  readonly delays = { direct: 0, relay: 0 };
   answer: Answer = (exchange) => reply(exchange, 200, [], 'over the path');
-  stats: Stats = [];
+  stats: Record<string, unknown>[] = [];
   protocolVersion = 1;
   /** What polls get, in order. */
   readonly polled: SessionSignal[][] = [];
+  agent: TestAgent;
 
   readonly environment: ClientEnvironment = completeEnvironment({
     now: this.clock.now,
     timer: this.clock.timer,
     defer: this.clock.defer,
+    // The longest jitter, so that tests can say when something happens.
+    random: () => 1,
     browser: true,
     baseUrl: () => `${ORIGIN}/`,
     fetch: (request) => this.#fetch(request),
@@ -190,9 +74,19 @@ export class TestEdge {
     },
   });
 
+  constructor() {
+    this.agent = this.#newAgent();
+  }
+
   get connection(): TestConnection {
     const last = this.connections.at(-1);
     if (last === undefined) throw new Error('there was no attempt');
+    return last;
+  }
+
+  get relay(): TestRelaySocket {
+    const last = this.relays.at(-1);
+    if (last === undefined) throw new Error('there was no relay');
     return last;
   }
 
@@ -208,48 +102,115 @@ export class TestEdge {
     for (const { leave } of this.#listeners) leave();
   }
 
+  /** Another process takes the agent's place: data channels fall silent, and the edge ends the relays. */
+  restartAgent(): void {
+    this.agent.kill();
+    for (const { channel } of this.connections) channel.cut();
+    for (const relay of this.relays) relay.refuse('E_HOST_OFFLINE');
+    this.agent = this.#newAgent();
+  }
+
+  /** No path works from now on, and nobody is told; see `repair`. */
+  cutAll(): void {
+    this.outcome = 'silence';
+    this.relayFate = 'silent';
+    for (const { channel } of this.connections) channel.cut();
+    for (const relay of this.relays) relay.cut();
+  }
+
+  /** New paths work again. */
+  repair(): void {
+    this.outcome = 'open';
+    this.relayFate = 'open';
+  }
+
   /** A message of the agent, by whatever transport the client uses. */
   signal(...signals: SessionSignal[]): void {
     const socket = this.sockets.at(-1);
     if (socket?.readyState === 1) for (const signal of signals) socket.receive(signal);
     else this.polled.push(signals);
+    for (const look of this.#pollers.splice(0)) look();
   }
 
   /** Opens the data channel, with the agent behind it. */
   openChannel(connection = this.connection): void {
-    const id = `session-${this.attempts.length}`;
     connection.stats = this.stats;
-    connection.agent = agentOn(connection.channel.agentPath(), this.environment, id, (exchange, head) =>
-      this.answer(exchange, head),
-    );
+    this.agent.accept(connection.channel.agentPath(), this.#offerSession);
     connection.channel.open();
+  }
+
+  #newAgent(): TestAgent {
+    return new TestAgent(this.environment, (exchange, head) => this.answer(exchange, head));
+  }
+
+  #carry(kind: 'direct' | 'relay'): Carry {
+    return (deliver) => {
+      const ms = this.delays[kind];
+      if (ms === 0) queueMicrotask(deliver);
+      else this.clock.timer(ms, deliver);
+    };
   }
 
   #connectionClass(): new (configuration: PeerConfiguration) => TestConnection {
     const { connections } = this;
+    const carry = this.#carry('direct');
     return class extends TestConnection {
       constructor(configuration: PeerConfiguration) {
-        super(configuration);
+        super(configuration, carry);
         connections.push(this);
       }
     };
   }
 
   #socketClass(): new (url: string) => TestSocket {
-    const edge = this;
-    return class extends TestSocket {
+    const make = (url: string) => (url.includes('/relay?') ? this.#newRelay(url) : this.#newSocket(url));
+    return class {
       constructor(url: string) {
-        super(url);
-        edge.sockets.push(this);
-        queueMicrotask(() => {
-          if (edge.socketFate === 'refused') this.end(1006);
-          if (edge.socketFate === 'open') this.open();
-        });
+        // biome-ignore lint/correctness/noConstructorReturn: `new WebSocket` decides by its URL what comes out
+        return make(url);
       }
-    };
+    } as unknown as new (
+      url: string,
+    ) => TestSocket;
+  }
+
+  #newSocket(url: string): TestSocket {
+    const socket = new TestSocket(url);
+    this.sockets.push(socket);
+    queueMicrotask(() => {
+      if (this.socketFate === 'refused') socket.end(1006);
+      if (this.socketFate === 'open') socket.open();
+    });
+    return socket;
+  }
+
+  #newRelay(url: string): TestRelaySocket {
+    const socket = new TestRelaySocket(url, this.#carry('relay'));
+    this.relays.push(socket);
+    queueMicrotask(() => {
+      const fate = this.socketFate === 'open' ? this.relayFate : this.socketFate;
+      if (fate === 'refused') socket.end(1006);
+      else if (fate === 'slow') this.clock.timer(4_000, () => void this.#openRelay(socket, undefined));
+      else if (fate !== 'silent') void this.#openRelay(socket, fate === 'open' ? undefined : fate);
+    });
+    return socket;
+  }
+
+  async #openRelay(socket: TestRelaySocket, refused: ErrorCode | undefined): Promise<void> {
+    // The client did not wait.
+    if (socket.readyState !== 0) return;
+    const code = refused ?? (this.hostOnline ? undefined : 'E_HOST_OFFLINE');
+    // Before `open`, so that nothing is lost.
+    if (code === undefined) await this.agent.acceptRelay(socket.agentPath(), socket.sessionId);
+    socket.open();
+    if (code === undefined) return;
+    // In the next event-loop turn, as in a browser.
+    await new Promise((resolve) => setImmediate(resolve));
+    socket.refuse(code);
   }
 
   async #fetch(request: Request): Promise<Response> {
+    request.signal.throwIfAborted();
     const { pathname, search } = new URL(request.url);
     const body = await request.text();
     const { method, headers } = request;
@@ -260,13 +221,19 @@ export class TestEdge {
     return new Response('over https');
   }
 
-  #session(body: string): Response {
-    this.attempts.push(this.clock.now());
+  async #session(body: string): Promise<Response> {
+    const { offer } = parseSessionRequest(body);
+    (offer === undefined ? this.relayAttempts : this.attempts).push(this.clock.now());
+    const session_id = `session-${this.attempts.length + this.relayAttempts.length}`;
     if (this.refuses !== undefined) {
       return Response.json(errorBody(new DirectError(this.refuses)), { status: ERRORS[this.refuses].http });
     }
-    if (parseSessionRequest(body).offer !== 'v=0 offer') throw new Error('no offer');
-    const session_id = `session-${this.attempts.length}`;
+    if (offer !== undefined) {
+      if (offer !== 'v=0 offer') throw new Error('another offer');
+      this.#offerSession = session_id;
+      void this.#afterOffer(session_id);
+    }
+    const announcement = this.announces ? await (await this.agent.keys).announcement() : undefined;
     const ready: SessionReady = {
       session_id,
       expires_at: 0,
@@ -276,22 +243,21 @@ export class TestEdge {
       turn_url: '',
       turn_username: '',
       turn_credential: '',
-      host: { id: 'home', online: this.hostOnline },
+      host: { id: 'home', online: this.hostOnline, ...(announcement === undefined ? {} : { announcement }) },
     };
-    void this.#afterOffer(session_id);
     return Response.json(ready, { status: 201 });
   }
 
   async #afterOffer(session_id: string): Promise<void> {
-    // After the client has opened its signaling channel.
-    await new Promise((resolve) => setTimeout(resolve));
+    // After the client has opened its signaling channel, and the relay.
+    await this.#later(WEBRTC_MS / 2);
     if (this.outcome === 'silence') return;
     if (this.outcome !== 'open') {
       return this.signal({ session_id, type: 'error', code: this.outcome, message: 'as told' });
     }
     this.signal({ session_id, type: 'answer', sdp: 'v=0 answer' });
-    await new Promise((resolve) => setTimeout(resolve));
-    this.openChannel();
+    await this.#later(WEBRTC_MS / 2);
+    if (this.outcome === 'open') this.openChannel();
   }
 
   async #signal(request: Request, body: string): Promise<Response> {
@@ -301,7 +267,12 @@ export class TestEdge {
     }
     const ready = this.polled.shift();
     if (ready !== undefined) return Response.json(ready);
-    await new Promise<void>((resolve) => this.clock.timer(10_000, resolve));
-    return new Response(null, { status: 204 });
+    await Promise.race([new Promise<void>((resolve) => this.#pollers.push(resolve)), this.#later(10_000)]);
+    const news = this.polled.shift();
+    return news === undefined ? new Response(null, { status: 204 }) : Response.json(news);
+  }
+
+  #later(ms: number): Promise<void> {
+    return new Promise((resolve) => this.clock.timer(ms, resolve));
   }
 }

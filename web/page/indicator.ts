@@ -7,10 +7,10 @@ type Shown = Client['path'] | 'connecting';
 const TEXTS: Record<Shown, { text: string; title: string }> = {
   direct: { text: '⚡ direct', title: 'Direct: from this browser to the host, with nothing between' },
   turn: { text: '⇄ turn', title: 'Through a TURN server, encrypted between this browser and the host' },
-  relay: { text: '☁ relay', title: 'Through the edge, encrypted between this browser and the host' },
-  tunnel: { text: '☁ tunnel', title: 'HTTPS through the edge' },
+  relay: { text: '⇅ relay', title: 'Through the edge, encrypted between this browser and the host' },
+  tunnel: { text: '☁ tunnel', title: 'HTTPS through the edge, which could read along' },
   offline: { text: '○ offline', title: 'The host cannot be reached' },
-  connecting: { text: 'connecting…', title: 'Looking for a direct path' },
+  connecting: { text: 'connecting…', title: 'Looking for a way to the host' },
 };
 
 /** Follows `client` until the returned function is called. */
@@ -19,7 +19,7 @@ export function showPath(client: Client, output: HTMLElement): () => void {
   let stopped = false;
   const show = () => {
     if (stopped) return;
-    const shown: Shown = !decided && client.state === 'connecting' ? 'connecting' : client.path;
+    const shown: Shown = decided ? client.path : 'connecting';
     const { text, title } = TEXTS[shown];
     const pill = create('span', 'pill', text);
     if (client.rtt !== undefined) pill.append(' ', create('span', 'rtt', `${Math.max(1, Math.round(client.rtt))} ms`));

@@ -97,7 +97,7 @@ async function lookForModels(client: Client, signal: AbortSignal): Promise<void>
     } catch (error) {
       if (signal.aborted) return;
       if (isUnauthorized(error)) return refused(error);
-      const { message, hint } = errorText(client.error ?? error);
+      const { message, hint } = errorText(error);
       note.textContent = `${message} ${hint ?? ''}`;
     }
     await nextLook(client, signal);

@@ -1,0 +1,72 @@
+/** One attempt at a path through the edge: signaling session, the host's keys, WebSocket, encryption. */
+import { codeFromNumber, DirectError } from '../../shared/errors.ts';
+import { verifyAnnouncement } from '../../shared/host-identity.ts';
+import type { Path } from '../../shared/path.ts';
+import { sealedClientPath } from '../../shared/sealed-path.ts';
+import type { SessionReady } from '../../shared/signal.ts';
+import { RelayPath } from './relay-path.ts';
+import { FIRST_OWN_CLOSE_CODE } from './signal-socket.ts';
+import { createSession, type Signaling } from './signaling.ts';
+import { unlessAborted } from './unless-aborted.ts';
+
+export interface RelayAttemptOptions {
+  signaling: Signaling;
+  /** Brings the signaling session that another path has asked for, if there is one. */
+  admission: Promise<SessionReady | undefined> | undefined;
+  signal: AbortSignal;
+}
+
+export interface OpenedRelay {
+  /** The signaling session. */
+  sessionId: string;
+  /** What the edge sees: sealed messages, and the socket's own signs of life. */
+  socket: RelayPath;
+  /** What the session sees. */
+  path: Path;
+}
+
+/** @throws DirectError the edge's code, `E_HOST_KEY`, or `E_PATH_LOST`; the signal's reason after an abort. */
+export async function openRelay({ signaling, admission, signal }: RelayAttemptOptions): Promise<OpenedRelay> {
+  const asked = admission && (await unlessAborted(admission, signal));
+  const { session_id: sessionId, host } = asked ?? (await createSession(signaling, undefined, signal));
+  // An agent says it a moment after it is online.
+  if (host.announcement === undefined) throw new DirectError('E_PATH_LOST', 'the host announces no key');
+  const key = await verifyAnnouncement(host.announcement, { now: signaling.environment.wallClock() });
+  signal.throwIfAborted();
+  const socket = await openSocket(signaling, sessionId, signal);
+  return { sessionId, socket, path: sealedClientPath(socket, key, sessionId) };
+}
+
+/** An abort ends the socket later, too, as long as nobody else looks after it. */
+function openSocket({ base, environment }: Signaling, sessionId: string, signal: AbortSignal): Promise<RelayPath> {
+  return new Promise((resolve, reject) => {
+    const socket = newSocket(environment.WebSocket, `${base.replace(/^http/, 'ws')}/relay?session_id=${sessionId}`);
+    signal.addEventListener(
+      'abort',
+      () => {
+        reject(signal.reason);
+        socket.close();
+      },
+      { once: true },
+    );
+    // The path hears what comes in the same turn, which may be the edge's refusal.
+    socket.addEventListener('open', () => resolve(new RelayPath(socket, environment)));
+    socket.addEventListener('close', ({ code, reason }: { code: number; reason: string }) => {
+      const own = code >= FIRST_OWN_CLOSE_CODE;
+      reject(new DirectError(own ? codeFromNumber(code) : 'E_PATH_LOST', reason || `no WebSocket (${code})`));
+    });
+    // Followed by `close` in every runtime, except for a URL that CSP forbids in some.
+    socket.addEventListener('error', () => reject(new DirectError('E_PATH_LOST', 'no WebSocket')));
+  });
+}
+
+/** @throws DirectError `E_PATH_LOST` without the runtime's own words, which may show the URL and so the session's id. */
+function newSocket(WebSocket: Signaling['environment']['WebSocket'], url: string): WebSocket {
+  if (WebSocket === undefined) throw new DirectError('E_PATH_LOST', 'this runtime has no WebSocket');
+  try {
+    return new WebSocket(url);
+  } catch (error) {
+    // The page's policy forbids it, in some browsers by an exception.
+    throw new DirectError('E_PATH_LOST', `no WebSocket: ${error instanceof Error ? error.name : 'refused'}`);
+  }
+}

@@ -1,0 +1,9 @@
+/** When a path that failed or was lost is tried again: what the direct path and the relay have in common. */
+import type { ErrorCode } from '../../shared/errors.ts';
+
+/** Answers of the edge that stay the same until a person changes something. */
+export const FINAL_CODES: readonly ErrorCode[] = ['E_UNAUTHORIZED', 'E_NOT_CONFIGURED', 'E_NOT_FOUND', 'E_VERSION'];
+/** A path that ends sooner did not work: the pauses go on growing, so that it does not become a loop. */
+export const STABLE_AFTER_MS = 10_000;
+/** Events of page and network come in bursts; so much time lies between the beginnings of two attempts. */
+export const MIN_INTERVAL_MS = 1_000;
