@@ -209,15 +209,29 @@ describe('a session asks', () => {
     expect(link.hasEnded).toBe(true);
   });
 
-  test('an agent finds a dead relay that it was given while it was busy', async () => {
+  test('never on a relay in reserve, while a client waits on the direct path', async () => {
     const pair = new Pair();
-    const first = pair.connect('relay');
+    const { wire } = pair.connect('relay');
+    pair.connect('direct');
     void pair.client.openStream().write(Buffer.from('think'));
-    await pair.world.advance(100);
-    const second = pair.connect('relay');
-    await pair.world.advance(100);
-    second.wire.cut({ seenBy: 'client' });
+    await pair.world.advance(10_000);
+    expect(pair.client.active?.kind).toBe('direct');
+    const before = [wire.client.messages, wire.agent.messages];
+    await pair.world.advance(60_000);
+    expect([wire.client.messages, wire.agent.messages]).toEqual(before);
+  });
+
+  test('on a relay in reserve from when it is used, so that an agent finds a dead one', async () => {
+    const pair = new Pair();
+    const relay = pair.connect('relay');
+    const direct = pair.connect('direct');
+    void pair.client.openStream().write(Buffer.from('think'));
+    await pair.world.advance(1000);
+    relay.wire.cut({ seenBy: 'client' });
     await pair.world.advance(LIVENESS_IDLE_MS + LIVENESS_TIMEOUT_MS + 1000);
-    expect([second.wire.agent.isClosed, first.wire.agent.isClosed]).toEqual([true, false]);
+    expect(relay.wire.agent.isClosed).toBe(false);
+    direct.wire.cut();
+    await pair.world.advance(LIVENESS_IDLE_MS + LIVENESS_TIMEOUT_MS + 1000);
+    expect(relay.wire.agent.isClosed).toBe(true);
   });
 });

@@ -37,6 +37,8 @@ export class Liveness {
   #heard: number;
   #nonce = 0;
   #ping: Ping | undefined;
+  /** The question before it. */
+  #asked: Ping | undefined;
   #doubtful = false;
   #watching = false;
   #cancel: () => void = () => {};
@@ -68,6 +70,12 @@ export class Liveness {
 
   /** PONG arrived; returns the round-trip time in ms, or undefined when nobody asked. */
   pong(nonce: number): number | undefined {
+    // The path may have been asked again while the answer was on its way; only the newest question is still open.
+    if (this.#asked?.nonce === nonce) {
+      const { at } = this.#asked;
+      this.#asked = undefined;
+      return this.#options.now() - at;
+    }
     if (this.#ping?.nonce !== nonce) return undefined;
     const { at } = this.#ping;
     this.#ping = undefined;
@@ -86,9 +94,19 @@ export class Liveness {
       return;
     }
     this.#nonce += 1;
+    this.#asked = asked;
     this.#ping = { nonce: this.#nonce, at, left: this.#options.left(), movedAt: at, deadMs };
     this.#options.ping(this.#nonce);
     this.#watch(Math.min(LIVENESS_DOUBT_MS, deadMs));
+  }
+
+  /** The message that asks leaves now, and is `bytes` long: that it leaves says nothing about the path. */
+  asks(bytes: number): void {
+    const ping = this.#ping;
+    if (ping === undefined) return;
+    const left = this.#options.left();
+    if (left > ping.left) ping.movedAt = this.#options.now();
+    ping.left = left + bytes;
   }
 
   /** `idleMs` has changed; silence counts from now on. */

@@ -159,6 +159,7 @@ export class PathLink {
   /** Sends one message. */
   send(frames: readonly Frame[]): void {
     const message = encodeFrames(frames);
+    if (frames.some(({ type }) => type === 'PING')) this.#liveness.asks(message.length);
     this.#sentBytes += message.length;
     this.path.send(message);
   }
