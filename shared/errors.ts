@@ -174,7 +174,8 @@ const table = {
     close: 4022,
     http: 502,
     retry: false,
-    message: 'The host has forgotten the session: its agent was restarted, or nothing reached it for a minute.',
+    message:
+      'The host has forgotten the request: its agent was stopped or restarted, or nothing reached it for a minute.',
     hint: 'Check the result before you send the request again.',
   },
   E_UNAUTHORIZED: {

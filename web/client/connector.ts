@@ -139,7 +139,7 @@ export class Connector {
   /** Whether a path may come so soon that requests wait for it. */
   #hopeful(): boolean {
     if (this.#closed) return false;
-    if (this.#relay.state === 'connecting') return true;
+    if (this.#relay.state === 'connecting' || this.#host.isBetweenPaths) return true;
     // Where there is no relay and the tunnel would refuse, too, the direct path is the only one.
     return this.#options.signaling.token === undefined && !this.#isDecided && this.#direct.state === 'connecting';
   }

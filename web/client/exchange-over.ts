@@ -14,6 +14,7 @@ import { Upload } from './upload.ts';
 
 /** The path ended before the response began. `cause` is the session's error. */
 export class PathFailure extends Error {
+  declare readonly cause: DirectError;
   /** Whether the host may have seen the request. */
   readonly sentAny: boolean;
   /** Whether a body that can be read only once was begun. */
@@ -72,7 +73,7 @@ export async function exchangeOver(
     let failure: { error: unknown } | undefined;
     const stream = responseBody(exchange, {
       signal,
-      translate: (error) => networkError(session.error === undefined ? error : pathLost(session.error)),
+      translate: (error) => networkError(session.error === undefined ? error : requestError(session.error)),
       failed: (error) => {
         failure = { error };
       },
@@ -106,9 +107,10 @@ function asPathFailure(
   return new PathFailure(ended, exchange.stream.sentAny, upload.begun);
 }
 
-function pathLost(error: DirectError): DirectError {
-  const telling = error.code === 'E_CANCELLED' || error.code === 'E_HOST_RESTARTED';
-  return telling ? error : new DirectError('E_PATH_LOST', undefined, { cause: error });
+/** What the end of a session is to its requests: an agent that stops has forgotten them as one that was restarted. */
+export function requestError(end: DirectError): DirectError {
+  if (end.code === 'E_CANCELLED' || end.code === 'E_HOST_RESTARTED') return end;
+  return new DirectError(end.code === 'E_GOING_AWAY' ? 'E_HOST_RESTARTED' : 'E_PATH_LOST', undefined, { cause: end });
 }
 
 /** The request's fields, and those that a browser adds by itself. */

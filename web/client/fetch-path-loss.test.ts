@@ -160,7 +160,7 @@ describe('when the path is lost', () => {
     const get = fetch('/v1/x');
     await settle();
     agent.close('E_GOING_AWAY');
-    expect((await post).error.cause).toMatchObject({ code: 'E_OUTCOME_UNKNOWN', cause: { code: 'E_GOING_AWAY' } });
+    expect((await post).error.cause).toMatchObject({ code: 'E_HOST_RESTARTED', cause: { code: 'E_GOING_AWAY' } });
     expect((await get).status).toBe(200);
     expect(https).toHaveLength(1);
   });

@@ -5,7 +5,7 @@ import type { Session } from '../../shared/session.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { loggedPath } from './diagnostics.ts';
 import type { ClientEnvironment } from './environment.ts';
-import { exchangeOver, PathFailure } from './exchange-over.ts';
+import { exchangeOver, PathFailure, requestError } from './exchange-over.ts';
 import { networkError } from './network-error.ts';
 import { type Hop, isRedirect, nextHop } from './redirect.ts';
 import { canStreamRequests, type RequestBody, readRequestBody } from './request-body.ts';
@@ -146,9 +146,10 @@ class Call {
   /** @throws TypeError with our code in `cause` when the request may have run, or cannot be sent again. */
   #checkRepeatable({ cause, sentAny, bodyUsed }: PathFailure, hop: Hop, body: RequestBody | undefined): void {
     if (sentAny && !isSafe(hop.method)) {
-      // A host that was restarted says so itself.
-      const known = cause instanceof DirectError && cause.code === 'E_HOST_RESTARTED';
-      throw networkError(known ? cause : new DirectError('E_OUTCOME_UNKNOWN', undefined, { cause }));
+      const error = requestError(cause);
+      throw networkError(
+        error.code === 'E_HOST_RESTARTED' ? error : new DirectError('E_OUTCOME_UNKNOWN', undefined, { cause }),
+      );
     }
     if (bodyUsed && body?.replayable === false) {
       throw networkError(new DirectError('E_PATH_LOST', 'the body cannot be sent again', { cause }));

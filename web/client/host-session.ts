@@ -6,6 +6,9 @@ import type { PathLink, SessionEnvironment } from '../../shared/path-link.ts';
 import { type PathOptions, Session } from '../../shared/session.ts';
 import type { Diagnostics } from './diagnostics.ts';
 
+/** Requests wait so long for the next path, before they go by HTTPS: a network that is gone for longer has changed. */
+const BETWEEN_PATHS_MS = 10_000;
+
 /** What becomes of one path. */
 export interface PathListener {
   /** The agent has answered HELLO. */
@@ -33,6 +36,8 @@ export class HostSession {
   #session: Session | undefined;
   /** Something of the session may have reached the agent. */
   #begun = false;
+  #betweenPaths = false;
+  #cancelPatience: () => void = () => {};
 
   constructor(environment: SessionEnvironment, diagnostics: Diagnostics, events: HostSessionEvents) {
     this.#environment = environment;
@@ -43,6 +48,11 @@ export class HostSession {
   /** The session if it has a path: the first request leaves together with HELLO. */
   get ready(): Session | undefined {
     return this.#session?.active === undefined ? undefined : this.#session;
+  }
+
+  /** The session has lost its last path, so lately that another one may come soon. */
+  get isBetweenPaths(): boolean {
+    return this.#session !== undefined && this.#betweenPaths;
   }
 
   /** The path in use; a session's first one is used before the agent has answered on it. */
@@ -81,6 +91,7 @@ export class HostSession {
         // The session goes on by another path first: in between there would be none for a moment.
         lost: (link, error) => this.#environment.defer(() => this.#lost(link, error)),
         moved: () => {
+          this.#wait(session);
           this.#diagnostics.log(
             `session uses ${session.active === undefined ? 'no' : `the ${session.active.kind}`} path`,
           );
@@ -92,12 +103,23 @@ export class HostSession {
         },
         closed: (error) => {
           this.#diagnostics.log(`session closed: ${error.code} ${error.detail ?? ''}`);
+          this.#cancelPatience();
           if (this.#session === session) this.#session = undefined;
           this.#events.moved();
         },
       },
     });
     return session;
+  }
+
+  #wait(session: Session): void {
+    this.#cancelPatience();
+    this.#betweenPaths = session.links.length === 0;
+    if (!this.#betweenPaths) return;
+    this.#cancelPatience = this.#environment.timer(BETWEEN_PATHS_MS, () => {
+      this.#betweenPaths = false;
+      this.#events.moved();
+    });
   }
 
   #lost(link: PathLink, error: DirectError | undefined): void {

@@ -201,6 +201,25 @@ describe('when no path works', () => {
     expect([edge.agent.heads.length, edge.agent.sessions.length]).toEqual([1, 1]);
   });
 
+  test('for some seconds, a request that is made meanwhile waits for the next path', async () => {
+    const { edge, client } = await direct();
+    edge.answer = (exchange) => reply(exchange, 200, [], 'over the path');
+    edge.cutAll();
+    edge.relayFate = 'refused';
+    // Both ends are told, as by a network that is reset.
+    edge.connection.channel.close();
+    for (const relay of edge.relays) relay.end(1006);
+    await edge.clock.advance(5 * SECOND);
+    const response = client.fetch('/v1/x', { method: 'POST', body: 'prompt' });
+    await edge.clock.advance(2 * SECOND);
+    expect(edge.agent.heads).toEqual([]);
+    edge.repair();
+    await edge.clock.advance(20 * SECOND);
+    expect(await (await response).text()).toBe('over the path');
+    expect(edge.agent.heads.map(({ path }) => path)).toEqual(['/v1/x']);
+    expect(edge.requests.filter(({ path }) => path === '/v1/x')).toEqual([]);
+  });
+
   test('for longer than a session lives, each stream fails once, and the next request finds a way', async () => {
     const { edge, client } = await direct();
     lines(edge, 10_000);
@@ -296,7 +315,7 @@ describe('an agent that was restarted', () => {
     const body = failure((await reading(edge, client)).text);
     edge.agent.stop();
     await edge.clock.advance(0);
-    expect((await body).error.cause).toMatchObject({ code: 'E_PATH_LOST', cause: { code: 'E_GOING_AWAY' } });
+    expect((await body).error.cause).toMatchObject({ code: 'E_HOST_RESTARTED', cause: { code: 'E_GOING_AWAY' } });
   });
 });
 
