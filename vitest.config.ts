@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
+    // More than the two cores of a small machine: what crosses the whole product waits most of its time.
+    maxWorkers: 3,
     reporters: ['default', './test/closing-line.ts'],
     projects: [
       {

@@ -80,6 +80,8 @@ export class Session implements LinkOwner {
   #established = false;
   /** A frame of a stream has left on some path. */
   #spoken = false;
+  /** Client: paths that said HELLO for a session that an agent may have forgotten. */
+  readonly #resuming = new WeakSet<PathLink>();
   /** Client: the path that said HELLO last. */
   #greeting: PathLink | undefined;
   /** Client: where the agent's last frame of the session came from. */
@@ -220,6 +222,7 @@ export class Session implements LinkOwner {
       if (!this.#established && this.#greeting !== undefined) return;
       this.#greeting = link;
       const resumed = this.#established || this.#spoken;
+      if (resumed) this.#resuming.add(link);
       link.sayHello(
         clientHello({ sessionId: link.sessionId, session: this.id, resumed, survivalMs: this.#survivalMs }),
       );
@@ -234,6 +237,7 @@ export class Session implements LinkOwner {
     this.#established = true;
     this.#events.opened?.(link);
     this.#greet();
+    this.#wakeAll();
   }
 
   changed(): void {
@@ -475,7 +479,7 @@ export class Session implements LinkOwner {
   flush(link: PathLink): void {
     while (this.#error === undefined && !link.hasEnded && link.path.capacity() > 0) {
       const control = link.takeControl();
-      const frames = link === this.#active ? this.#nextFrames(control, link.path.maxMessageBytes) : control;
+      const frames = link === this.#active ? this.#nextFrames(link, control) : control;
       if (frames.length === 0) return;
       if (frames.length > control.length) this.#spoken = true;
       link.send(frames);
@@ -483,15 +487,19 @@ export class Session implements LinkOwner {
   }
 
   /** The frames of the next message on the active path, after `control`. */
-  #nextFrames(control: readonly Frame[], maxBytes: number): readonly Frame[] {
+  #nextFrames(link: PathLink, control: readonly Frame[]): readonly Frame[] {
     // Only clients open streams, and only they have to wait for the peer to allow it.
     const maxStreams = this.role === 'client' ? this.#maxStreams : Number.POSITIVE_INFINITY;
+    // An agent may have forgotten the session; what begins now could be sent to its successor as well.
+    const mayBegin = link.isOpen || !this.#resuming.has(link);
     let unacknowledged = 0;
     for (const stream of this.#streams.values()) unacknowledged += stream.unacknowledged;
     const credit = this.#sendMax - this.#sentData;
     const room = MAX_UNACKNOWLEDGED_SESSION_BYTES - unacknowledged;
     if (room < credit) this.#capped = true;
-    const { frames, fresh } = this.#outbox.next(control, maxBytes, Math.min(credit, room), maxStreams);
+    const isDue = (stream: Stream) => stream.id < maxStreams && (mayBegin || stream.sentAny);
+    const { maxMessageBytes } = link.path;
+    const { frames, fresh } = this.#outbox.next(control, maxMessageBytes, Math.min(credit, room), isDue);
     this.#sentData += fresh;
     return frames;
   }

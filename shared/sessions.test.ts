@@ -134,6 +134,38 @@ describe('a refused path', () => {
     expect(pair.streams.length).toBe(1);
   });
 
+  test('a stream that began while the agent was restarted was not sent to it', async () => {
+    const pair = new Pair();
+    const { wire } = pair.connect('relay');
+    const stream = pair.client.openStream();
+    await stream.write(Buffer.from('x'));
+    await pair.world.advance(100);
+    wire.cut();
+    pair.restart();
+    await pair.world.advance(1000);
+    const unsent = pair.client.openStream();
+    await unsent.write(Buffer.from('not yet'));
+    unsent.finish();
+    pair.connect('relay');
+    await pair.world.advance(100);
+    expect([pair.client.error?.code, stream.sentAny, unsent.sentAny]).toEqual(['E_HOST_RESTARTED', true, false]);
+  });
+
+  test('a stream that began between two paths is sent when the agent has answered', async () => {
+    const pair = new Pair();
+    const { wire } = pair.connect('relay');
+    await pair.client.openStream().write(Buffer.from('x'));
+    await pair.world.advance(100);
+    wire.cut();
+    await pair.world.advance(1000);
+    const unsent = pair.client.openStream();
+    await unsent.write(Buffer.from('now'));
+    pair.connect('relay');
+    await pair.world.advance(100);
+    expect(pair.streams.length).toBe(2);
+    expect(Buffer.from((await pair.streams[1]?.read()) ?? []).toString()).toBe('now');
+  });
+
   test('with anything before HELLO is none of the session’s business', async () => {
     const { dial, sessions, world } = table();
     const client = dial();
@@ -195,6 +227,9 @@ test('closing the table tells every client, and leaves nothing', async () => {
   await world.advance(0);
   expect(clients.map(({ refused }) => refused())).toEqual(Array(2).fill(ERRORS.E_GOING_AWAY.close));
   expect([sessions.size, world.pending]).toEqual([0, 0]);
+  const late = dial();
+  await late.hello({ session: 'late' });
+  expect([late.refused(), sessions.size, world.pending]).toEqual([ERRORS.E_GOING_AWAY.close, 0, 0]);
 });
 
 test('frames of ended streams that pile up end the session, and never throw into the application', async () => {

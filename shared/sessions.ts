@@ -38,6 +38,7 @@ export interface AcceptedPath {
 export class Sessions {
   readonly #options: SessionsOptions;
   readonly #sessions = new Map<string, Session>();
+  #closed: ErrorCode | undefined;
   readonly #accepted = new WeakMap<PathLink, Required<PathEvents>>();
 
   constructor(options: SessionsOptions) {
@@ -78,8 +79,9 @@ export class Sessions {
     };
   }
 
-  /** Ends every session, telling the clients why. */
+  /** Ends every session, telling the clients why; from now on others are refused with the same code. */
   close(code: ErrorCode): void {
+    this.#closed = code;
     for (const session of [...this.#sessions.values()]) session.close(code);
   }
 
@@ -99,6 +101,7 @@ export class Sessions {
 
   #hello(link: PathLink, json: string): void {
     const { session: id, resumed, survivalMs } = parseClientHello(json, link.sessionId);
+    if (this.#closed !== undefined) throw new ProtocolError('no more sessions', this.#closed);
     let session = this.#sessions.get(id);
     if (session === undefined && resumed) throw new ProtocolError('the session is not known here', 'E_HOST_RESTARTED');
     session ??= this.#create(id, survivalMs);

@@ -108,16 +108,44 @@ describe('the edge is deployed again', () => {
 });
 
 describe('the agent is restarted', () => {
-  test('running requests end with E_HOST_RESTARTED, and later ones are answered', async () => {
+  const restart = async () => stack.startAgent({ signalingUrl: `${uplink.url}/_direct/h/${HOST_ID}` });
+  const restarted = { cause: { code: 'E_HOST_RESTARTED' } };
+
+  test('and says goodbye: running requests end with E_HOST_RESTARTED, and later ones are answered', async () => {
     const client = byRelay();
     const running = turn(client);
     await running.begun();
     await stack.stopAgent();
-    await expect(running.sha256).rejects.toMatchObject({ cause: { code: 'E_HOST_RESTARTED' } });
-    // It is not there yet.
-    const waiting = client.fetch('/v1/models');
-    await stack.startAgent({ signalingUrl: `${uplink.url}/_direct/h/${HOST_ID}` });
-    expect((await waiting).status).toBe(200);
+    await expect(running.sha256).rejects.toMatchObject(restarted);
+    const offline = await client.fetch('/v1/models');
+    expect([offline.status, offline.headers.get('retry-after')]).toEqual([503, '2']);
+    await restart();
+    await expect.poll(async () => (await client.fetch('/v1/models')).status).toBe(200);
+    await expect.poll(() => client.path).toBe('relay');
     expect(running.requests().length).toBe(1);
+  });
+
+  test('without a word: what ran ends, what was never sent is sent, and of the rest only what is safe', async () => {
+    const client = byRelay();
+    const running = turn(client);
+    await running.begun();
+    const asked = stack.fake.requests.length;
+    const get = client.fetch('/v1/test/hang');
+    const post = client.fetch('/v1/test/hang', { method: 'POST', body: 'x' });
+    post.catch(() => {});
+    await expect.poll(() => stack.fake.requests.length).toBe(asked + 2);
+    uplink.refuses = true;
+    uplink.cut();
+    await stack.stopAgent();
+    const unsent = client.fetch('/v1/test/sink?unsent', { method: 'POST', body: 'never sent before' });
+    uplink.refuses = false;
+    await restart();
+    await expect(running.sha256).rejects.toMatchObject(restarted);
+    await expect(post).rejects.toMatchObject(restarted);
+    expect(await (await unsent).json()).toMatchObject({ bytes: 17 });
+    await expect.poll(() => stack.fake.requests.filter(({ url }) => url.includes('/hang')).length).toBe(3);
+    expect(stack.fake.requests.filter(({ url }) => url.includes('unsent')).length).toBe(1);
+    expect(running.requests().length).toBe(1);
+    get.catch(() => {});
   });
 });

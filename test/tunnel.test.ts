@@ -357,12 +357,12 @@ describe('an agent that goes away', () => {
 });
 
 describe.skipIf(withoutChromium)(`the page in Chromium (${withoutChromium || 'real'})`, () => {
-  test('with ?no_webrtc it chats through the tunnel', async () => {
+  test('with ?no_webrtc it chats through the relay', async () => {
     const browser = await launchChromium();
     try {
       const page = await (await browser.newContext()).newPage();
       await page.goto(stack.pageUrl.replace('/#', '/?no_webrtc#'));
-      await expect.poll(() => page.getByTestId('path').textContent()).toContain('☁ tunnel');
+      await expect.poll(() => page.getByTestId('path').textContent()).toContain('⇅ relay');
       await page.getByTestId('model').selectOption('fake');
       await page.getByTestId('prompt').fill('through the edge');
       await page.getByTestId('prompt').press('Enter');
