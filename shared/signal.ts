@@ -11,6 +11,7 @@ import {
   MAX_REASON_BYTES,
   MAX_SDP_BYTES,
   MAX_SIGNAL_BYTES,
+  MIN_CHOSEN_ID_LENGTH,
 } from './limits.ts';
 
 /** RTCIceServer of the W3C's WebRTC API, with `urls` always a list. */
@@ -72,6 +73,8 @@ export interface AnnounceSignal {
 export interface SessionRequest {
   /** An SDP offer, which saves the client a round trip. */
   offer?: string;
+  /** The session's id, random: the client need not wait for the answer to attach to the relay. */
+  session_id?: string;
 }
 
 /** Answer to `POST {base}/session`: 201. */
@@ -114,6 +117,11 @@ export function isId(value: unknown): value is string {
 
 function sessionId(value: unknown): string {
   return isId(value) ? value : refuse('session_id must be 1 to 64 characters of base64url');
+}
+
+function chosenId(value: unknown): string {
+  const id = sessionId(value);
+  return id.length >= MIN_CHOSEN_ID_LENGTH ? id : refuse(`session_id must have ${MIN_CHOSEN_ID_LENGTH} characters`);
 }
 
 function sdp(value: unknown): string {
@@ -229,7 +237,10 @@ export function parseSignalList(raw: unknown): SessionSignal[] {
 export function parseSessionRequest(body: string): SessionRequest {
   if (body.trim() === '') return {};
   const raw = record(parseSignalJson(body), 'the body');
-  return raw.offer === undefined ? {} : { offer: sdp(raw.offer) };
+  return {
+    ...(raw.offer === undefined ? {} : { offer: sdp(raw.offer) }),
+    ...(raw.session_id === undefined ? {} : { session_id: chosenId(raw.session_id) }),
+  };
 }
 
 /** Parses the edge's answer to `POST {base}/session`. @throws DirectError `E_BAD_REQUEST` */

@@ -3,7 +3,7 @@ import { DurableObject } from 'cloudflare:workers';
 import { decodeBatch, type LinkMessage, parseChannelControl } from '../shared/channel.ts';
 import { DirectError } from '../shared/errors.ts';
 import type { Announcement } from '../shared/host-identity.ts';
-import { POLL_PRESENCE_MS, PROTOCOL_VERSION } from '../shared/limits.ts';
+import { MAX_RELAYS, POLL_PRESENCE_MS, PROTOCOL_VERSION, RELAY_ADMISSION_MS } from '../shared/limits.ts';
 import {
   parseAnnounce,
   parseSignalJson,
@@ -13,6 +13,7 @@ import {
   type SessionSignal,
 } from '../shared/signal.ts';
 import { AgentPolls, type Poll, pollOf } from './agent-polls.ts';
+import { Arrivals } from './arrivals.ts';
 import { socketTexts } from './batch.ts';
 import { Channels } from './channels.ts';
 import {
@@ -60,6 +61,8 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   readonly poll: AgentPolls;
   readonly tunnel: Tunnel;
   readonly #channels: Channels;
+  /** Clients of the relay whose sessions are not known yet. */
+  readonly #admitting = new Arrivals(MAX_RELAYS);
   readonly #sessions: SessionStubs;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
@@ -93,6 +96,7 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     const key = await sessionKey(session.id);
     try {
       kv.put('admitted', admitOne(this.#admissions(), { at: this.now(), sessionKey: key, owner: session.owner }));
+      this.#admitting.arrived(key);
       const { online } = this.presence();
       checkOnline(online, session.open);
       await this.deliver(session.signals);
@@ -261,6 +265,8 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   async #attachRelay(sessionId: string, host: string): Promise<Response> {
     const key = await sessionKey(sessionId);
     try {
+      // A client attaches while it still asks for its session, which comes by way of another object.
+      if (!this.#isAdmitted(key)) await this.#admitting.wait(key, RELAY_ADMISSION_MS);
       const at = this.now();
       checkRelay(this.#admissions(), key, at);
       const agent = this.#agent();
@@ -269,6 +275,10 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     } catch (error) {
       return errorResponse(error);
     }
+  }
+
+  #isAdmitted(key: string): boolean {
+    return this.#admissions().some(({ sessionKey: known }) => known === key);
   }
 
   #admissions(): Admission[] {

@@ -201,6 +201,19 @@ describe('attaching', () => {
     expect(agent.opened.length).toBe(before);
   });
 
+  it('may come before its session, which it waits for', async () => {
+    const host = newHost();
+    const agent = await TestAgent.connect(host);
+    const session_id = `chosen-by-the-client-${host}`.slice(0, 64);
+    const attaching = RelayClient.attach(host, session_id);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(agent.opened).toEqual([]);
+    expect((await newSession(host, { session_id })).session_id).toBe(session_id);
+    const client = await attaching;
+    await expect.poll(() => agent.opened.length).toBe(1);
+    client.socket.close(1000);
+  });
+
   it('finds the session after an eviction, and keeps no id in storage', async () => {
     const host = newHost();
     const agent = await TestAgent.connect(host);

@@ -42,6 +42,7 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
   /** Begins the session if the host admits it, and hands over the offer in the same call. */
   async create(creation: SessionCreation): Promise<Outcome<{ expiresAt: number; host: SessionReady['host'] }>> {
     const { id, host, offer, open, owner } = creation;
+    if (this.#state !== undefined) return refused(new DirectError('E_BAD_REQUEST', 'the session exists already'));
     // In memory first: the answer may come before the host's reply, and a refused session leaves nothing in storage.
     const created = newSession(creation, this.now());
     this.#state = created;

@@ -119,6 +119,33 @@ describe('POST /session', () => {
   });
 });
 
+describe('an id that the client chose', () => {
+  const chosen = () => `chosen-${crypto.randomUUID()}`;
+  const onlineHost = async () => {
+    const host = newHost();
+    await agentSocket(host);
+    return host;
+  };
+
+  it('is the session’s', async () => {
+    const session_id = chosen();
+    expect((await newSession(await onlineHost(), { session_id })).session_id).toBe(session_id);
+  });
+
+  it('is taken once', async () => {
+    const host = await onlineHost();
+    const session_id = chosen();
+    await newSession(host, { session_id });
+    const again = await post(`${base(host)}/session`, { session_id }, { token: OWNER });
+    expect([again.status, await codeOf(again)]).toEqual([400, 'E_BAD_REQUEST']);
+  });
+
+  it.each(['short', 'a'.repeat(19), 'a'.repeat(65), 'with a space, and long', 7])('is not %s', async (session_id) => {
+    const response = await post(`${base(await onlineHost())}/session`, { session_id }, { token: OWNER });
+    expect([response.status, await codeOf(response)]).toEqual([400, 'E_BAD_REQUEST']);
+  });
+});
+
 describe('bodies', () => {
   const oversize = JSON.stringify({ offer: SDP.padEnd(MAX_SDP_BYTES), pad: 'x'.repeat(MAX_SIGNAL_BYTES) });
   it.each([

@@ -85,8 +85,8 @@ signaling.post('/session', async (c) => {
   if (caller !== 'owner' && !(caller === 'anonymous' && open)) {
     throw new DirectError('E_UNAUTHORIZED', 'a session needs the owner’s token');
   }
-  const { offer = null } = parseSessionRequest(await readText(c.req.raw, MAX_SIGNAL_BYTES));
-  const id = newSessionId();
+  const asked = parseSessionRequest(await readText(c.req.raw, MAX_SIGNAL_BYTES));
+  const { offer = null, session_id: id = newSessionId() } = asked;
   const created = unwrap(
     await c.env.SESSIONS.getByName(id).create({ id, host, iceServers, offer, open, owner: caller === 'owner' }),
   );

@@ -17,6 +17,8 @@ export interface AttemptOptions {
   diagnostics: Diagnostics;
   /** Whose session gets the path. */
   host: HostSession;
+  /** The id of the next signaling session. */
+  sessionId(): string;
   /** The edge was asked for a signaling session, which serves other paths as well. */
   asked(session: Promise<SessionReady>): void;
   /** The path that came out has ended; called once. */
@@ -42,7 +44,7 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
   signal.addEventListener('abort', abort);
   const cancelTimer = timer(HANDSHAKE_TIMEOUT_MS, () => failed.reject(new DirectError('E_HANDSHAKE_TIMEOUT')));
 
-  let sessionId = '';
+  const sessionId = options.sessionId();
   let channel: SignalChannel | undefined;
   let path: DirectPath | undefined;
   const peer = new PeerLink(
@@ -77,11 +79,10 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
   const run = async (): Promise<DirectPath> => {
     const offer = await peer.offer();
     giveUp.signal.throwIfAborted();
-    const session = createSession(signaling, offer, giveUp.signal);
+    const session = createSession(signaling, { offer, session_id: sessionId }, giveUp.signal);
     options.asked(session);
     const ready = await session;
     giveUp.signal.throwIfAborted();
-    sessionId = ready.session_id;
     // The id is a capability until the session expires: its beginning is enough to find it in other logs.
     log(`session created: ${sessionId.slice(0, 6)}…, ${ready.ice_servers.length} ICE servers; offer sent`);
     // First, because it takes round trips; candidates wait in it until it is open.

@@ -34,7 +34,7 @@ describe('a connection', () => {
       {
         method: 'POST',
         path: '/_direct/h/home/session',
-        body: '{"offer":"v=0 offer"}',
+        body: '{"offer":"v=0 offer","session_id":"session-1-of-these-tests"}',
         authorization: 'Bearer owner',
       },
     ]);
@@ -50,7 +50,7 @@ describe('a connection', () => {
       { urls: 'turn:b.example', username: 'u', credential: 'c' },
     ]);
     expect(edge.sockets.map(({ url }) => url)).toEqual([
-      'wss://edge.example/_direct/h/home/signal?session_id=session-1',
+      'wss://edge.example/_direct/h/home/signal?session_id=session-1-of-these-tests',
     ]);
     expect(edge.sockets[0]?.sent.map((text) => JSON.parse(text).candidate.candidate)).toEqual([
       'candidate:1 1 udp 1 a.local 9 typ host',
@@ -91,7 +91,7 @@ describe('a connection', () => {
   test('keeps signaling for a while for late candidates, then closes it', async () => {
     const { edge } = await direct();
     edge.signal({
-      session_id: 'session-1',
+      session_id: 'session-1-of-these-tests',
       type: 'candidate',
       candidate: { candidate: 'late', sdpMid: '0', sdpMLineIndex: 0, usernameFragment: null },
     });
@@ -105,7 +105,7 @@ describe('a connection', () => {
     edge.outcome = 'silence';
     connected(edge);
     await edge.clock.advance(SHORT);
-    const session_id = 'session-1';
+    const session_id = 'session-1-of-these-tests';
     const early = { candidate: 'early', sdpMid: '0', sdpMLineIndex: 0, usernameFragment: null };
     edge.signal({ session_id, type: 'candidate', candidate: early });
     await edge.clock.advance(0);

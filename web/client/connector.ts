@@ -71,12 +71,16 @@ export class Connector {
       this.#changed();
     };
     const host = this.#host;
+    const sessionId = environment.newId();
+    const ids = [sessionId];
     this.#relay = new Relay({ signaling, diagnostics, host, changed: () => this.#relayChanged() });
     this.#direct = new Direct({
       signaling,
       diagnostics,
       host,
       iceTransportPolicy,
+      // The first one serves the relay as well.
+      sessionId: () => ids.shift() ?? environment.newId(),
       asked: (session) => admission.resolve(session),
       changed,
     });
@@ -87,7 +91,7 @@ export class Connector {
     });
     if (!webrtc) diagnostics.log('no direct path, as asked for');
     // Without a token the edge admits to its signaling at most.
-    if (signaling.token !== undefined) this.#relay.start(admission.promise);
+    if (signaling.token !== undefined) this.#relay.start({ sessionId, ready: admission.promise });
     if (!webrtc || !this.#direct.start()) admission.resolve(undefined);
     this.#isStarted = true;
     this.#changed();

@@ -1,4 +1,5 @@
 /** What the client takes from its runtime. Everything has a default; tests and Node programs replace what they need. */
+import { encodeBase64url } from '../../shared/base64url.ts';
 import type { SessionEnvironment } from '../../shared/path-link.ts';
 import { sealingIsSupported } from '../../shared/sealing-support.ts';
 import { globalNetwork, type Network } from './network.ts';
@@ -16,6 +17,8 @@ export interface ClientEnvironment extends SessionEnvironment {
   wallClock(): number;
   /** Whether WebCrypto has what the relay's encryption needs; without it there is no relay. */
   canSeal(): Promise<boolean>;
+  /** 18 random bytes in base64url: knowing the id of a session is what admits to it. */
+  newId(): string;
   /** From 0 to 1, exclusive; for jitter. */
   random(): number;
   /** What relative URLs refer to; undefined where there is no document. */
@@ -42,6 +45,7 @@ export function completeEnvironment(given: Partial<ClientEnvironment> = {}): Cli
     network: globalNetwork(),
     wallClock: () => Date.now(),
     canSeal: sealingIsSupported,
+    newId: () => encodeBase64url(crypto.getRandomValues(new Uint8Array(18))),
     random: () => Math.random(),
     baseUrl: () => globalThis.document?.baseURI ?? globalThis.location?.href,
     browser: globalThis.location !== undefined,

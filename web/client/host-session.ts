@@ -1,10 +1,10 @@
 /** The client's session with its host: one that lives, made anew when the last one has ended. */
-import { encodeBase64url } from '../../shared/base64url.ts';
 import { DirectError, type ErrorCode } from '../../shared/errors.ts';
 import type { Path } from '../../shared/path.ts';
-import type { PathLink, SessionEnvironment } from '../../shared/path-link.ts';
+import type { PathLink } from '../../shared/path-link.ts';
 import { type PathOptions, Session } from '../../shared/session.ts';
 import type { Diagnostics } from './diagnostics.ts';
+import type { ClientEnvironment } from './environment.ts';
 
 /** Requests wait so long for the next path, before they go by HTTPS: a network that is gone for longer has changed. */
 const BETWEEN_PATHS_MS = 10_000;
@@ -29,7 +29,7 @@ export interface HostSessionEvents {
 }
 
 export class HostSession {
-  readonly #environment: SessionEnvironment;
+  readonly #environment: ClientEnvironment;
   readonly #diagnostics: Diagnostics;
   readonly #events: HostSessionEvents;
   readonly #listeners = new Map<PathLink, PathListener>();
@@ -39,7 +39,7 @@ export class HostSession {
   #betweenPaths = false;
   #cancelPatience: () => void = () => {};
 
-  constructor(environment: SessionEnvironment, diagnostics: Diagnostics, events: HostSessionEvents) {
+  constructor(environment: ClientEnvironment, diagnostics: Diagnostics, events: HostSessionEvents) {
     this.#environment = environment;
     this.#diagnostics = diagnostics;
     this.#events = events;
@@ -79,8 +79,7 @@ export class HostSession {
     this.#begun = false;
     const session: Session = new Session({
       role: 'client',
-      // Knowing the id is what admits to the session.
-      id: encodeBase64url(crypto.getRandomValues(new Uint8Array(18))),
+      id: this.#environment.newId(),
       environment: this.#environment,
       events: {
         opened: (link) => {

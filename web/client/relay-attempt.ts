@@ -1,6 +1,6 @@
 /** One attempt at a path through the edge: signaling session, the host's keys, WebSocket, encryption. */
 import { codeFromNumber, DirectError } from '../../shared/errors.ts';
-import { verifyAnnouncement } from '../../shared/host-identity.ts';
+import { type RelayRecipient, verifyAnnouncement } from '../../shared/host-identity.ts';
 import type { Path } from '../../shared/path.ts';
 import { sealedClientPath } from '../../shared/sealed-path.ts';
 import type { SessionReady } from '../../shared/signal.ts';
@@ -9,10 +9,17 @@ import { FIRST_OWN_CLOSE_CODE } from './signal-socket.ts';
 import { createSession, type Signaling } from './signaling.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
+/** A signaling session that another path asks for. */
+export interface Admission {
+  sessionId: string;
+  /** Undefined if the other path gave up before it asked. */
+  ready: Promise<SessionReady | undefined>;
+}
+
 export interface RelayAttemptOptions {
   signaling: Signaling;
-  /** Brings the signaling session that another path has asked for, if there is one. */
-  admission: Promise<SessionReady | undefined> | undefined;
+  /** Absent: the relay asks for a session of its own. */
+  admission: Admission | undefined;
   signal: AbortSignal;
 }
 
@@ -27,14 +34,37 @@ export interface OpenedRelay {
 
 /** @throws DirectError the edge's code, `E_HOST_KEY`, or `E_PATH_LOST`; the signal's reason after an abort. */
 export async function openRelay({ signaling, admission, signal }: RelayAttemptOptions): Promise<OpenedRelay> {
-  const asked = admission && (await unlessAborted(admission, signal));
-  const { session_id: sessionId, host } = asked ?? (await createSession(signaling, undefined, signal));
+  const sessionId = admission?.sessionId ?? signaling.environment.newId();
+  const giveUp = new AbortController();
+  signal.addEventListener('abort', () => giveUp.abort(signal.reason), { once: true });
+  signal.throwIfAborted();
+  // At once: its handshakes take more round trips than the session does. The edge lets it wait for that.
+  const opening = openSocket(signaling, sessionId, giveUp.signal);
+  opening.catch(() => {});
+  try {
+    const key = await recipient(signaling, sessionId, admission, signal);
+    const socket = await opening;
+    return { sessionId, socket, path: sealedClientPath(socket, key, sessionId) };
+  } catch (error) {
+    giveUp.abort(error);
+    throw error;
+  }
+}
+
+/** The keys to seal to. */
+async function recipient(
+  signaling: Signaling,
+  sessionId: string,
+  admission: Admission | undefined,
+  signal: AbortSignal,
+): Promise<RelayRecipient> {
+  const asked = admission && (await unlessAborted(admission.ready, signal));
+  const { host } = asked ?? (await createSession(signaling, { session_id: sessionId }, signal));
   // An agent says it a moment after it is online.
   if (host.announcement === undefined) throw new DirectError('E_PATH_LOST', 'the host announces no key');
   const key = await verifyAnnouncement(host.announcement, { now: signaling.environment.wallClock() });
   signal.throwIfAborted();
-  const socket = await openSocket(signaling, sessionId, signal);
-  return { sessionId, socket, path: sealedClientPath(socket, key, sessionId) };
+  return key;
 }
 
 /** An abort ends the socket later, too, as long as nobody else looks after it. */

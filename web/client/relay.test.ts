@@ -31,12 +31,31 @@ async function onRelay(edge = new TestEdge()): Promise<{ edge: TestEdge; client:
 }
 
 describe('the relay', () => {
-  test('asks for a session without an offer, and attaches with its id', async () => {
-    const { edge } = await onRelay();
+  test('asks for a session without an offer, and attaches with its id without waiting for the answer', async () => {
+    const edge = new TestEdge();
+    const opened: number[] = [];
+    const { fetch } = edge.environment;
+    const environment = {
+      ...edge.environment,
+      fetch: (request: Request) => {
+        opened.push(edge.relays.length);
+        return fetch(request);
+      },
+    };
+    connected(edge, { environment });
+    await edge.clock.advance(0);
+    expect(opened).toEqual([1]);
     expect(edge.requests).toEqual([
-      { method: 'POST', path: '/_direct/h/home/session', body: '{}', authorization: 'Bearer owner' },
+      {
+        method: 'POST',
+        path: '/_direct/h/home/session',
+        body: '{"session_id":"session-1-of-these-tests"}',
+        authorization: 'Bearer owner',
+      },
     ]);
-    expect(edge.relays.map(({ url }) => url)).toEqual(['wss://edge.example/_direct/h/home/relay?session_id=session-1']);
+    expect(edge.relays.map(({ url }) => url)).toEqual([
+      'wss://edge.example/_direct/h/home/relay?session_id=session-1-of-these-tests',
+    ]);
   });
 
   test('costs nothing while it rests: pings that wake nobody, and no other message', async () => {
@@ -114,12 +133,13 @@ describe('the relay', () => {
     }
   });
 
-  test('is not opened to a host whose keys have expired', async () => {
+  test('is not used with a host whose keys have expired', async () => {
     const edge = new TestEdge();
     const environment = { ...edge.environment, wallClock: () => Date.now() + 24 * 3_600 * SECOND };
     const client = connected(edge, { environment });
     await edge.clock.advance(0);
-    expect([edge.relays.length, client.error?.code]).toEqual([0, 'E_HOST_KEY']);
+    expect([edge.relays.map(({ readyState }) => readyState), client.error?.code]).toEqual([[3], 'E_HOST_KEY']);
+    expect(edge.relay.messages).toEqual([]);
   });
 
   test('that never answers is given up, and tried again', async () => {

@@ -5,10 +5,9 @@
 import { DirectError, type ErrorCode } from '../../shared/errors.ts';
 import { HANDSHAKE_TIMEOUT_MS, LIVENESS_PROBE_MS, RELAY_RETRY_DELAYS_MS } from '../../shared/limits.ts';
 import type { PathLink } from '../../shared/path-link.ts';
-import type { SessionReady } from '../../shared/signal.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { HostSession } from './host-session.ts';
-import { openRelay } from './relay-attempt.ts';
+import { type Admission, openRelay } from './relay-attempt.ts';
 import type { RelayPath } from './relay-path.ts';
 import { FINAL_CODES, MIN_INTERVAL_MS, STABLE_AFTER_MS } from './retry.ts';
 import { SOCKET_PATIENCE_MS } from './signal-socket.ts';
@@ -68,8 +67,8 @@ export class Relay {
     return this.#error;
   }
 
-  /** Connects, with the signaling session that another path has asked for if `admission` brings one. */
-  start(admission: Promise<SessionReady | undefined>): void {
+  /** Connects, with the signaling session that another path asks for, if one does. */
+  start(admission: Admission | undefined): void {
     if (this.#options.signaling.environment.WebSocket === undefined) {
       this.#options.diagnostics.log('this runtime has no WebSocket: no relay');
       return;
@@ -99,7 +98,7 @@ export class Relay {
     current?.link.end(new DirectError('E_CANCELLED'));
   }
 
-  #connect(awaited: boolean, admission?: Promise<SessionReady | undefined>): void {
+  #connect(awaited: boolean, admission?: Admission): void {
     const { timer, now } = this.#options.signaling.environment;
     this.#cancelRetry();
     this.#endAttempt(new DirectError('E_CANCELLED', 'another attempt took its place'));
@@ -123,7 +122,7 @@ export class Relay {
   }
 
   /** From here on the session's listener tells what becomes of the attempt. */
-  async #open(attempt: Attempt, admission: Promise<SessionReady | undefined> | undefined): Promise<void> {
+  async #open(attempt: Attempt, admission: Admission | undefined): Promise<void> {
     const { signaling, host } = this.#options;
     const { signal } = attempt.abort;
     this.#canSeal ??= signaling.environment.canSeal();

@@ -36,7 +36,7 @@ describe('signaling', () => {
     expect(client.path).toBe('direct');
     expect(polls(edge)[0]).toMatchObject({
       method: 'GET',
-      path: '/_direct/h/home/signal?session_id=session-1&batch=1',
+      path: '/_direct/h/home/signal?session_id=session-1-of-these-tests&batch=1',
       authorization: 'Bearer owner',
     });
     expect(posts(edge).map(({ method, body }) => [method, JSON.parse(body).length])).toEqual([['POST', 1]]);
@@ -92,8 +92,8 @@ describe('signaling', () => {
 
   test.each([
     ['no JSON', 'nonsense'],
-    ['no message', { session_id: 'session-1', type: 'surprise' }],
-    ['too long a message', { session_id: 'session-1', type: 'answer', sdp: `v=0${'x'.repeat(70_000)}` }],
+    ['no message', { session_id: 'session-1-of-these-tests', type: 'surprise' }],
+    ['too long a message', { session_id: 'session-1-of-these-tests', type: 'answer', sdp: `v=0${'x'.repeat(70_000)}` }],
   ])('ends with an error when the edge sends %s', async (_, message) => {
     const { edge, client } = signaling((edge) => {
       edge.outcome = 'silence';
@@ -109,10 +109,10 @@ describe('signaling', () => {
       edge.outcome = 'silence';
     });
     await edge.clock.advance(0);
-    edge.signal({ session_id: 'session-1', type: 'answer', sdp: 'v=0 answer' });
+    edge.signal({ session_id: 'session-1-of-these-tests', type: 'answer', sdp: 'v=0 answer' });
     await edge.clock.advance(0);
     edge.signal(candidate('other', 'foreign'));
-    for (let i = 0; i < 200; i++) edge.signal(candidate('session-1', `c${i}`));
+    for (let i = 0; i < 200; i++) edge.signal(candidate('session-1-of-these-tests', `c${i}`));
     const added = edge.connection.calls.filter((call) => call.startsWith('addIceCandidate'));
     expect(added).not.toContain('addIceCandidate foreign');
     expect(added).toHaveLength(64);
@@ -127,7 +127,10 @@ describe('signaling', () => {
       () => new Response(null, { status: 408 }),
       () => Promise.reject(new TypeError('Failed to fetch')),
       () => Response.json({ error: { code: 'E_RATE_LIMITED' } }, { status: 429 }),
-      () => Response.json([{ session_id: 'session-1', type: 'error', code: 'E_HOST_BUSY', message: 'full' }]),
+      () =>
+        Response.json([
+          { session_id: 'session-1-of-these-tests', type: 'error', code: 'E_HOST_BUSY', message: 'full' },
+        ]),
     ];
     const at: number[] = [];
     const { fetch } = edge.environment;

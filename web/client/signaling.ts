@@ -1,7 +1,7 @@
 /** Signaling with the edge (shared/PROTOCOL.md, section 2): where it is, who asks, and how a session begins. */
 import { DirectError, type ErrorCode, isErrorCode } from '../../shared/errors.ts';
 import { PROTOCOL_VERSION } from '../../shared/limits.ts';
-import { parseSessionReady, parseSignalJson, type SessionReady } from '../../shared/signal.ts';
+import { parseSessionReady, parseSignalJson, type SessionReady, type SessionRequest } from '../../shared/signal.ts';
 import type { ClientEnvironment } from './environment.ts';
 
 export interface Signaling {
@@ -63,15 +63,15 @@ function codeOfStatus(status: number): ErrorCode {
 }
 
 /**
- * Begins a signaling session, with the offer in the same round trip if there is one.
+ * Begins a signaling session with the id that the client chose, and the offer in the same round trip if there is one.
  * @throws DirectError with the edge's code, `E_VERSION`, or `E_HOST_OFFLINE`.
  */
 export async function createSession(
   signaling: Signaling,
-  offer: string | undefined,
+  request: SessionRequest,
   signal: AbortSignal,
 ): Promise<SessionReady> {
-  const response = await ask(signaling, '/session', offer === undefined ? {} : { offer }, signal);
+  const response = await ask(signaling, '/session', request, signal);
   if (!response.ok) throw await refusal(response);
   const ready = parseSessionReady(parseSignalJson(await response.text()));
   if (ready.protocol_version !== PROTOCOL_VERSION) {

@@ -54,11 +54,13 @@ export class TestEdge {
   readonly polled: SessionSignal[][] = [];
   agent: TestAgent;
 
+  #ids = 0;
   readonly environment: ClientEnvironment = completeEnvironment({
     now: this.clock.now,
     timer: this.clock.timer,
     defer: this.clock.defer,
     // The longest jitter, so that tests can say when something happens.
+    newId: () => `session-${++this.#ids}-of-these-tests`,
     random: () => 1,
     browser: true,
     baseUrl: () => `${ORIGIN}/`,
@@ -222,9 +224,8 @@ export class TestEdge {
   }
 
   async #session(body: string): Promise<Response> {
-    const { offer } = parseSessionRequest(body);
+    const { offer, session_id = '' } = parseSessionRequest(body);
     (offer === undefined ? this.relayAttempts : this.attempts).push(this.clock.now());
-    const session_id = `session-${this.attempts.length + this.relayAttempts.length}`;
     if (this.refuses !== undefined) {
       return Response.json(errorBody(new DirectError(this.refuses)), { status: ERRORS[this.refuses].http });
     }
