@@ -10,7 +10,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { buildWeb } from '../scripts/web.ts';
-import { SIGNALING_SESSION_TTL_MS } from '../shared/limits.ts';
+import { HANDSHAKE_TIMEOUT_MS, SIGNALING_SESSION_TTL_MS } from '../shared/limits.ts';
 import { CHROMIUM_OPTIONS } from '../test/chromium.ts';
 import { openClientPage, openLibraryPage, untilPath } from '../test/client-page.ts';
 import { HOST_ID, OWNER_TOKEN, type Stack } from '../test/stack.ts';
@@ -29,7 +29,7 @@ const TURN = { tokens: 1000, perSecond: 50 };
 /** Last acknowledgements have arrived, and objects that can hibernate are evicted: after 10 s. */
 const SETTLED_MS = 12_000;
 /** Likewise, and the alarms of sessions have rung. */
-const ALARMS_OVER_MS = SIGNALING_SESSION_TTL_MS + SETTLED_MS;
+const ALARMS_OVER_MS = SIGNALING_SESSION_TTL_MS + HANDSHAKE_TIMEOUT_MS + SETTLED_MS;
 
 interface Row {
   name: string;
