@@ -1,6 +1,7 @@
 /**
  * How often a channel may send: each message to the edge costs money (20 count as a request), and a model makes a
- * hundred tokens a second. So small messages are held back for up to 50 ms, when there have been some already.
+ * hundred tokens a second. So small messages are held back for 50 ms, when there have been some already: the whole of
+ * what a token may wait, since each that comes meanwhile travels for nothing.
  */
 import type { SessionEnvironment } from '../shared/path-link.ts';
 
@@ -13,38 +14,36 @@ const BURST = 4;
 /** A message of this size is no token: whoever moves bulk, in either direction, does not wait. */
 const BULK_BYTES = 8 * 1024;
 
-/** A bucket of BURST flushes, refilled by one each INTERVAL_MS. */
+/** A bucket of BURST flushes. Pauses refill it, by one for each INTERVAL_MS: steady writing does not. */
 export class Batching {
   readonly #environment: SessionEnvironment;
   #left = BURST;
-  #refilledAt: number;
+  /** When the last flush left, or will. */
+  #flushAt: number;
 
   constructor(environment: SessionEnvironment) {
     this.#environment = environment;
-    this.#refilledAt = environment.now();
+    this.#flushAt = environment.now();
   }
 
-  /** Calls `run` at the end of this turn, or when the next flush may leave. */
+  /** Calls `run` at the end of this turn, or after INTERVAL_MS with what comes until then. Once until it has run. */
   defer(run: () => void): void {
-    const wait = this.#take();
-    if (wait === 0) this.#environment.defer(run);
-    else this.#environment.timer(wait, run);
+    const now = this.#environment.now();
+    // A timer may be early.
+    const refills = Math.max(0, Math.floor((now - this.#flushAt) / INTERVAL_MS));
+    this.#left = Math.min(BURST, this.#left + refills);
+    if (this.#left > 0) {
+      this.#left -= 1;
+      this.#flushAt = now;
+      this.#environment.defer(run);
+    } else {
+      this.#flushAt = now + INTERVAL_MS;
+      this.#environment.timer(INTERVAL_MS, run);
+    }
   }
 
   /** A message of `bytes` left or arrived. */
   moved(bytes: number): void {
     if (bytes >= BULK_BYTES) this.#left = BURST;
-  }
-
-  /** Takes one flush; returns the milliseconds until it may happen. */
-  #take(): number {
-    const now = this.#environment.now();
-    const refills = Math.floor((now - this.#refilledAt) / INTERVAL_MS);
-    this.#left = Math.min(BURST, this.#left + refills);
-    this.#refilledAt += refills * INTERVAL_MS;
-    this.#left -= 1;
-    if (this.#left >= 0) return 0;
-    // The one that comes next is taken already, so it is not counted again then.
-    return this.#refilledAt + INTERVAL_MS - now;
   }
 }

@@ -256,22 +256,35 @@ describe('what is sent', () => {
     expect(dataIn(edge.messages)).toBe(1_000_000);
   });
 
-  test('tokens: the first ones at once, then one message each 50 ms', async () => {
+  test.each([
+    ['100 tokens a second', 10, 50],
+    // Two travel together: the first one waits for 50 ms, and the next one comes after 80.
+    ['25 tokens a second', 40, 80],
+  ])('%s: the first ones at once, then each waits at most 50 ms for those that come', async (_, step, period) => {
     const { client, streams, clock, edge } = rig();
     await request(client(1));
     await clock.advance(0);
     const before = edge.messages.length;
-    // 100 tokens a second, for 2 s.
-    let first: number | undefined;
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 100; i++) {
       void streams[0]?.write(new Uint8Array(100));
-      await clock.advance(10);
-      if (first === undefined && dataIn(edge.messages) > 0) first = i;
+      await clock.advance(step);
+      const due = Math.floor(((i + 1) * step - 50) / step) + 1;
+      expect(dataIn(edge.messages)).toBeGreaterThanOrEqual(100 * (i < 2 ? i + 1 : due));
     }
-    expect(first).toBe(0);
     await clock.advance(50);
-    expect(dataIn(edge.messages)).toBe(20_000);
-    expect(edge.messages.length - before).toBeLessThanOrEqual(2000 / 50 + 5);
+    expect(dataIn(edge.messages)).toBe(10_000);
+    expect(edge.messages.length - before).toBeLessThanOrEqual((100 * step) / period + 5);
+  });
+
+  test('tokens that come one by one: none waits', async () => {
+    const { client, streams, clock, edge } = rig();
+    await request(client(1));
+    for (let i = 1; i <= 50; i++) {
+      await clock.advance(60);
+      void streams[0]?.write(new Uint8Array(100));
+      await clock.advance(0);
+      expect(dataIn(edge.messages)).toBe(100 * i);
+    }
   });
 
   test('bulk does not wait for the next 50 ms', async () => {

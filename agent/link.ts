@@ -12,6 +12,7 @@ import type { LinkSocket } from './channels.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { PollConnection } from './poll-connection.ts';
 import { readText, refusal } from './refusal.ts';
+import { nodeEnvironment } from './runtime.ts';
 
 export interface LinkOptions {
   /** `https://edge/_direct/h/{host id}`, without a slash at the end. */
@@ -201,7 +202,7 @@ export class Link {
       const socket = new WebSocket(`${this.#options.url.replace(/^http/, 'ws')}/signal`, socketOptions);
       let opened = false;
       let error = new DirectError('E_PATH_LOST', 'the edge closed the connection');
-      const heartbeat = new Heartbeat(socket, this.#timing);
+      const heartbeat = new Heartbeat(socket, this.#timing, nodeEnvironment);
       const onStop = () => socket.terminate();
       this.#stop.signal.addEventListener('abort', onStop, { once: true });
       socket.on('unexpected-response', (_request, response) => {

@@ -4,6 +4,8 @@
 export interface ObjectCounts {
   /** Objects that had an event. */
   objects: number;
+  /** Times that one was made: at first, and when something came after its eviction. */
+  constructions: number;
   fetches: number;
   /** Calls from outside; an object's calls of its own methods are none. */
   calls: number;
@@ -29,6 +31,7 @@ export interface Counts {
 
 export const NO_COUNTS: ObjectCounts = {
   objects: 0,
+  constructions: 0,
   fetches: 0,
   calls: 0,
   alarms: 0,

@@ -98,7 +98,9 @@ function countEvents<Class extends { prototype: object; name: string }>(base: Cl
     construct(target, args, newTarget) {
       const { id, storage } = args[0] as DurableObjectState;
       countStorage(storage);
-      return running.run(watched(id, base.name), () => Reflect.construct(target, args, newTarget) as object);
+      const object = watched(id, base.name);
+      object.counts.constructions += 1;
+      return running.run(object, () => Reflect.construct(target, args, newTarget) as object);
     },
   });
 }

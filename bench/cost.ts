@@ -10,9 +10,9 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { buildWeb } from '../scripts/web.ts';
-import { SIGNALING_SESSION_TTL_MS } from '../shared/limits.ts';
+import { HANDSHAKE_TIMEOUT_MS, SIGNALING_SESSION_TTL_MS } from '../shared/limits.ts';
 import { CHROMIUM_OPTIONS } from '../test/chromium.ts';
-import { openClientPage, openLibraryPage } from '../test/client-page.ts';
+import { openClientPage, openLibraryPage, untilPath } from '../test/client-page.ts';
 import { HOST_ID, OWNER_TOKEN, type Stack } from '../test/stack.ts';
 import { type Bill, bill, FREE_PLAN, fits, total } from './cost-counts.ts';
 import { type Cost, CountingStack } from './cost-stack.ts';
@@ -29,7 +29,7 @@ const TURN = { tokens: 1000, perSecond: 50 };
 /** Last acknowledgements have arrived, and objects that can hibernate are evicted: after 10 s. */
 const SETTLED_MS = 12_000;
 /** Likewise, and the alarms of sessions have rung. */
-const ALARMS_OVER_MS = SIGNALING_SESSION_TTL_MS + SETTLED_MS;
+const ALARMS_OVER_MS = SIGNALING_SESSION_TTL_MS + HANDSHAKE_TIMEOUT_MS + SETTLED_MS;
 
 interface Row {
   name: string;
@@ -41,14 +41,21 @@ interface Row {
 /** The page's `?no_webrtc=1` keeps it off the direct path for good. */
 const PAGES = { direct: '', relay: '?no_webrtc=1' };
 
-/** A client without a relay says what it used instead. */
+/** A page whose client has moved to `path`; each begins on the relay. */
+async function openPageOn(path: keyof typeof PAGES, counting: CountingStack, browser: Browser): Promise<Page> {
+  const { page } = await openClientPage(browser, counting.stack, PAGES[path]);
+  await untilPath(page, path);
+  return page;
+}
+
+/** A client that has moved meanwhile says what it used instead. */
 async function wentBy(page: Page, path: string): Promise<string> {
   const went = await page.evaluate(() => globalThis.client.path);
   return went === path ? path : `${path} (went by ${went})`;
 }
 
-async function idleDay(counting: CountingStack, browser: Browser, path: 'direct' | 'relay'): Promise<Row> {
-  const { page } = await openClientPage(browser, counting.stack, PAGES[path]);
+async function idleDay(counting: CountingStack, browser: Browser, path: keyof typeof PAGES): Promise<Row> {
+  const page = await openPageOn(path, counting, browser);
   // The session that opened the page belongs to the sessions.
   await wait(ALARMS_OVER_MS);
   const cost = await counting.measure(() => wait(IDLE_MS));
@@ -65,20 +72,21 @@ async function sessions(counting: CountingStack, browser: Browser): Promise<{ ro
   return { row: { name: '1,000 signaling sessions', cost, factor: 1000 / SESSIONS }, halves };
 }
 
-async function connectAgain(page: Page, times: number): Promise<void> {
-  const paths = await page.evaluate(
+/** Each visit until it has its direct path, with the relay before it. */
+function connectAgain(page: Page, times: number): Promise<void> {
+  return page.evaluate(
     async ({ host, token, times }) => {
-      const paths: string[] = [];
       for (let i = 0; i < times; i++) {
         const client = globalThis.library.connect({ url: location.origin, host, token });
-        paths.push(await client.ready);
+        await new Promise<void>((resolve, reject) => {
+          client.on('path', (path) => path === 'direct' && resolve());
+          client.on('state', (state) => state === 'waiting' && reject(client.error));
+        });
         client.close();
       }
-      return paths;
     },
     { host: HOST_ID, token: OWNER_TOKEN, times },
   );
-  if (paths.some((path) => path !== 'direct')) throw new Error(`not every session led to a direct path: ${paths}`);
 }
 
 const turnName = (path: string) => `a turn of ${TURN.tokens.toLocaleString('en')} tokens, ${path}`;
@@ -87,8 +95,8 @@ async function tunnelTurn(counting: CountingStack): Promise<Row> {
   return { name: turnName('tunnel'), cost: await turn(counting, () => askTunnel(counting.stack)), factor: 1 };
 }
 
-async function pageTurn(counting: CountingStack, browser: Browser, path: 'direct' | 'relay'): Promise<Row> {
-  const { page } = await openClientPage(browser, counting.stack, PAGES[path]);
+async function pageTurn(counting: CountingStack, browser: Browser, path: keyof typeof PAGES): Promise<Row> {
+  const page = await openPageOn(path, counting, browser);
   const cost = await turn(counting, () => askPage(page));
   return { name: turnName(await wentBy(page, path)), cost, factor: 1 };
 }

@@ -12,8 +12,17 @@ export interface Forwarder {
   close(): void;
 }
 
-/** Forwards to `target`, an http origin. */
-export async function startForwarder(target: string): Promise<Forwarder> {
+/** Sees one connection's bytes as they pass. */
+export interface Tap {
+  /** To the target. */
+  up(bytes: Buffer): void;
+  /** From the target. */
+  down(bytes: Buffer): void;
+  closed(): void;
+}
+
+/** Forwards to `target`, an http origin; `tap` is asked for each connection. */
+export async function startForwarder(target: string, tap?: () => Tap): Promise<Forwarder> {
   const { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();
   const keep = (socket: Socket) => {
@@ -28,6 +37,11 @@ export async function startForwarder(target: string): Promise<Forwarder> {
       return;
     }
     const forward = keep(connect(Number(port), hostname));
+    const tapped = tap?.();
+    if (tapped !== undefined) {
+      socket.on('data', (bytes) => tapped.up(bytes)).on('close', () => tapped.closed());
+      forward.on('data', (bytes) => tapped.down(bytes));
+    }
     socket.pipe(forward).pipe(socket);
     socket.on('close', () => forward.destroy());
     forward.on('close', () => socket.destroy());

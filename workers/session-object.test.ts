@@ -1,6 +1,11 @@
 import { evictAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
-import { MAX_QUEUED_SIGNALS, MAX_SIGNAL_BYTES, SIGNALING_SESSION_TTL_MS } from '../shared/limits.ts';
+import {
+  HANDSHAKE_TIMEOUT_MS,
+  MAX_QUEUED_SIGNALS,
+  MAX_SIGNAL_BYTES,
+  SIGNALING_SESSION_TTL_MS,
+} from '../shared/limits.ts';
 import { parseSignals } from '../shared/signal.ts';
 import {
   AGENT,
@@ -335,6 +340,16 @@ describe('the end', () => {
     expect(entries).toBe(1);
     expect((alarm ?? 0) - Date.now()).toBeGreaterThan(90_000);
     expect((await post(`${base(host)}/signal`, candidate(id))).status).toBe(204);
+  });
+
+  it('needs one alarm, though messages come while the client tries', async () => {
+    const { host, id } = await connected();
+    const { alarm } = await stored(id);
+    await setClock(id, HANDSHAKE_TIMEOUT_MS - 1000);
+    expect((await post(`${base(host)}/signal`, candidate(id))).status).toBe(204);
+    await setClock(id, (alarm ?? 0) - Date.now());
+    expect(await runDurableObjectAlarm(sessionStub(id))).toBe(true);
+    expect(await stored(id)).toEqual({ entries: 0, alarm: null });
   });
 
   it('is in force even before the alarm runs', async () => {

@@ -1,6 +1,7 @@
 /** The Durable Object of one signaling session: storage, sockets and time around signaling-session.ts. */
 import { DurableObject } from 'cloudflare:workers';
 import { DirectError } from '../shared/errors.ts';
+import { HANDSHAKE_TIMEOUT_MS } from '../shared/limits.ts';
 import { type IceServer, parseSignals, type SessionReady, type SessionSignal } from '../shared/signal.ts';
 import { batchLength, socketTexts } from './batch.ts';
 import type { HostObject } from './host-object.ts';
@@ -102,11 +103,7 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
   }
 
   override async alarm(): Promise<void> {
-    // Messages move the end without moving the alarm, which would cost a row each.
-    if (this.#state !== undefined && this.#state.expiresAt > this.now()) {
-      await this.ctx.storage.setAlarm(this.#state.expiresAt);
-      return;
-    }
+    if (this.#state !== undefined && this.#state.expiresAt > this.now()) return this.#setAlarm(this.#state);
     this.#state = undefined;
     this.#alarmIsSet = false;
     for (const socket of this.ctx.getWebSockets()) closeWith(socket, 'E_SESSION_UNKNOWN');
@@ -183,6 +180,14 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
     this.#saved = this.#state;
     if (this.#alarmIsSet) return;
     this.#alarmIsSet = true;
-    await this.ctx.storage.setAlarm(this.#state.expiresAt);
+    await this.#setAlarm(this.#state);
+  }
+
+  /**
+   * Messages move the end without moving the alarm, which would cost a row each. They come while the client tries to
+   * connect, so an alarm that is late by that much need not ring twice, which would cost a request.
+   */
+  #setAlarm({ expiresAt }: SessionState): Promise<void> {
+    return this.ctx.storage.setAlarm(expiresAt + HANDSHAKE_TIMEOUT_MS);
   }
 }

@@ -64,6 +64,20 @@ describe('signaling', () => {
     }
   });
 
+  test('says what was found before the WebSocket opened in one message: each is a request that the owner pays', async () => {
+    const { edge } = signaling((edge) => {
+      edge.socketFate = 'silent';
+      edge.outcome = 'silence';
+    });
+    await edge.clock.advance(0);
+    edge.connection.dispatchEvent(Object.assign(new Event('icecandidate'), { candidate: null }));
+    edge.sockets[0]?.open();
+    const messages = edge.sockets[0]?.sent.map((text) => JSON.parse(text) as CandidateSignal[]) ?? [];
+    expect(messages.map((signals) => signals.map(({ candidate }) => candidate?.candidate))).toEqual([
+      ['candidate:1 1 udp 1 a.local 9 typ host', ''],
+    ]);
+  });
+
   test('sends everything again when the WebSocket breaks', async () => {
     const { edge } = signaling((edge) => {
       edge.outcome = 'silence';

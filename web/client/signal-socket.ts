@@ -70,7 +70,9 @@ export class SignalSocket implements SignalTransport {
 
   #flush(): void {
     // 1 is OPEN; the constant's name is on the constructor, which is not ours.
-    if (this.#ended || this.#socket.readyState !== 1) return;
-    for (const signal of this.#outbox.splice(0)) this.#socket.send(JSON.stringify(signal));
+    if (this.#ended || this.#socket.readyState !== 1 || this.#outbox.length === 0) return;
+    // In one message, which is one call to the host's object: each costs the edge's owner a request.
+    const signals = this.#outbox.splice(0);
+    this.#socket.send(JSON.stringify(signals.length === 1 ? signals[0] : signals));
   }
 }
