@@ -8,7 +8,7 @@ import { Stack } from './stack.ts';
 import { beginTurn, readTurn } from './token-turn.ts';
 
 const missing = networkLabMissing() || withoutChromium;
-const TOKENS = 200;
+const TOKENS = 160;
 const TOKENS_PER_SECOND = 20;
 
 describe.skipIf(missing)(`from Wi-Fi to LTE (${missing || 'real'})`, () => {
@@ -36,14 +36,15 @@ describe.skipIf(missing)(`from Wi-Fi to LTE (${missing || 'real'})`, () => {
       await untilPath(page, path);
       const turn = await beginTurn(page, { tokens: TOKENS, perSecond: TOKENS_PER_SECOND });
       lab.roam();
-      await page.evaluate(() => console.log('ROAM'));
       const { sha256, longestPauseMs } = await readTurn(page, turn);
       const requests = stack.fake.requests.filter(({ url }) => url.includes(turn));
       expect(requests.map(({ sentSha256 }) => sentSha256)).toEqual([sha256]);
       await untilPath(page, path);
       console.log(`${what}: the longest pause between two tokens was ${Math.round(longestPauseMs)} ms`);
-    } finally {
+    } catch (error) {
       console.log(lines.join('\n'));
+      throw error;
+    } finally {
       await page.context().close();
     }
   });
