@@ -50,6 +50,21 @@ export async function openClientPage(...where: Parameters<typeof openLibraryPage
   return opened;
 }
 
+/** Likewise, with a client that hears no event of its network, as where the network changes behind a router. */
+export async function openDeafClientPage(...where: Parameters<typeof openLibraryPage>): Promise<ClientPage> {
+  const opened = await openLibraryPage(...where);
+  await opened.page.evaluate(
+    async ({ host, token }) => {
+      const network = { online: () => true, watch: () => () => {} };
+      const { connect } = globalThis.library;
+      globalThis.client = connect({ url: location.origin, host, token, environment: { network } });
+      await globalThis.client.ready;
+    },
+    { host: HOST_ID, token: OWNER_TOKEN },
+  );
+  return opened;
+}
+
 /** Waits until requests of the page's client go by `path`. */
 export async function untilPath(page: Page, path: Client['path']): Promise<void> {
   await page.waitForFunction((path) => globalThis.client.path === path, path);

@@ -21,7 +21,8 @@ export interface NetworkLabOptions {
 
 /** Namespaces begin with `PREFIX-{pid of their maker}-{number}`; the host's end of the link is `PREFIX-{number}`. */
 const PREFIX = 'da-lab';
-/** A lab's number chooses its subnet, a /30 in 10.77.0.0/16. */
+/** A lab's number chooses its subnets, a /30 in each of these /16. The client is in one at a time; `roam` changes it. */
+const NETWORKS = ['10.77', '10.78'] as const;
 const NUMBERS = 2 ** 14;
 /** Another lab may have taken a number; 20 labs at once would be unlucky 20 times in a row. */
 const ATTEMPTS = 20;
@@ -54,7 +55,9 @@ export function networkLabMissing(): string | false {
 export class NetworkLab {
   /** Where the client reaches the host: the edge listens on it. */
   readonly hostAddress: string;
-  readonly clientAddress: string;
+  readonly #number: number;
+  /** Which of NETWORKS the client is in. */
+  #network = 0;
   readonly #namespace: string;
   readonly #folder = mkdtempSync(join(tmpdir(), 'direct-agent-lab-'));
   readonly #browsers: Browser[] = [];
@@ -63,9 +66,13 @@ export class NetworkLab {
 
   private constructor(number: number) {
     this.#namespace = `${PREFIX}-${process.pid}-${number}`;
-    this.hostAddress = address(number, 1);
-    this.clientAddress = address(number, 2);
+    this.#number = number;
+    this.hostAddress = address(0, number, 1);
     process.once('exit', this.#removeNow);
+  }
+
+  get clientAddress(): string {
+    return address(this.#network, this.#number, 2);
   }
 
   /** @throws Error when `networkLabMissing`. */
@@ -142,6 +149,23 @@ export class NetworkLab {
     }
   }
 
+  /**
+   * From Wi-Fi to LTE: the client has another address and another gateway from now on. What was sent from the old
+   * address or to it is lost and nobody is told; the host stays where it is.
+   */
+  roam(): void {
+    const before = this.clientAddress;
+    this.#network = (this.#network + 1) % NETWORKS.length;
+    const gateway = address(this.#network, this.#number, 1);
+    const [host, within] = [`${PREFIX}-${this.#number}`, ['-n', this.#namespace]];
+    ip(...within, 'address', 'del', `${before}/30`, 'dev', LINK);
+    // The host has it already, if the client was here before.
+    ip('address', 'replace', `${gateway}/30`, 'dev', host);
+    ip(...within, 'address', 'add', `${this.clientAddress}/30`, 'dev', LINK);
+    this.#knowNeighbours(gateway);
+    ip(...within, 'route', 'replace', 'default', 'via', gateway);
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#browsers.splice(0).map((browser) => browser.close()));
     this.#remove();
@@ -153,18 +177,27 @@ export class NetworkLab {
     else await this.#slowDown(host, client, link);
     const within = ['-n', this.#namespace];
     ip(...within, 'link', 'set', 'lo', 'up');
-    for (const [at, device, mine, other] of [
-      [[], host, this.hostAddress, this.clientAddress],
-      [within, LINK, this.clientAddress, this.hostAddress],
+    for (const [at, device, mine] of [
+      [[], host, this.hostAddress],
+      [within, LINK, this.clientAddress],
     ] as const) {
       // No second family whose candidates would be tried as well.
       ip(...at, 'link', 'set', device, 'addrgenmode', 'none', 'address', ethernet(mine));
       ip(...at, 'address', 'add', `${mine}/30`, 'dev', device);
       ip(...at, 'link', 'set', device, 'up');
-      // Neighbours are known: loss and delay are those of the internet, where nobody asks for them.
-      ip(...at, 'neighbour', 'replace', other, 'lladdr', ethernet(other), 'dev', device, 'nud', 'permanent');
     }
+    this.#knowNeighbours(this.hostAddress);
     ip(...within, 'route', 'add', 'default', 'via', this.hostAddress);
+  }
+
+  /** Neighbours are known: loss and delay are those of the internet, where nobody asks for them. */
+  #knowNeighbours(gateway: string): void {
+    const known = ['dev', `${PREFIX}-${this.#number}`, 'nud', 'permanent'];
+    const client = ethernet(address(0, this.#number, 2));
+    ip('neighbour', 'replace', this.clientAddress, 'lladdr', client, ...known);
+    const within = ['-n', this.#namespace];
+    const host = ethernet(this.hostAddress);
+    ip(...within, 'neighbour', 'replace', gateway, 'lladdr', host, 'dev', LINK, 'nud', 'permanent');
   }
 
   /**
@@ -222,8 +255,8 @@ export class NetworkLab {
   }
 }
 
-function address(number: number, last: number): string {
-  return `10.77.${number >> 6}.${(number & 63) * 4 + last}`;
+function address(network: number, number: number, last: number): string {
+  return `${NETWORKS[network]}.${number >> 6}.${(number & 63) * 4 + last}`;
 }
 
 /** The same bytes in an address that is ours to choose (IEEE 802: locally administered). */

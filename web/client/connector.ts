@@ -54,7 +54,10 @@ export class Connector {
     const { signaling, diagnostics, webrtc, iceTransportPolicy } = options;
     const { environment } = signaling;
     this.#host = new HostSession(environment, diagnostics, {
-      moved: () => this.#changed(),
+      moved: () => {
+        this.#relay.used();
+        this.#changed();
+      },
       changed: () => {
         this.#relay.replace();
         this.#changed();

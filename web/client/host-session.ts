@@ -55,6 +55,11 @@ export class HostSession {
     return this.#session !== undefined && this.#betweenPaths;
   }
 
+  /** Requests run. */
+  get isBusy(): boolean {
+    return this.#session !== undefined && this.#session.streamCount > 0;
+  }
+
   /** The path in use; a session's first one is used before the agent has answered on it. */
   get active(): PathLink | undefined {
     return this.#session?.active;

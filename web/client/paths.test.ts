@@ -70,6 +70,19 @@ describe('the paths of a session', () => {
     expect([paths.at(-1), client.rtt]).toEqual(['relay', 80]);
   });
 
+  test('that die together cost one doubt: a relay that rested is asked, and replaced, as soon as it is used', async () => {
+    const { edge, client } = await direct();
+    const whole = lines(edge, 60);
+    const { text } = await reading(edge, client);
+    edge.connection.channel.cut();
+    edge.relay.cut();
+    // Silence, PING and no answer, half a second for the relay.
+    await edge.clock.advance(3 * SECOND + 600);
+    expect([client.path, edge.relays.length, edge.relays[0]?.readyState]).toEqual(['relay', 2, 2]);
+    await edge.clock.advance(5 * SECOND);
+    expect([await text, edge.agent.heads.length]).toEqual([whole, 1]);
+  });
+
   test('are of one session, whose first signaling session serves both', async () => {
     const { edge } = await direct();
     expect([edge.agent.accepted, edge.agent.sessions.length]).toEqual([{ direct: 1, turn: 0, relay: 1 }, 1]);

@@ -46,6 +46,11 @@ export class RelayPath implements Path {
     return this.#sentAny;
   }
 
+  /** The edge was asked for a sign of life, and nothing was heard since. */
+  get isAsked(): boolean {
+    return this.#deadline !== undefined;
+  }
+
   /**
    * Asks the edge for a sign of life, which its runtime gives without waking an object: an idle relay costs nothing.
    * The path ends if none comes within `ms`.

@@ -11,6 +11,19 @@ import { failure, ORIGIN, reply } from './test-host.ts';
 
 const SECOND = 1_000;
 
+/** A request whose answer is ready half a second after this. */
+async function lateAnswer(edge: TestEdge, client: Client): Promise<{ text: Promise<string> }> {
+  edge.answer = async (exchange) => {
+    await exchange.sendHead({ status: 200, statusText: '', headers: [] });
+    await new Promise<void>((resolve) => edge.clock.timer(500, resolve));
+    await exchange.sendData(new TextEncoder().encode('late'));
+    exchange.finish();
+  };
+  const response = client.fetch('/v1/x', { method: 'POST' });
+  await edge.clock.advance(0);
+  return { text: (await response).text() };
+}
+
 /** A client that stays on the relay. */
 function connected(edge: TestEdge, options: Partial<ConnectOptions> = {}): Client {
   return connect({
@@ -206,6 +219,25 @@ describe('a wake', () => {
       expect([client.path, edge.relays.length]).toEqual(['relay', 2]);
     },
   );
+
+  test('while a request runs does not wait for a dead socket to be given up: another one opens beside it', async () => {
+    const { edge, client } = await onRelay();
+    const { text } = await lateAnswer(edge, client);
+    edge.relay.cut();
+    edge.wake();
+    await edge.clock.advance(499);
+    expect(edge.relays).toHaveLength(1);
+    await edge.clock.advance(101);
+    expect([await text, edge.relays.length, edge.agent.heads.length]).toEqual(['late', 2, 1]);
+  });
+
+  test('while a request runs keeps a socket that answers', async () => {
+    const { edge, client } = await onRelay();
+    const { text } = await lateAnswer(edge, client);
+    edge.wake();
+    await edge.clock.advance(SECOND);
+    expect([await text, edge.relays.length]).toEqual(['late', 1]);
+  });
 
   test('soon after another does not give a dead socket more time', async () => {
     const { edge } = await onRelay();

@@ -3,7 +3,12 @@
  * costs nothing, so it stays beside the direct path.
  */
 import { DirectError, type ErrorCode } from '../../shared/errors.ts';
-import { HANDSHAKE_TIMEOUT_MS, LIVENESS_PROBE_MS, RELAY_RETRY_DELAYS_MS } from '../../shared/limits.ts';
+import {
+  HANDSHAKE_TIMEOUT_MS,
+  LIVENESS_PROBE_MS,
+  LIVENESS_TIMEOUT_MS,
+  RELAY_RETRY_DELAYS_MS,
+} from '../../shared/limits.ts';
 import type { PathLink } from '../../shared/path-link.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { HostSession } from './host-session.ts';
@@ -25,6 +30,12 @@ export type RelayState = 'off' | 'connecting' | 'open' | 'waiting' | 'failed' | 
 
 /** A host's key does not become right by asking again. */
 const FINAL: readonly ErrorCode[] = [...FINAL_CODES, 'E_HOST_KEY'];
+
+/**
+ * After a change of the network the old socket is dead and does not know it. Who waits for bytes gets another one
+ * beside it when the edge has not answered by now, which is several round trips; a needless one costs a request.
+ */
+const REPLACE_AFTER_MS = 500;
 
 export interface RelayOptions {
   signaling: Signaling;
@@ -50,6 +61,7 @@ export class Relay {
   /** When the last attempt began. */
   #startedAt = Number.NEGATIVE_INFINITY;
   #cancelRetry: () => void = () => {};
+  #cancelReplacement: () => void = () => {};
   /** Attempts without success since the last stable path. */
   #failures = 0;
   #current: { link: PathLink; socket: RelayPath; since: number } | undefined;
@@ -79,7 +91,7 @@ export class Relay {
   /** The network may have changed, or the page came back. */
   wake(): void {
     const { now } = this.#options.signaling.environment;
-    if (this.#current !== undefined) this.#current.socket.probe(LIVENESS_PROBE_MS);
+    if (this.#current !== undefined) this.#ask(this.#current.socket, LIVENESS_PROBE_MS);
     else if (this.#state === 'waiting') this.#wait(this.#startedAt + MIN_INTERVAL_MS - now());
   }
 
@@ -88,14 +100,35 @@ export class Relay {
     if (this.#current?.link.doubtful === true && this.#attempt === undefined) this.#connect(false);
   }
 
+  /** The session goes on by the relay, which may have rested for long: it may have died with the path before. */
+  used(): void {
+    const { host, signaling } = this.#options;
+    const current = this.#current;
+    if (current === undefined || current.link !== host.active) return;
+    const silentMs = signaling.environment.now() - current.link.heardAt;
+    if (silentMs >= REPLACE_AFTER_MS) this.#ask(current.socket, LIVENESS_TIMEOUT_MS);
+  }
+
   /** Ends the path and all attempts. */
   close(): void {
     const current = this.#current;
     this.#current = undefined;
     this.#cancelRetry();
+    this.#cancelReplacement();
     this.#enter('closed');
     this.#endAttempt(new DirectError('E_CANCELLED'));
     current?.link.end(new DirectError('E_CANCELLED'));
+  }
+
+  /** Asks the edge, and opens another socket if the answer takes long and somebody waits. */
+  #ask(socket: RelayPath, ms: number): void {
+    const { host, signaling } = this.#options;
+    socket.probe(ms);
+    this.#cancelReplacement();
+    this.#cancelReplacement = signaling.environment.timer(REPLACE_AFTER_MS, () => {
+      const isSilent = socket === this.#current?.socket && socket.isAsked;
+      if (isSilent && host.isBusy && this.#attempt === undefined) this.#connect(false);
+    });
   }
 
   #connect(awaited: boolean, admission?: Admission): void {
