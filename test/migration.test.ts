@@ -171,7 +171,7 @@ describe.skipIf(missing)(`50 kills (${missing || `seed ${SEED}`})`, () => {
   beforeAll(async () => {
     lab = await NetworkLab.start();
     [stack, browser] = await Promise.all([
-      Stack.start({ edge: { host: lab.hostAddress }, flags: { maxBodyBytes: TRANSFER_BYTES, logLevel: 'info' } }),
+      Stack.start({ edge: { host: lab.hostAddress }, flags: { maxBodyBytes: TRANSFER_BYTES } }),
       lab.launchChromium(),
     ]);
     const { page, console: lines } = await openClientPage(browser, stack, '?webrtc_diag=1');
@@ -179,7 +179,7 @@ describe.skipIf(missing)(`50 kills (${missing || `seed ${SEED}`})`, () => {
       const [result, kills] = await Promise.all([transfer(page), kill(lab, randomOf(SEED))]);
       run = { ...result, kills };
     } catch (error) {
-      console.log(lines.join('\n'));
+      console.log([...lines, ...stack.log].join('\n'));
       throw error;
     } finally {
       lab.restore();
