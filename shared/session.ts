@@ -294,8 +294,10 @@ export class Session implements LinkOwner {
   #choose(): void {
     if (this.role !== 'client' || this.#error !== undefined) return;
     this.#cancelChoice();
-    const greeted = this.#links.filter((link) => link.saidHello);
-    const { link, againMs } = this.#choice.choose(greeted, this.#environment.now());
+    // An agent that was asked to resume may refuse, and what it has never taken must not look like what may have run.
+    const resumed = this.#established || this.#spoken;
+    const usable = this.#links.filter((link) => (resumed ? link.isOpen || link === this.#active : link.saidHello));
+    const { link, againMs } = this.#choice.choose(usable, this.#environment.now());
     if (againMs !== undefined) this.#cancelChoice = this.#environment.timer(againMs, () => this.#choose());
     if (link === this.#active) return;
     if (this.#sequence++ > 0) link?.put({ type: 'USE_PATH', sequence: this.#sequence });
