@@ -166,7 +166,18 @@ export class NetworkLab {
     ip(...within, 'route', 'replace', 'default', 'via', gateway);
   }
 
+  /** Stops every program inside where it stands, as a laptop's lid does. */
+  sleep(): void {
+    this.#signal('SIGSTOP');
+  }
+
+  /** Ends `sleep`. */
+  wake(): void {
+    this.#signal('SIGCONT');
+  }
+
   async close(): Promise<void> {
+    this.wake();
     await Promise.all(this.#browsers.splice(0).map((browser) => browser.close()));
     this.#remove();
   }
@@ -245,6 +256,16 @@ export class NetworkLab {
     const child = spawn(program, args);
     this.#children.push(child);
     return child;
+  }
+
+  #signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    for (const pid of ip('netns', 'pids', this.#namespace).split('\n')) {
+      try {
+        if (pid !== '') process.kill(Number(pid), signal);
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
   }
 
   #remove(): void {
