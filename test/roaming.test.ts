@@ -1,7 +1,7 @@
 /** From one network to another in mid-stream: a browser whose address goes, and who has another one at once. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { withoutChromium } from './chromium.ts';
-import { openClientPage, openDeafClientPage, untilPath } from './client-page.ts';
+import { connectClient, openLibraryPage, untilPath } from './client-page.ts';
 import { NetworkLab, networkLabMissing } from './network-lab.ts';
 import { Stack } from './stack.ts';
 import { beginTurn, readTurn, type TurnResult } from './token-turn.ts';
@@ -12,10 +12,10 @@ const TOKENS_PER_SECOND = 20;
 
 /** Chromium says that its network has changed; other browsers may not, and cannot where it changed behind a router. */
 const CASES = [
-  { name: 'the direct path', path: 'direct', open: openClientPage },
-  { name: 'the direct path of a browser that notices nothing', path: 'direct', open: openDeafClientPage },
-  { name: 'the relay', path: 'relay', open: openClientPage },
-  { name: 'the relay of a browser that notices nothing', path: 'relay', open: openDeafClientPage },
+  { name: 'the direct path', path: 'direct', deaf: false },
+  { name: 'the direct path of a browser that notices nothing', path: 'direct', deaf: true },
+  { name: 'the relay', path: 'relay', deaf: false },
+  { name: 'the relay of a browser that notices nothing', path: 'relay', deaf: true },
 ] as const;
 type Name = (typeof CASES)[number]['name'];
 
@@ -32,9 +32,10 @@ describe.skipIf(missing)(`from Wi-Fi to LTE (${missing || 'real'})`, () => {
     ]);
     stack = started;
     const opened = await Promise.all(
-      CASES.map(async ({ name, path, open }) => {
+      CASES.map(async ({ name, path, deaf }) => {
         const query = path === 'relay' ? '&no_webrtc=1' : '';
-        const { page, console: lines } = await open(browser, stack, `?webrtc_diag=1${query}`);
+        const { page, console: lines } = await openLibraryPage(browser, stack, `?webrtc_diag=1${query}`);
+        await connectClient(page, { deaf });
         await untilPath(page, path);
         return { name, path, page, lines, turn: '' };
       }),
