@@ -5,7 +5,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { withoutChromium } from './chromium.ts';
-import { openClientPage } from './client-page.ts';
+import { openClientPage, untilPath } from './client-page.ts';
 import { NetworkLab, networkLabMissing } from './network-lab.ts';
 import { Stack } from './stack.ts';
 
@@ -256,6 +256,7 @@ describe.skipIf(withoutBoth)(`Chromium on a network of its own (${withoutBoth ||
 
   test('loses the direct path with UDP while HTTPS works, and gets it back by itself', async () => {
     const { page, console } = await openClientPage(browser, stack, '?webrtc_diag=1');
+    await untilPath(page, 'direct');
     const client = () => page.evaluate(() => ({ path: globalThis.client.path, state: globalThis.client.state }));
     expect(await client()).toEqual({ path: 'direct', state: 'connected' });
     await page.evaluate(() => {
@@ -269,8 +270,8 @@ describe.skipIf(withoutBoth)(`Chromium on a network of its own (${withoutBoth ||
     lab.restore();
     await expect.poll(async () => (await client()).path, { timeout: 45_000 }).toBe('direct');
     const paths = await page.evaluate(() => (globalThis as unknown as { paths: string[] }).paths);
-    expect(paths).toEqual(['tunnel', 'direct']);
-    expect(console.join('\n')).toContain('path: tunnel');
+    expect(paths).toEqual(['relay', 'direct']);
+    expect(console.join('\n')).toContain('session uses the relay path');
     await page.context().close();
   });
 
@@ -279,7 +280,7 @@ describe.skipIf(withoutBoth)(`Chromium on a network of its own (${withoutBoth ||
     const far = await Stack.start({ edge: { host: slow.hostAddress } });
     try {
       const { page } = await openClientPage(await slow.launchChromium(), far);
-      expect(await page.evaluate(() => globalThis.client.path)).toBe('direct');
+      await untilPath(page, 'direct');
       const took = await page.evaluate(async () => {
         const start = performance.now();
         await globalThis.client.fetch('/v1/models');
