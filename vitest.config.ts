@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    // More than the two cores of a small machine: what crosses the whole product waits most of its time.
-    maxWorkers: 3,
+    // Vitest would leave a core free on a small machine, where tests of the whole product wait most of their time.
+    maxWorkers: 2,
     reporters: ['default', './test/closing-line.ts'],
     projects: [
       {

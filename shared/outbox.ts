@@ -55,14 +55,14 @@ export class Outbox {
 
   /**
    * The frames of the next message of at most `maxBytes`, after `first`, those of the path itself; empty when nothing
-   * can be sent. At most `sessionCredit` bytes of data are new to the peer (`fresh` says how many are), and only
-   * streams that are due have their turn; `add` says when the others may try again.
+   * can be sent. At most `sessionCredit` bytes of data are new to the peer (`fresh` says how many are), and streams
+   * from `maxStreams` on have to wait.
    */
   next(
     first: readonly Frame[],
     maxBytes: number,
     sessionCredit: number,
-    isDue: (stream: Stream) => boolean,
+    maxStreams: number,
   ): { frames: Frame[]; fresh: number } {
     const frames: Frame[] = [...first, ...this.#session.values()];
     this.#session.clear();
@@ -79,7 +79,7 @@ export class Outbox {
       if (room <= TURN_BYTES) break;
       // Whoever gets a turn goes to the end of the line, if there is more to send.
       this.#ready.delete(stream);
-      if (!isDue(stream)) continue;
+      if (stream.id >= maxStreams) continue;
       const control = stream.takeControl();
       frames.push(...control);
       room -= control.length * CONTROL_BYTES;

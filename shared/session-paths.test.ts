@@ -254,7 +254,8 @@ describe('moving', () => {
     let sent = 0;
     while (sent < 2 * INITIAL_SESSION_CREDIT) {
       const { wire } = pair.connect('direct', { delayMs: 10, queueBytes: 1_000_000 });
-      await pair.world.advance(5);
+      // The answer to HELLO, and a part of the way back.
+      await pair.world.advance(25);
       sent += wire.client.bytes;
       wire.cut();
       await pair.world.advance(100);
@@ -447,6 +448,25 @@ describe('many paths', () => {
       expect(pair.streams.length).toBe(1);
     },
   );
+});
+
+describe('a path that resumes', () => {
+  test('carries nothing of the session before the agent has answered: what it refuses was never sent', async () => {
+    const { pair, first } = await opened();
+    const [running] = await openedStream(pair);
+    first.wire.cut();
+    await pair.world.advance(50);
+    const made = pair.client.openStream();
+    await made.write(Buffer.from('a prompt'));
+    pair.restart();
+    const { wire } = pair.connect('relay');
+    const later = pair.client.openStream();
+    await later.write(Buffer.from('another'));
+    await pair.world.advance(100);
+    expect(pair.client.error?.code).toBe('E_HOST_RESTARTED');
+    expect([running.sentAny, made.sentAny, later.sentAny]).toEqual([true, false, false]);
+    expect(wire.client.messages).toBe(1);
+  });
 });
 
 describe('without a path', () => {

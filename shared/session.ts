@@ -80,8 +80,6 @@ export class Session implements LinkOwner {
   #established = false;
   /** A frame of a stream has left on some path. */
   #spoken = false;
-  /** Client: paths that said HELLO for a session that an agent may have forgotten. */
-  readonly #resuming = new WeakSet<PathLink>();
   /** Client: the path that said HELLO last. */
   #greeting: PathLink | undefined;
   /** Client: where the agent's last frame of the session came from. */
@@ -222,7 +220,6 @@ export class Session implements LinkOwner {
       if (!this.#established && this.#greeting !== undefined) return;
       this.#greeting = link;
       const resumed = this.#established || this.#spoken;
-      if (resumed) this.#resuming.add(link);
       link.sayHello(
         clientHello({ sessionId: link.sessionId, session: this.id, resumed, survivalMs: this.#survivalMs }),
       );
@@ -237,7 +234,6 @@ export class Session implements LinkOwner {
     this.#established = true;
     this.#events.opened?.(link);
     this.#greet();
-    this.#wakeAll();
   }
 
   changed(): void {
@@ -298,8 +294,10 @@ export class Session implements LinkOwner {
   #choose(): void {
     if (this.role !== 'client' || this.#error !== undefined) return;
     this.#cancelChoice();
-    const greeted = this.#links.filter((link) => link.saidHello);
-    const { link, againMs } = this.#choice.choose(greeted, this.#environment.now());
+    // An agent that was asked to resume may refuse, and what it has never taken must not look like what may have run.
+    const resumed = this.#established || this.#spoken;
+    const usable = this.#links.filter((link) => (resumed ? link.isOpen || link === this.#active : link.saidHello));
+    const { link, againMs } = this.#choice.choose(usable, this.#environment.now());
     if (againMs !== undefined) this.#cancelChoice = this.#environment.timer(againMs, () => this.#choose());
     if (link === this.#active) return;
     if (this.#sequence++ > 0) link?.put({ type: 'USE_PATH', sequence: this.#sequence });
@@ -479,7 +477,7 @@ export class Session implements LinkOwner {
   flush(link: PathLink): void {
     while (this.#error === undefined && !link.hasEnded && link.path.capacity() > 0) {
       const control = link.takeControl();
-      const frames = link === this.#active ? this.#nextFrames(link, control) : control;
+      const frames = link === this.#active ? this.#nextFrames(control, link.path.maxMessageBytes) : control;
       if (frames.length === 0) return;
       if (frames.length > control.length) this.#spoken = true;
       link.send(frames);
@@ -487,19 +485,15 @@ export class Session implements LinkOwner {
   }
 
   /** The frames of the next message on the active path, after `control`. */
-  #nextFrames(link: PathLink, control: readonly Frame[]): readonly Frame[] {
+  #nextFrames(control: readonly Frame[], maxBytes: number): readonly Frame[] {
     // Only clients open streams, and only they have to wait for the peer to allow it.
     const maxStreams = this.role === 'client' ? this.#maxStreams : Number.POSITIVE_INFINITY;
-    // An agent may have forgotten the session; what begins now could be sent to its successor as well.
-    const mayBegin = link.isOpen || !this.#resuming.has(link);
     let unacknowledged = 0;
     for (const stream of this.#streams.values()) unacknowledged += stream.unacknowledged;
     const credit = this.#sendMax - this.#sentData;
     const room = MAX_UNACKNOWLEDGED_SESSION_BYTES - unacknowledged;
     if (room < credit) this.#capped = true;
-    const isDue = (stream: Stream) => stream.id < maxStreams && (mayBegin || stream.sentAny);
-    const { maxMessageBytes } = link.path;
-    const { frames, fresh } = this.#outbox.next(control, maxMessageBytes, Math.min(credit, room), isDue);
+    const { frames, fresh } = this.#outbox.next(control, maxBytes, Math.min(credit, room), maxStreams);
     this.#sentData += fresh;
     return frames;
   }

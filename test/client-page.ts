@@ -37,31 +37,22 @@ export async function openLibraryPage(
   return { page, console: lines };
 }
 
-/** Likewise, and connects `globalThis.client`. */
-export async function openClientPage(...where: Parameters<typeof openLibraryPage>): Promise<ClientPage> {
-  const opened = await openLibraryPage(...where);
-  await opened.page.evaluate(
-    async ({ host, token }) => {
-      globalThis.client = globalThis.library.connect({ url: location.origin, host, token });
+/** Connects `globalThis.client`. A deaf one hears no event of its network, as where that changes behind a router. */
+export async function connectClient(page: Page, { deaf = false } = {}): Promise<void> {
+  await page.evaluate(
+    async ({ host, token, deaf }) => {
+      const environment = deaf ? { network: { online: () => true, watch: () => () => {} } } : {};
+      globalThis.client = globalThis.library.connect({ url: location.origin, host, token, environment });
       await globalThis.client.ready;
     },
-    { host: HOST_ID, token: OWNER_TOKEN },
+    { host: HOST_ID, token: OWNER_TOKEN, deaf },
   );
-  return opened;
 }
 
-/** Likewise, with a client that hears no event of its network, as where the network changes behind a router. */
-export async function openDeafClientPage(...where: Parameters<typeof openLibraryPage>): Promise<ClientPage> {
+/** Opens the page and connects. */
+export async function openClientPage(...where: Parameters<typeof openLibraryPage>): Promise<ClientPage> {
   const opened = await openLibraryPage(...where);
-  await opened.page.evaluate(
-    async ({ host, token }) => {
-      const network = { online: () => true, watch: () => () => {} };
-      const { connect } = globalThis.library;
-      globalThis.client = connect({ url: location.origin, host, token, environment: { network } });
-      await globalThis.client.ready;
-    },
-    { host: HOST_ID, token: OWNER_TOKEN },
-  );
+  await connectClient(opened.page);
   return opened;
 }
 

@@ -126,6 +126,31 @@ describe.skipIf(withoutLab)(`a network of a test's own (${withoutLab || 'real'})
       await expect.poll(() => counter.bytes()).toBeGreaterThan(before + 5);
     });
 
+    test('leads to another network: the old address is gone, and new connections come from the new one', async () => {
+      counter = await startCounter(lab);
+      const old = lab.clientAddress;
+      for (let roams = 1; roams <= 2; roams++) {
+        lab.roam();
+        const before = counter.bytes();
+        const from = await sourceAddress(lab);
+        expect([from, from === old]).toEqual([lab.clientAddress, roams === 2]);
+        // Back in the first network, the old connection may go on.
+        if (roams === 1) expect(counter.bytes()).toBe(before);
+        expect([counter.isClosed(), counter.error()]).toEqual([false, '']);
+      }
+    });
+
+    test('stops with its programs, and goes on with them', async () => {
+      counter = await startCounter(lab);
+      lab.sleep();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      const before = counter.bytes();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      expect(counter.bytes()).toBe(before);
+      lab.wake();
+      await expect.poll(() => counter.bytes()).toBeGreaterThan(before);
+    });
+
     test('resets connections at both ends at once', async () => {
       counter = await startCounter(lab);
       lab.reset();
@@ -171,6 +196,18 @@ describe.skipIf(withoutLab)(`a network of a test's own (${withoutLab || 'real'})
     }
   });
 });
+
+/** The address from which a program inside reaches the host now. */
+async function sourceAddress(lab: NetworkLab): Promise<string> {
+  const server = createServer((socket) => socket.end(socket.remoteAddress ?? '').on('error', () => {}));
+  await once(server.listen(0, lab.hostAddress), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const connect = `require('node:net').connect(${port}, '${lab.hostAddress}').pipe(process.stdout)`;
+  const child = lab.spawn(process.execPath, '-e', connect);
+  const [said] = await once(child.stdout ?? child, 'data');
+  server.close();
+  return String(said);
+}
 
 async function countDatagrams(lab: NetworkLab, count: number): Promise<number> {
   const socket = createSocket('udp4').bind(0, lab.hostAddress);
@@ -219,6 +256,7 @@ describe.skipIf(withoutBoth)(`Chromium on a network of its own (${withoutBoth ||
 
   test('loses the direct path with UDP while HTTPS works, and gets it back by itself', async () => {
     const { page, console } = await openClientPage(browser, stack, '?webrtc_diag=1');
+    await untilPath(page, 'direct');
     const client = () => page.evaluate(() => ({ path: globalThis.client.path, state: globalThis.client.state }));
     await expect.poll(client).toEqual({ path: 'direct', state: 'connected' });
     await page.evaluate(() => {

@@ -23,6 +23,7 @@ export interface NetworkLabOptions {
 const PREFIX = 'da-lab';
 /** A lab's number chooses its subnets, a /30 in each of these /16. The client is in one at a time; `roam` changes it. */
 const NETWORKS = ['10.77', '10.78'] as const;
+/** As many as a /16 has /30. */
 const NUMBERS = 2 ** 14;
 /** Another lab may have taken a number; 20 labs at once would be unlucky 20 times in a row. */
 const ATTEMPTS = 20;
@@ -58,6 +59,7 @@ export class NetworkLab {
   readonly #number: number;
   /** Which of NETWORKS the client is in. */
   #network = 0;
+  #asleep = false;
   readonly #namespace: string;
   readonly #folder = mkdtempSync(join(tmpdir(), 'direct-agent-lab-'));
   readonly #browsers: Browser[] = [];
@@ -166,7 +168,20 @@ export class NetworkLab {
     ip(...within, 'route', 'replace', 'default', 'via', gateway);
   }
 
+  /** Stops every program inside where it stands, as a laptop's lid does. */
+  sleep(): void {
+    this.#asleep = true;
+    this.#signal('SIGSTOP');
+  }
+
+  /** Ends `sleep`. */
+  wake(): void {
+    this.#asleep = false;
+    this.#signal('SIGCONT');
+  }
+
   async close(): Promise<void> {
+    if (this.#asleep) this.wake();
     await Promise.all(this.#browsers.splice(0).map((browser) => browser.close()));
     this.#remove();
   }
@@ -245,6 +260,16 @@ export class NetworkLab {
     const child = spawn(program, args);
     this.#children.push(child);
     return child;
+  }
+
+  #signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    for (const pid of ip('netns', 'pids', this.#namespace).split('\n')) {
+      try {
+        if (pid !== '') process.kill(Number(pid), signal);
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
   }
 
   #remove(): void {

@@ -1,61 +1,15 @@
 import { createHash } from 'node:crypto';
-import { createServer, request, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { launchChromium, withoutChromium } from './chromium.ts';
 import { openClientPage, untilPath } from './client-page.ts';
 import { testBytes } from './fake-llm.ts';
+import { type Office, startOffice } from './office.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
-
-/** A proxy as in some offices: HTTPS passes, WebSockets do not. */
-async function startOffice(target: string) {
-  let open = false;
-  const { port } = new URL(target);
-  /** Method and path of each request. */
-  const requests: string[] = [];
-  const server: Server = createServer((incoming, outgoing) => {
-    const { method, url, headers } = incoming;
-    requests.push(`${method} ${url?.split('?')[0]?.split('/').at(-1)}`);
-    const forward = request({ host: '127.0.0.1', port, method, path: url, headers }, (response) => {
-      outgoing.writeHead(response.statusCode ?? 502, response.headers);
-      response.pipe(outgoing);
-    });
-    forward.on('error', () => outgoing.destroy());
-    outgoing.on('close', () => forward.destroy());
-    incoming.pipe(forward);
-  });
-  server.on('upgrade', (incoming, socket, head) => {
-    if (!open) return void socket.end('HTTP/1.1 403 Forbidden\r\n\r\n');
-    const { method, url, headers } = incoming;
-    const forward = request({ host: '127.0.0.1', port, method, path: url, headers });
-    forward.on('upgrade', (response, upstream, rest) => {
-      const fields = Object.entries(response.headers).map(([name, value]) => `${name}: ${value}\r\n`);
-      socket.write(`HTTP/1.1 101 Switching Protocols\r\n${fields.join('')}\r\n`);
-      socket.write(rest);
-      upstream.write(head);
-      upstream.pipe(socket).on('error', () => upstream.destroy());
-      socket.pipe(upstream).on('error', () => socket.destroy());
-    });
-    forward.end();
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    requests,
-    allowWebSockets: () => {
-      open = true;
-    },
-    close: () => {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
-}
 
 describe.skipIf(withoutChromium)('where WebSockets are blocked', () => {
   let stack: Stack;
-  let office: Awaited<ReturnType<typeof startOffice>>;
+  let office: Office;
   let browser: Browser;
   beforeAll(async () => {
     [stack, browser] = await Promise.all([Stack.start(), launchChromium()]);
@@ -87,7 +41,7 @@ describe.skipIf(withoutChromium)('where WebSockets are blocked', () => {
 
 describe('the tunnel, where the agent can only poll', () => {
   let stack: Stack;
-  let office: Awaited<ReturnType<typeof startOffice>>;
+  let office: Office;
   beforeAll(async () => {
     stack = await Stack.start();
     office = await startOffice(stack.edge.url);
@@ -148,7 +102,7 @@ describe('the tunnel, where the agent can only poll', () => {
     const thinking = ask('/v1/test/trickle?ms=600000', { method: 'POST', body: '{}' });
     await expect.poll(() => stack.fake.requests.some(({ url }) => url.includes('600000'))).toBe(true);
     const response = await thinking;
-    office.allowWebSockets();
+    office.webSockets = 'pass';
     await expect.poll(() => stack.log.join('\n')).toContain('link: connected to the edge by WebSocket');
     await expect(response.text()).rejects.toThrow();
     const posts = requestsOf('POST channels');

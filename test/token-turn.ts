@@ -63,6 +63,11 @@ export async function beginTurn(page: Page, { tokens, perSecond }: { tokens: num
   return name;
 }
 
+/** How many bytes of the answer have arrived. */
+export function bytesOf(page: Page, name: string): Promise<number> {
+  return page.evaluate((name) => globalThis.turns[name]?.bytes ?? 0, name);
+}
+
 /** Reads it to its end. */
 export async function readTurn(page: Page, name: string): Promise<TurnResult> {
   const result = await page.evaluate((name) => globalThis.turns[name]?.result, name);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { AgentExchange } from '../../shared/exchange.ts';
-import { MAX_PATH_PROOF_MS } from '../../shared/limits.ts';
+import { MAX_PATH_PROOF_MS, RELAY_RETRY_DELAYS_MS } from '../../shared/limits.ts';
 import { type Client, type ConnectOptions, connect } from './connect.ts';
 import { TestEdge, WEBRTC_MS } from './test-edge.ts';
 import { failure, ORIGIN, reply } from './test-host.ts';
@@ -305,6 +305,26 @@ describe('an agent that was restarted', () => {
     expect(await (await queued).text()).toBe('by the new one');
     expect(new Set((await Promise.all(running)).map(({ code }) => code))).toEqual(new Set(['E_HOST_RESTARTED']));
     expect(edge.agent.heads.map(({ path }) => path)).toEqual(['/v1/queued']);
+  });
+
+  test('gets what was asked for while the client comes back, a POST too: it has not run', async () => {
+    const edge = new TestEdge();
+    edge.delays.relay = 40;
+    const { client } = connected(edge, { webrtc: false });
+    await edge.clock.advance(20 * SECOND);
+    edge.answer = () => new Promise(() => {});
+    const running = failure(client.fetch('/v1/running', { method: 'POST' }));
+    await edge.clock.advance(100);
+    edge.answer = (exchange) => reply(exchange, 200, [], 'by the new one');
+    edge.restartAgent();
+    // The next relay is open, and the agent has not answered on it.
+    await edge.clock.advance((RELAY_RETRY_DELAYS_MS[0] ?? 0) + 10);
+    expect(edge.relays).toHaveLength(2);
+    const post = client.fetch('/v1/post', { method: 'POST', body: 'prompt' });
+    await edge.clock.advance(SECOND);
+    expect(await (await post).text()).toBe('by the new one');
+    expect((await running).code).toBe('E_HOST_RESTARTED');
+    expect(edge.agent.heads.map(({ path }) => path)).toEqual(['/v1/post']);
   });
 
   test('after a while away is found by both paths when it is back', async () => {

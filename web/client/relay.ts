@@ -61,7 +61,7 @@ export class Relay {
   /** When the last attempt began. */
   #startedAt = Number.NEGATIVE_INFINITY;
   #cancelRetry: () => void = () => {};
-  #cancelReplacement: () => void = () => {};
+  #cancelReplacement: (() => void) | undefined;
   /** Attempts without success since the last stable path. */
   #failures = 0;
   #current: { link: PathLink; socket: RelayPath; since: number } | undefined;
@@ -114,7 +114,7 @@ export class Relay {
     const current = this.#current;
     this.#current = undefined;
     this.#cancelRetry();
-    this.#cancelReplacement();
+    this.#cancelReplacement?.();
     this.#enter('closed');
     this.#endAttempt(new DirectError('E_CANCELLED'));
     current?.link.end(new DirectError('E_CANCELLED'));
@@ -124,9 +124,10 @@ export class Relay {
   #ask(socket: RelayPath, ms: number): void {
     const { host, signaling } = this.#options;
     socket.probe(ms);
-    this.#cancelReplacement();
-    this.#cancelReplacement = signaling.environment.timer(REPLACE_AFTER_MS, () => {
-      const isSilent = socket === this.#current?.socket && socket.isAsked;
+    // Events of the network come in bursts, and must not put it off.
+    this.#cancelReplacement ??= signaling.environment.timer(REPLACE_AFTER_MS, () => {
+      this.#cancelReplacement = undefined;
+      const isSilent = this.#current?.socket.isAsked === true;
       if (isSilent && host.isBusy && this.#attempt === undefined) this.#connect(false);
     });
   }
