@@ -38,6 +38,8 @@ class FakeEdge {
     this.server = createServer((request, response) => this.#answer(request, response));
     this.server.on('upgrade', (request, socket, head) => {
       this.upgrades++;
+      // A link that ends may reset what it was refused on.
+      socket.on('error', () => {});
       if (request.headers.authorization !== 'Bearer secret' || !this.allowSockets) {
         socket.end(`HTTP/1.1 ${this.status} No\r\ncontent-length: ${this.body.length}\r\n\r\n${this.body}`);
         return;

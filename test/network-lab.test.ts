@@ -131,6 +131,8 @@ describe.skipIf(withoutLab)(`a network of a test's own (${withoutLab || 'real'})
       const old = lab.clientAddress;
       for (let roams = 1; roams <= 2; roams++) {
         lab.roam();
+        // What was sent before may still arrive.
+        await new Promise((resolve) => setTimeout(resolve, 100));
         const before = counter.bytes();
         const from = await sourceAddress(lab);
         expect([from, from === old]).toEqual([lab.clientAddress, roams === 2]);
