@@ -174,8 +174,11 @@ test('1,000 sessions opened and killed leave memory and descriptors as they were
     );
   }
   expect(after.descriptors).toBeLessThanOrEqual(before.descriptors + 2);
-  // A leaked connection costs over 100 kB of heap: one in twenty would show.
-  expect(after.heap + after.external - before.heap - before.external).toBeLessThan(5e6);
+  // A leaked connection costs over 100 kB of heap: one in ten of the second half would show, and one in four of all.
+  // On a busy machine the first half may leave more that is not yet collected.
+  const held = ({ heap, external }: typeof after) => heap + external;
+  expect(held(after) - held(middle)).toBeLessThan(5e6);
+  expect(held(after) - held(before)).toBeLessThan(25e6);
   // The heap is the exact measure. Pools may still grow by tens of megabytes on a busy machine; native memory that
   // leaks, such as sockets and keys, would show as hundreds of kilobytes a session.
   expect(after.rss - middle.rss).toBeLessThan(150e6);
