@@ -165,7 +165,17 @@ test('1,000 sessions opened and killed leave memory and descriptors as they were
   await run(500);
   const middle = await agent.measure();
   await run(500);
-  const after = await agent.measure();
+  let after = await agent.measure();
+  const held = ({ heap, external }: typeof after) => heap + external;
+  // What has ended may take a while to be torn down and collected on a busy machine; what leaks stays.
+  const isBack = () =>
+    after.descriptors <= before.descriptors + 2 &&
+    held(after) - held(middle) < 5e6 &&
+    held(after) - held(before) < 25e6;
+  for (let more = 0; more < 30 && !isBack(); more++) {
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    after = await agent.measure();
+  }
   const megabytes = (bytes: number) => (bytes / 1e6).toFixed(0);
   for (const [name, { heap, external, rss, descriptors }] of Object.entries({ before, middle, after })) {
     console.log(
@@ -176,7 +186,6 @@ test('1,000 sessions opened and killed leave memory and descriptors as they were
   expect(after.descriptors).toBeLessThanOrEqual(before.descriptors + 2);
   // A leaked connection costs over 100 kB of heap: one in ten of the second half would show, and one in four of all.
   // On a busy machine the first half may leave more that is not yet collected.
-  const held = ({ heap, external }: typeof after) => heap + external;
   expect(held(after) - held(middle)).toBeLessThan(5e6);
   expect(held(after) - held(before)).toBeLessThan(25e6);
   // The heap is the exact measure. Pools may still grow by tens of megabytes on a busy machine; native memory that
