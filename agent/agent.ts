@@ -83,6 +83,11 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     log: (line) => log('info', line),
     environment: nodeEnvironment,
   });
+  const sayGoodbye = () => {
+    sessions.close('E_GOING_AWAY');
+    // Those that belong to no session yet.
+    connections.close('E_GOING_AWAY');
+  };
   const link = new Link({
     url: config.signalingUrl,
     token: config.token,
@@ -97,8 +102,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     down: (reason, retryMs) => log('warn', `link: not connected (${reason}), next attempt in ${retryMs} ms`),
     refused: (error) => {
       log('error', `link: ${ERRORS[error.code].message} ${ERRORS[error.code].hint}`);
-      sessions.close('E_GOING_AWAY');
-      connections.close('E_GOING_AWAY');
+      sayGoodbye();
       options.refused(error);
     },
   });
@@ -109,9 +113,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     },
     async close() {
       const busy = sessions.size + connections.size > 0;
-      sessions.close('E_GOING_AWAY');
-      // Those that belong to no session yet.
-      connections.close('E_GOING_AWAY');
+      sayGoodbye();
       if (busy) await new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
       await link.close();
       relayKeys.close();

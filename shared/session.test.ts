@@ -377,7 +377,7 @@ describe('liveness', () => {
     const { world, client, agent } = pair({}, { rtt });
     await world.advance(4 * 3600_000);
     expect([client.error, agent.error]).toEqual([undefined, undefined]);
-    client.probe(2000);
+    client.active?.probe(2000);
     await settle();
     await world.advance(2001);
     expect(client.error).toBeUndefined();
@@ -400,7 +400,7 @@ describe('liveness', () => {
     const { world, client } = pair({ carry: (deliver) => (dead ? undefined : deliver()) });
     await settle();
     dead = true;
-    client.probe(2000);
+    client.active?.probe(2000);
     await world.advance(1999);
     expect(client.error).toBeUndefined();
     await world.advance(2);

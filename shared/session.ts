@@ -193,11 +193,6 @@ export class Session implements LinkOwner {
     if (this.#active === undefined) this.#use(link);
   }
 
-  /** Asks now whether the paths still work; each is given up if no answer comes within `ms`. */
-  probe(ms: number): void {
-    for (const link of [...this.#links]) if (link.isOpen) link.probe(ms);
-  }
-
   /** Ends the session and tells the peer why. Streams fail with the same code. */
   close(code: ErrorCode, detail?: string): void {
     this.#close(new DirectError(code, detail));

@@ -13,17 +13,21 @@ interface Pair {
   agent: SocketExchange;
 }
 
-/** Both ends of a WebSocket on a stream, past the heads. */
-async function open(): Promise<Pair> {
+/** A client's exchange, and the agent's end of its stream once anything of it was sent. */
+function exchange(): { client: ClientExchange; opened: Promise<Stream> } {
   const [left, right] = memoryPaths();
   const environment = new TestClock();
   const opened = Promise.withResolvers<Stream>();
-  const events = { stream: opened.resolve };
-  agentSession({ sessionId: 'test', path: right, environment, events });
+  agentSession({ sessionId: 'test', path: right, environment, events: { stream: opened.resolve } });
   const session = clientSession({ sessionId: 'test', path: left, environment });
-  const client = new ClientExchange(session.openStream());
+  return { client: new ClientExchange(session.openStream()), opened: opened.promise };
+}
+
+/** Both ends of a WebSocket on a stream, past the heads. */
+async function open(): Promise<Pair> {
+  const { client, opened } = exchange();
   void client.sendHead({ method: 'GET', path: '/v1/realtime', protocol: 'websocket', headers: [] });
-  const agent = new AgentExchange(await opened.promise);
+  const agent = new AgentExchange(await opened);
   expect((await agent.readHead()).protocol).toBe('websocket');
   void agent.sendHead({ status: 101, statusText: '', headers: [] });
   await client.readHead();
@@ -113,16 +117,10 @@ describe('a peer that breaks the protocol', () => {
   });
 
   test('messages where a body should be', async () => {
-    const [left, right] = memoryPaths();
-    const environment = new TestClock();
-    const opened = Promise.withResolvers<Stream>();
-    const events = { stream: opened.resolve };
-    agentSession({ sessionId: 'test', path: right, environment, events });
-    const session = clientSession({ sessionId: 'test', path: left, environment });
-    const client = new ClientExchange(session.openStream());
+    const { client, opened } = exchange();
     void client.sendHead({ method: 'POST', path: '/', headers: [] });
     void client.stream.write(bytes('11 01 61'));
-    const agent = new AgentExchange(await opened.promise);
+    const agent = new AgentExchange(await opened);
     await agent.readHead();
     await expect(agent.readData()).rejects.toThrow(ProtocolError);
   });

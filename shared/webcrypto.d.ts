@@ -1,6 +1,7 @@
 // WebCrypto as every runtime of ours has it (W3C Web Cryptography Level 2), and what shared/ uses of it. Keys have the
 // type that the package hpke takes from the runtime, so that each runtime sees its own.
 declare const crypto: {
+  getRandomValues(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
   readonly subtle: {
     digest(algorithm: 'SHA-256', data: Uint8Array): Promise<ArrayBuffer>;
     generateKey(algorithm: 'Ed25519', extractable: boolean, usages: ['sign', 'verify']): Promise<WebCryptoKeyPair>;

@@ -3,13 +3,14 @@
  * the upstream is asked once. A browser on a network of its own, whose paths are cut in the kernel.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Browser, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { withoutChromium } from './chromium.ts';
 import { openClientPage } from './client-page.ts';
-import { NetworkLab, networkLabMissing } from './network-lab.ts';
+import { type LabStack, startLabStack } from './lab-stack.ts';
+import { type NetworkLab, networkLabMissing } from './network-lab.ts';
 import { seededSha256 } from './seeded-bytes.ts';
-import { Stack } from './stack.ts';
+import type { Stack } from './stack.ts';
 
 const missing = networkLabMissing() || withoutChromium;
 
@@ -163,17 +164,14 @@ async function kill(lab: NetworkLab, random: () => number): Promise<Record<strin
 }
 
 describe.skipIf(missing)(`50 kills (${missing || `seed ${SEED}`})`, () => {
-  let lab: NetworkLab;
+  let labStack: LabStack;
   let stack: Stack;
-  let browser: Browser;
   let run: Run;
 
   beforeAll(async () => {
-    lab = await NetworkLab.start();
-    [stack, browser] = await Promise.all([
-      Stack.start({ edge: { host: lab.hostAddress }, flags: { maxBodyBytes: TRANSFER_BYTES } }),
-      lab.launchChromium(),
-    ]);
+    labStack = await startLabStack({ flags: { maxBodyBytes: TRANSFER_BYTES } });
+    const { lab, browser } = labStack;
+    ({ stack } = labStack);
     const { page, console: lines } = await openClientPage(browser, stack, '?webrtc_diag=1');
     try {
       const [result, kills] = await Promise.all([transfer(page), kill(lab, randomOf(SEED))]);
@@ -187,10 +185,7 @@ describe.skipIf(missing)(`50 kills (${missing || `seed ${SEED}`})`, () => {
     console.log(`seed ${SEED}; kills: ${JSON.stringify(run.kills)}; paths: ${run.paths.join(' ')}`);
   }, 400_000);
 
-  afterAll(async () => {
-    await lab?.close();
-    await stack?.close();
-  });
+  afterAll(() => labStack?.close());
 
   const asked = (name: string) => stack.fake.requests.filter(({ url }) => url.includes(`run=${name}`));
 

@@ -6,6 +6,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { withoutChromium } from './chromium.ts';
 import { openClientPage, untilPath } from './client-page.ts';
+import { type LabStack, startLabStack } from './lab-stack.ts';
 import { NetworkLab, networkLabMissing } from './network-lab.ts';
 import { Stack } from './stack.ts';
 
@@ -238,14 +239,12 @@ describe.skipIf(withoutBoth)(`Chromium on a network of its own (${withoutBoth ||
   let lab: NetworkLab;
   let stack: Stack;
   let browser: Browser;
+  let labStack: LabStack;
   beforeAll(async () => {
-    lab = await NetworkLab.start();
-    [stack, browser] = await Promise.all([Stack.start({ edge: { host: lab.hostAddress } }), lab.launchChromium()]);
+    labStack = await startLabStack();
+    ({ lab, stack, browser } = labStack);
   });
-  afterAll(async () => {
-    await lab?.close();
-    await stack?.close();
-  });
+  afterAll(() => labStack?.close());
   const pathOf = (page: Page) => page.getByTestId('path').textContent();
 
   test('opens the page in a secure context, and connects directly over the link', async () => {

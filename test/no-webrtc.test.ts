@@ -3,8 +3,9 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { withoutChromium } from './chromium.ts';
 import { connectClient, openLibraryPage, untilPath } from './client-page.ts';
-import { NetworkLab, networkLabMissing } from './network-lab.ts';
-import { Stack } from './stack.ts';
+import { type LabStack, startLabStack } from './lab-stack.ts';
+import { type NetworkLab, networkLabMissing } from './network-lab.ts';
+import type { Stack } from './stack.ts';
 import { beginTurn, bytesOf, readTurn } from './token-turn.ts';
 
 const missing = networkLabMissing() || withoutChromium;
@@ -31,14 +32,12 @@ describe.skipIf(missing)(`a page without WebRTC (${missing || 'real'})`, () => {
   let lab: NetworkLab;
   let stack: Stack;
   let browser: Browser;
+  let labStack: LabStack;
   beforeAll(async () => {
-    lab = await NetworkLab.start();
-    [stack, browser] = await Promise.all([Stack.start({ edge: { host: lab.hostAddress } }), lab.launchChromium()]);
+    labStack = await startLabStack();
+    ({ lab, stack, browser } = labStack);
   });
-  afterAll(async () => {
-    await lab?.close();
-    await stack?.close();
-  });
+  afterAll(() => labStack?.close());
 
   async function open(query: string): Promise<Page> {
     const { page } = await openLibraryPage(browser, stack, query);

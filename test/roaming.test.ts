@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { withoutChromium } from './chromium.ts';
 import { connectClient, openLibraryPage, untilPath } from './client-page.ts';
-import { NetworkLab, networkLabMissing } from './network-lab.ts';
-import { Stack } from './stack.ts';
+import { type LabStack, startLabStack } from './lab-stack.ts';
+import { networkLabMissing } from './network-lab.ts';
+import type { Stack } from './stack.ts';
 import { beginTurn, readTurn, type TurnResult } from './token-turn.ts';
 
 const missing = networkLabMissing() || withoutChromium;
@@ -20,17 +21,14 @@ const CASES = [
 type Name = (typeof CASES)[number]['name'];
 
 describe.skipIf(missing)(`from Wi-Fi to LTE (${missing || 'real'})`, () => {
-  let lab: NetworkLab;
+  let labStack: LabStack;
   let stack: Stack;
   const turns = new Map<Name, { turn: string; result: TurnResult; endsOn: string }>();
 
   beforeAll(async () => {
-    lab = await NetworkLab.start();
-    const [started, browser] = await Promise.all([
-      Stack.start({ edge: { host: lab.hostAddress } }),
-      lab.launchChromium(),
-    ]);
-    stack = started;
+    labStack = await startLabStack();
+    const { lab, browser } = labStack;
+    ({ stack } = labStack);
     const opened = await Promise.all(
       CASES.map(async ({ name, path, deaf }) => {
         const query = path === 'relay' ? '&no_webrtc=1' : '';
@@ -60,10 +58,7 @@ describe.skipIf(missing)(`from Wi-Fi to LTE (${missing || 'real'})`, () => {
       throw error;
     }
   }, 120_000);
-  afterAll(async () => {
-    await lab?.close();
-    await stack?.close();
-  });
+  afterAll(() => labStack?.close());
 
   test.each(CASES)('tokens on $name go on, byte for byte, and it is used again', ({ name, path }) => {
     const { turn, result, endsOn } = turns.get(name) ?? {};

@@ -4,8 +4,9 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { withoutChromium } from './chromium.ts';
 import { type ClientPage, openClientPage, untilPath } from './client-page.ts';
-import { NetworkLab, networkLabMissing } from './network-lab.ts';
-import { Stack } from './stack.ts';
+import { type LabStack, startLabStack } from './lab-stack.ts';
+import { type NetworkLab, networkLabMissing } from './network-lab.ts';
+import type { Stack } from './stack.ts';
 import { beginTurn, readTurn } from './token-turn.ts';
 
 const missing = networkLabMissing() || withoutChromium;
@@ -20,14 +21,12 @@ describe.skipIf(missing)(`a browser asleep (${missing || 'real'})`, () => {
   let lab: NetworkLab;
   let stack: Stack;
   let browser: Browser;
+  let labStack: LabStack;
   beforeAll(async () => {
-    lab = await NetworkLab.start();
-    [stack, browser] = await Promise.all([Stack.start({ edge: { host: lab.hostAddress } }), lab.launchChromium()]);
+    labStack = await startLabStack();
+    ({ lab, stack, browser } = labStack);
   });
-  afterAll(async () => {
-    await lab?.close();
-    await stack?.close();
-  });
+  afterAll(() => labStack?.close());
 
   const asked = (turn: string) => stack.fake.requests.filter(({ url }) => url.includes(turn));
 

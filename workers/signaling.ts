@@ -2,6 +2,7 @@
 import { Hono, type MiddlewareHandler } from 'hono';
 import { DirectError, type ErrorBody } from '../shared/errors.ts';
 import { MAX_BATCH_BYTES, MAX_SIGNAL_BYTES, PROTOCOL_VERSION } from '../shared/limits.ts';
+import { newId } from '../shared/new-id.ts';
 import {
   isId,
   parseAnnounce,
@@ -17,7 +18,6 @@ import { singleServers } from './ice-servers.ts';
 import { unwrap } from './outcome.ts';
 import { readBytes, readText } from './request-body.ts';
 import { errorResponse } from './responses.ts';
-import { newSessionId } from './session-id.ts';
 import { refusingSocket } from './socket.ts';
 
 export const signaling = new Hono<EdgeEnv>();
@@ -86,7 +86,7 @@ signaling.post('/session', async (c) => {
     throw new DirectError('E_UNAUTHORIZED', 'a session needs the owner’s token');
   }
   const asked = parseSessionRequest(await readText(c.req.raw, MAX_SIGNAL_BYTES));
-  const { offer = null, session_id: id = newSessionId() } = asked;
+  const { offer = null, session_id: id = newId() } = asked;
   const created = unwrap(
     await c.env.SESSIONS.getByName(id).create({ id, host, iceServers, offer, open, owner: caller === 'owner' }),
   );

@@ -10,12 +10,12 @@ import {
   MAX_CONCURRENT_STREAMS,
   MAX_TUNNEL_CHANNELS,
 } from '../shared/limits.ts';
+import { newId } from '../shared/new-id.ts';
 import type { SessionEnvironment } from '../shared/path-link.ts';
 import { Session } from '../shared/session.ts';
 import { newChannelNumber } from './channel-number.ts';
 import { ChannelPath } from './channel-path.ts';
 import { errorResponse } from './responses.ts';
-import { newSessionId } from './session-id.ts';
 import type { Sender } from './socket.ts';
 import { requestHead, TunnelExchange } from './tunnel-exchange.ts';
 
@@ -95,10 +95,10 @@ export class Tunnel {
 
   #open(agent: Sender): Channel {
     const number = newChannelNumber('tunnel', (taken) => this.#channels.has(taken));
-    const sessionId = newSessionId();
+    const sessionId = newId();
     const path = new ChannelPath(agent, number, sessionId, () => this.#channels.delete(number));
     // It has no other path to go on by.
-    const session = new Session({ role: 'client', id: newSessionId(), environment, survivalMs: 0 });
+    const session = new Session({ role: 'client', id: newId(), environment, survivalMs: 0 });
     session.attach(path, { sessionId, kind: 'relay' });
     const channel = { path, session, requests: 0 };
     this.#channels.set(number, channel);

@@ -3,7 +3,7 @@ import { DirectError } from '../../shared/errors.ts';
 import { RETRY_DELAYS_MS } from '../../shared/limits.ts';
 import { type AttemptOptions, attempt } from './attempt.ts';
 import type { DirectPath } from './direct-path.ts';
-import { FINAL_CODES, MIN_INTERVAL_MS, STABLE_AFTER_MS } from './retry.ts';
+import { attemptError, FINAL_CODES, isNewlyRestarted, MIN_INTERVAL_MS, STABLE_AFTER_MS } from './retry.ts';
 
 /**
  * - `connecting`: an attempt runs, the first one or one in the background.
@@ -118,10 +118,9 @@ export class Direct {
   #failed(error: unknown, signal: AbortSignal): void {
     if (signal.aborted) return;
     const before = this.#error;
-    this.#error = error instanceof DirectError ? error : new DirectError('E_INTERNAL', `${error}`, { cause: error });
+    this.#error = attemptError(error);
     this.#failures += 1;
-    // It has answered, but does not know the session: the next one need not wait.
-    if (this.#error.code === 'E_HOST_RESTARTED' && before?.code !== 'E_HOST_RESTARTED') this.#woken = true;
+    if (isNewlyRestarted(this.#error, before)) this.#woken = true;
     this.#options.diagnostics.log(`attempt failed: ${this.#error.code} ${this.#error.detail ?? ''}`);
     if (FINAL_CODES.includes(this.#error.code)) this.#enter({ name: 'failed' });
     else this.#waitForNext();

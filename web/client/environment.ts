@@ -1,5 +1,5 @@
 /** What the client takes from its runtime. Everything has a default; tests and Node programs replace what they need. */
-import { encodeBase64url } from '../../shared/base64url.ts';
+import { newId } from '../../shared/new-id.ts';
 import type { SessionEnvironment } from '../../shared/path-link.ts';
 import { sealingIsSupported } from '../../shared/sealing-support.ts';
 import { globalNetwork, type Network } from './network.ts';
@@ -17,7 +17,7 @@ export interface ClientEnvironment extends SessionEnvironment {
   wallClock(): number;
   /** Whether WebCrypto has what the relay's encryption needs; without it there is no relay. */
   canSeal(): Promise<boolean>;
-  /** 18 random bytes in base64url: knowing the id of a session is what admits to it. */
+  /** See shared/new-id.ts. */
   newId(): string;
   /** From 0 to 1, exclusive; for jitter. */
   random(): number;
@@ -45,7 +45,7 @@ export function completeEnvironment(given: Partial<ClientEnvironment> = {}): Cli
     network: globalNetwork(),
     wallClock: () => Date.now(),
     canSeal: sealingIsSupported,
-    newId: () => encodeBase64url(crypto.getRandomValues(new Uint8Array(18))),
+    newId,
     random: () => Math.random(),
     baseUrl: () => globalThis.document?.baseURI ?? globalThis.location?.href,
     browser: globalThis.location !== undefined,

@@ -1,11 +1,11 @@
 /** One attempt at a path through the edge: signaling session, the host's keys, WebSocket, encryption. */
-import { codeFromNumber, DirectError } from '../../shared/errors.ts';
+import { DirectError } from '../../shared/errors.ts';
 import { type RelayRecipient, verifyAnnouncement } from '../../shared/host-identity.ts';
 import type { Path } from '../../shared/path.ts';
 import { sealedClientPath } from '../../shared/sealed-path.ts';
 import type { SessionReady } from '../../shared/signal.ts';
+import { closeError } from './close-error.ts';
 import { RelayPath } from './relay-path.ts';
-import { FIRST_OWN_CLOSE_CODE } from './signal-socket.ts';
 import { createSession, type Signaling } from './signaling.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
@@ -81,9 +81,8 @@ function openSocket({ base, environment }: Signaling, sessionId: string, signal:
     );
     // The path hears what comes in the same turn, which may be the edge's refusal.
     socket.addEventListener('open', () => resolve(new RelayPath(socket, environment)));
-    socket.addEventListener('close', ({ code, reason }: { code: number; reason: string }) => {
-      const own = code >= FIRST_OWN_CLOSE_CODE;
-      reject(new DirectError(own ? codeFromNumber(code) : 'E_PATH_LOST', reason || `no WebSocket (${code})`));
+    socket.addEventListener('close', (event: { code: number; reason: string }) => {
+      reject(closeError(event) ?? new DirectError('E_PATH_LOST', event.reason || `no WebSocket (${event.code})`));
     });
     // Followed by `close` in every runtime, except for a URL that CSP forbids in some.
     socket.addEventListener('error', () => reject(new DirectError('E_PATH_LOST', 'no WebSocket')));

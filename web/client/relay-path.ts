@@ -1,9 +1,9 @@
 /** A path (shared/path.ts) over the relay's WebSocket. What it carries is encrypted already. */
-import { codeFromNumber, DirectError } from '../../shared/errors.ts';
+import type { DirectError } from '../../shared/errors.ts';
 import { AGENT_PING_INTERVAL_MS, LIVENESS_TIMEOUT_MS, MAX_ENVELOPE_BYTES } from '../../shared/limits.ts';
 import type { Path, PathEvents } from '../../shared/path.ts';
 import type { SessionEnvironment } from '../../shared/path-link.ts';
-import { FIRST_OWN_CLOSE_CODE } from './signal-socket.ts';
+import { closeError } from './close-error.ts';
 
 /** See channel-path.ts; a browser's WebSocket tells nobody when its queue falls, so it is looked at. */
 const MAX_QUEUED_BYTES = 256 * 1024;
@@ -30,8 +30,9 @@ export class RelayPath implements Path {
     this.#environment = environment;
     socket.binaryType = 'arraybuffer';
     socket.addEventListener('message', ({ data }: { data: unknown }) => this.#receive(data));
-    socket.addEventListener('close', ({ code, reason }: { code: number; reason: string }) => {
-      if (code >= FIRST_OWN_CLOSE_CODE) this.#error = new DirectError(codeFromNumber(code), reason || undefined);
+    socket.addEventListener('close', (event: { code: number; reason: string }) => {
+      const { code, reason } = event;
+      this.#error = closeError(event);
       this.#end(`the relay closed the socket (${code}${reason === '' ? '' : ` ${reason}`})`);
     });
     this.#cancelHeartbeat = environment.timer(AGENT_PING_INTERVAL_MS, () => this.probe(LIVENESS_TIMEOUT_MS));

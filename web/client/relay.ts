@@ -14,7 +14,7 @@ import type { Diagnostics } from './diagnostics.ts';
 import type { HostSession } from './host-session.ts';
 import { type Admission, openRelay } from './relay-attempt.ts';
 import type { RelayPath } from './relay-path.ts';
-import { FINAL_CODES, MIN_INTERVAL_MS, STABLE_AFTER_MS } from './retry.ts';
+import { attemptError, FINAL_CODES, isNewlyRestarted, MIN_INTERVAL_MS, STABLE_AFTER_MS } from './retry.ts';
 import { SOCKET_PATIENCE_MS } from './signal-socket.ts';
 import type { Signaling } from './signaling.ts';
 
@@ -217,7 +217,7 @@ export class Relay {
 
   #failed(attempt: Attempt, cause: unknown): void {
     if (this.#attempt !== attempt) return;
-    const error = cause instanceof DirectError ? cause : new DirectError('E_INTERNAL', `${cause}`, { cause });
+    const error = attemptError(cause);
     this.#endAttempt(error);
     this.#options.diagnostics.log(`no relay: ${error.code} ${error.detail ?? ''}`);
     // The path that was to be replaced still stands.
@@ -238,9 +238,8 @@ export class Relay {
     attempt?.abort.abort(reason);
   }
 
-  /** A host that was restarted has answered: what it does not know is the session, and the next one begins at once. */
   #retry(error: DirectError): void {
-    const restarted = error.code === 'E_HOST_RESTARTED' && this.#error?.code !== 'E_HOST_RESTARTED';
+    const restarted = isNewlyRestarted(error, this.#error);
     this.#error = error;
     if (restarted) this.#connect(true);
     else this.#wait(this.#pause());

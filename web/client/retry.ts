@@ -1,5 +1,5 @@
 /** When a path that failed or was lost is tried again: what the direct path and the relay have in common. */
-import type { ErrorCode } from '../../shared/errors.ts';
+import { DirectError, type ErrorCode } from '../../shared/errors.ts';
 
 /** Answers of the edge that stay the same until a person changes something. */
 export const FINAL_CODES: readonly ErrorCode[] = ['E_UNAUTHORIZED', 'E_NOT_CONFIGURED', 'E_NOT_FOUND', 'E_VERSION'];
@@ -7,3 +7,13 @@ export const FINAL_CODES: readonly ErrorCode[] = ['E_UNAUTHORIZED', 'E_NOT_CONFI
 export const STABLE_AFTER_MS = 10_000;
 /** Events of page and network come in bursts; so much time lies between the beginnings of two attempts. */
 export const MIN_INTERVAL_MS = 1_000;
+
+/** Why an attempt failed; anything unexpected shows as `E_INTERNAL`. */
+export function attemptError(cause: unknown): DirectError {
+  return cause instanceof DirectError ? cause : new DirectError('E_INTERNAL', `${cause}`, { cause });
+}
+
+/** A host that was restarted has answered: what it does not know is the session, and the next one begins at once. */
+export function isNewlyRestarted(error: DirectError, before: DirectError | undefined): boolean {
+  return error.code === 'E_HOST_RESTARTED' && before?.code !== 'E_HOST_RESTARTED';
+}

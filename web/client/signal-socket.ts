@@ -1,13 +1,11 @@
 /** Signaling by WebSocket: no polling delay, and nothing to pay while nothing happens. */
-import { codeFromNumber, DirectError } from '../../shared/errors.ts';
+import { DirectError } from '../../shared/errors.ts';
 import { parseSignals, type SessionSignal } from '../../shared/signal.ts';
+import { closeError } from './close-error.ts';
 import type { SignalTransport, SignalTransportEvents } from './signal-transport.ts';
 
 /** A firewall that swallows the upgrade gives no error; polling costs less than a longer wait. */
 export const SOCKET_PATIENCE_MS = 2_000;
-
-/** Close codes of ours (shared/errors.ts) begin here; others come from networks and middleboxes. */
-export const FIRST_OWN_CLOSE_CODE = 4000;
 
 interface SocketOptions {
   WebSocket: new (url: string) => WebSocket;
@@ -47,10 +45,11 @@ export class SignalSocket implements SignalTransport {
         events.failed(error instanceof DirectError ? error : new DirectError('E_BAD_REQUEST'));
       }
     });
-    this.#socket.addEventListener('close', ({ code, reason }: { code: number; reason: string }) => {
-      if (this.#ended || code < FIRST_OWN_CLOSE_CODE) return giveUp(`closed with ${code}`);
+    this.#socket.addEventListener('close', (event: { code: number; reason: string }) => {
+      const error = closeError(event);
+      if (this.#ended || error === undefined) return giveUp(`closed with ${event.code}`);
       this.close();
-      events.failed(new DirectError(codeFromNumber(code), reason === '' ? undefined : reason));
+      events.failed(error);
     });
     // Followed by `close` in every runtime, except for a URL that CSP forbids in some.
     this.#socket.addEventListener('error', () => giveUp('failed'));
