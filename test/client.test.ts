@@ -166,11 +166,12 @@ describe.skipIf(withoutChromium)(`the client library in Chromium (${withoutChrom
         done.push(`${model} ${response.status}`);
       };
       await Promise.all([ask('slow-2500'), ask('fake'), ask('error-429'), ask('error-500')]);
-      return { done, path: globalThis.client.path };
+      return done;
     });
-    expect(order.done.at(-1)).toBe('slow-2500 200');
-    expect(order.done.slice(0, 3).sort()).toEqual(['error-429 429', 'error-500 500', 'fake 200']);
-    expect(order.path).toBe('direct');
+    expect(order.at(-1)).toBe('slow-2500 200');
+    expect(order.slice(0, 3).sort()).toEqual(['error-429 429', 'error-500 500', 'fake 200']);
+    // Polled: another file's lab may take a network away that this path went by.
+    await expect.poll(() => page.evaluate(() => globalThis.client.path)).toBe('direct');
   });
 
   test('100 requests at once are all answered', async () => {
