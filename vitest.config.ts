@@ -15,7 +15,7 @@ export default defineConfig({
       },
       {
         plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
-        test: { name: 'edge', include: ['workers/*.test.ts'] },
+        test: { name: 'edge', include: ['workers/**/*.test.ts'] },
       },
       {
         test: {

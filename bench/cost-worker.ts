@@ -221,11 +221,12 @@ Object.assign(globalThis, {
 
 // ---- what wrangler.toml names ----------------------------------------------------------------
 
+export const AccountObject = countEvents(objects.AccountObject);
 export const HostObject = countEvents(objects.HostObject);
 export const SessionObject = countEvents(objects.SessionObject);
 
 const exported = Object.keys(objects).filter((name) => name !== 'default');
-const uncounted = exported.filter((name) => !['HostObject', 'SessionObject'].includes(name));
+const uncounted = exported.filter((name) => !['AccountObject', 'HostObject', 'SessionObject'].includes(name));
 if (uncounted.length > 0) throw new Error(`cost-worker.ts must count ${uncounted.join(', ')} too`);
 
 export default {

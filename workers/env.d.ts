@@ -3,6 +3,7 @@ declare namespace Cloudflare {
   interface Env {
     readonly SESSIONS: DurableObjectNamespace<import('./session-object.ts').SessionObject>;
     readonly HOSTS: DurableObjectNamespace<import('./host-object.ts').HostObject>;
+    readonly ACCOUNTS: DurableObjectNamespace<import('./account-object.ts').AccountObject>;
     readonly COARSE_LIMIT: RateLimit;
     readonly ASSETS: Fetcher;
     readonly OWNER_TOKEN?: string;
