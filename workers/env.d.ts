@@ -12,6 +12,10 @@ declare namespace Cloudflare {
     readonly DEFAULT_HOST?: string;
     readonly ICE_SERVERS?: string;
     readonly POLL_HOLD_MS?: string;
+    readonly ACCESS_TEAM_DOMAIN?: string;
+    readonly ACCESS_AUD?: string;
+    readonly ACCESS_MODE?: string;
+    readonly ACCESS_EMAILS?: string;
   }
 
   /** Types `exports` of `cloudflare:workers`. */
