@@ -8,6 +8,7 @@ declare namespace Cloudflare {
     readonly ASSETS: Fetcher;
     readonly OWNER_TOKEN?: string;
     readonly AGENT_TOKEN?: string;
+    readonly ALLOWED_ORIGINS?: string;
     readonly OPEN_HOSTS?: string;
     readonly DEFAULT_HOST?: string;
     readonly ICE_SERVERS?: string;

@@ -4,8 +4,8 @@ import { createExecutionContext } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { edge } from './edge.ts';
 
-export const OWNER = 'owner-token';
-export const AGENT = 'agent-token';
+export const OWNER = 'the-owner-token-of-tests';
+export const AGENT = 'the-agent-token-of-tests';
 export const SDP = 'v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n';
 export const ANSWER_SDP = 'v=0\r\no=- 3 4 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n';
 export const CANDIDATE = {
