@@ -3,7 +3,7 @@ import { RpcTarget } from 'cloudflare:workers';
 import { DirectError } from '../../shared/errors.ts';
 import { newId } from '../../shared/new-id.ts';
 import { accepted, type Outcome, refused } from '../outcome.ts';
-import { newSecret, secretHash } from '../secret.ts';
+import { hashSecret, newSecret } from '../secret.ts';
 import type { Account } from './account.ts';
 import type { By } from './audit.ts';
 import type { KeyRights } from './callers.ts';
@@ -76,7 +76,7 @@ export class ApiKeys extends RpcTarget {
   /** A new key; its text is told here and never again. The scopes are checked (api/keys.ts). */
   async create(asked: NewApiKey, by: By): Promise<Outcome<ApiKey & { key: string }>> {
     const key = newSecret('dak_');
-    const hash = await secretHash(key);
+    const hash = await hashSecret(key);
     const { sql, audit } = this.#account;
     if (sql.exec<{ n: number }>('SELECT count(*) AS n FROM api_keys').one().n >= MAX_KEYS) {
       return refused(new DirectError('E_BAD_REQUEST', `there are ${MAX_KEYS} keys; revoke some first`));

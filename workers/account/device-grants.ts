@@ -7,7 +7,7 @@ import { decodeBase64url } from '../../shared/base64url.ts';
 import { DirectError } from '../../shared/errors.ts';
 import { transcript } from '../../shared/transcript.ts';
 import { accepted, type Outcome, RetryLater, refused } from '../outcome.ts';
-import { secretHash, newSecret } from '../secret.ts';
+import { hashSecret, newSecret } from '../secret.ts';
 import type { Account } from './account.ts';
 import type { By } from './audit.ts';
 import type { Host, Hosts } from './hosts.ts';
@@ -107,7 +107,7 @@ export class DeviceGrants extends RpcTarget {
   /** Refuses with `E_RATE_LIMITED` while too many are open. */
   async start(request: GrantRequest): Promise<Outcome<StartedGrant>> {
     const deviceCode = newSecret('dad_');
-    const deviceHash = await secretHash(deviceCode);
+    const deviceHash = await hashSecret(deviceCode);
     const { sql } = this.#account;
     const now = this.#account.now();
     sql.exec('DELETE FROM device_grants WHERE expires_at <= ?', now - KEPT_AFTER_EXPIRY_MS);
@@ -185,21 +185,16 @@ export class DeviceGrants extends RpcTarget {
    */
   async token(deviceCode: string, signature: string, address: string | null): Promise<Outcome<TokenAnswer>> {
     // All that must be waited for comes first, so that nothing happens between looking at the row and using it up.
-    const deviceHash = await secretHash(deviceCode);
+    const deviceHash = await hashSecret(deviceCode);
     const accessToken = newSecret('dah_');
-    const tokenHash = await secretHash(accessToken);
+    const tokenHash = await hashSecret(accessToken);
     const hostKey = this.#byDevice(deviceHash)?.host_key;
     const proved = hostKey !== undefined && (await isSigned(hostKey, deviceCode, signature));
-    const { sql, audit, guesses } = this.#account;
-    try {
-      guesses.check('device_poll', address);
-    } catch (error) {
-      return refused(error);
-    }
     const row = this.#byDevice(deviceHash);
-    if (row === undefined) guesses.failed('device_poll', address);
+    if (row === undefined) return this.#unknownDevice(address);
     // Before anything changes: whoever has the code without the key cannot slow the agent down either.
-    if (row === undefined || !proved) return accepted({ error: 'invalid_grant' });
+    if (!proved) return accepted({ error: 'invalid_grant' });
+    const { sql, audit } = this.#account;
     if (row.expires_at <= this.#account.now()) return accepted({ error: 'expired_token' });
     if (row.state === 'denied') return accepted({ error: 'access_denied' });
     if (row.state === 'pending') {
@@ -212,6 +207,15 @@ export class DeviceGrants extends RpcTarget {
     this.#hosts.credential(host.id, tokenHash);
     audit.record({ actor: `host:${host.id}`, action: 'host.login', detail: host.name, address });
     return accepted({ access_token: accessToken, ...approvedHost(host) });
+  }
+
+  #unknownDevice(address: string | null): Outcome<TokenAnswer> {
+    try {
+      this.#account.guesses.wrong('device_poll', address);
+      return accepted({ error: 'invalid_grant' });
+    } catch (error) {
+      return refused(error);
+    }
   }
 
   #polledTooSoon(row: Row): boolean {

@@ -3,7 +3,7 @@ import { RpcTarget } from 'cloudflare:workers';
 import { DirectError } from '../../shared/errors.ts';
 import { newId } from '../../shared/new-id.ts';
 import { accepted, type Outcome, refused } from '../outcome.ts';
-import { newSecret, secretHash } from '../secret.ts';
+import { hashSecret, newSecret } from '../secret.ts';
 import type { Account } from './account.ts';
 import type { By } from './audit.ts';
 import type { SignedIn } from './web-sessions.ts';
@@ -60,7 +60,7 @@ export class Invitations extends RpcTarget {
   /** A new invitation; its secret is told here and never again. What it says is checked (api/invitations.ts). */
   async create(asked: NewInvitation, by: By): Promise<Outcome<Invitation & { secret: string }>> {
     const secret = newSecret('dai_');
-    const hash = await secretHash(secret);
+    const hash = await hashSecret(secret);
     const { sql, audit, now } = this.#account;
     if (sql.exec<{ n: number }>('SELECT count(*) AS n FROM invitations').one().n >= MAX_INVITATIONS) {
       return refused(new DirectError('E_BAD_REQUEST', `there are ${MAX_INVITATIONS} invitations; revoke some first`));
@@ -86,15 +86,14 @@ export class Invitations extends RpcTarget {
    * guesses.
    */
   async accept(secret: string, name: string, address: string | null): Promise<Outcome<SignedIn>> {
-    const hash = await secretHash(secret);
+    const hash = await hashSecret(secret);
     const { sql, guesses, sessions, audit, now } = this.#account;
     try {
-      guesses.check('invitation', address);
       const query = `UPDATE invitations SET uses = uses + 1, last_used_at = ?1
         WHERE hash = ?2 AND (expires_at IS NULL OR expires_at > ?1) RETURNING ${COLUMNS}`;
       const [row] = sql.exec<Row>(query, now(), hash).toArray();
       if (row === undefined) {
-        guesses.failed('invitation', address);
+        guesses.wrong('invitation', address);
         throw new DirectError('E_UNAUTHORIZED', 'the invitation is wrong, expired or revoked');
       }
       const { id, hosts, expires_at, name: invited } = invitation(row);

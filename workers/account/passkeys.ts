@@ -2,7 +2,6 @@
 import { RpcTarget } from 'cloudflare:workers';
 import {
   type AuthenticationResponseJSON,
-  type AuthenticatorTransportFuture,
   generateAuthenticationOptions,
   generateRegistrationOptions,
   type PublicKeyCredentialCreationOptionsJSON,
@@ -47,7 +46,11 @@ const MAX_PASSKEYS = 50;
  */
 const USER_VERIFICATION = 'required';
 /** There is one user. The same handle each time lets an authenticator replace its passkey instead of keeping two. */
-const USER = { userName: 'owner', userDisplayName: 'Owner', userID: new TextEncoder().encode('owner') };
+const USER = {
+  userName: 'owner',
+  userDisplayName: 'Owner',
+  userID: Uint8Array.from('owner', (char) => char.charCodeAt(0)),
+};
 
 type Purpose = 'register' | 'sign-in';
 
@@ -96,7 +99,7 @@ export class Passkeys extends RpcTarget {
       authenticatorSelection: { residentKey: 'required', userVerification: USER_VERIFICATION },
       excludeCredentials: this.#rows().map(({ credential, transports }) => ({
         id: credential,
-        transports: JSON.parse(transports) as AuthenticatorTransportFuture[],
+        transports: JSON.parse(transports) as string[],
       })),
     });
     this.#keepChallenge(options.challenge, 'register', 'owner');

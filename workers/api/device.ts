@@ -32,13 +32,15 @@ device.post('/device/code', async (c) => {
   const hostKey = bytesField(body.host_key, 'host_key', KEY_BYTES);
   const address = addressOf(c);
   const grant = unwrap(
-    await c.env.ACCOUNTS.getByName(ACCOUNT).deviceGrants.start({
-      hostKey,
-      hostName: nameField(body.host_name, 'host_name'),
-      serves: servesField(body.serves),
-      address,
-      client: clientKey(address ?? undefined),
-    }),
+    await c.env.ACCOUNTS.getByName(ACCOUNT)
+      .deviceGrants()
+      .start({
+        hostKey,
+        hostName: nameField(body.host_name, 'host_name'),
+        serves: servesField(body.serves),
+        address,
+        client: clientKey(address ?? undefined),
+      }),
   );
   const page = `${new URL(c.req.url).origin}/_direct/approve`;
   return c.json({
@@ -55,7 +57,7 @@ device.post('/device/token', async (c) => {
   const { grant_type, client_id, device_code: code, host_signature: signature } = await formOrJson(c);
   const valid = grant_type === GRANT_TYPE && client_id === CLIENT_ID && isShortText(code) && isShortText(signature);
   if (!valid) return c.json({ error: 'invalid_request' }, 400);
-  const { deviceGrants } = c.env.ACCOUNTS.getByName(ACCOUNT);
+  const deviceGrants = c.env.ACCOUNTS.getByName(ACCOUNT).deviceGrants();
   const answer: TokenAnswer = unwrap(await deviceGrants.token(code, signature, addressOf(c)));
   if ('error' in answer) return c.json(answer, 400);
   return c.json({ ...answer, token_type: 'Bearer' });
@@ -63,19 +65,19 @@ device.post('/device/token', async (c) => {
 
 device.post('/device/lookup', owner(), async (c) => {
   const code = userCodeIn(await jsonBody(c));
-  return c.json(unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).deviceGrants.lookup(code, byOf(c))));
+  return c.json(unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).deviceGrants().lookup(code, byOf(c))));
 });
 
 device.post('/device/approve', owner(), async (c) => {
   const body = await jsonBody(c);
   const name = isAbsent(body.name) ? undefined : nameField(body.name);
-  const { deviceGrants } = c.env.ACCOUNTS.getByName(ACCOUNT);
+  const deviceGrants = c.env.ACCOUNTS.getByName(ACCOUNT).deviceGrants();
   return c.json(unwrap(await deviceGrants.approve(userCodeIn(body), name, byOf(c))));
 });
 
 device.post('/device/deny', owner(), async (c) => {
   const code = userCodeIn(await jsonBody(c));
-  unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).deviceGrants.deny(code, byOf(c)));
+  unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).deviceGrants().deny(code, byOf(c)));
   return c.body(null, 204);
 });
 

@@ -23,13 +23,13 @@ hosts.get('/hosts', ownerOrGuest(), async (c) => {
 
 hosts.patch('/hosts/:id', owner(), async (c) => {
   const name = nameField((await jsonBody(c)).name);
-  const renamed = await c.env.ACCOUNTS.getByName(ACCOUNT).hosts.rename(c.req.param('id'), name, byOf(c));
+  const renamed = await c.env.ACCOUNTS.getByName(ACCOUNT).hosts().rename(c.req.param('id'), name, byOf(c));
   return c.json(await describe(c, unwrap(renamed)));
 });
 
 hosts.delete('/hosts/:id', owner(), async (c) => {
   const id = c.req.param('id');
-  unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).hosts.remove(id, byOf(c)));
+  unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).hosts().remove(id, byOf(c)));
   await c.env.HOSTS.getByName(id).forget();
   return c.body(null, 204);
 });
@@ -42,21 +42,23 @@ hosts.get('/hosts/:id/devices', owner(), async (c) => {
 hosts.delete('/hosts/:id/devices/:device', owner(), async (c) => {
   const id = await knownId(c);
   unwrap(await forgetDevice(c, id, c.req.param('device')));
-  await c.env.ACCOUNTS.getByName(ACCOUNT).audit.record({ ...byOf(c), action: 'device.remove', detail: id });
+  await c.env.ACCOUNTS.getByName(ACCOUNT)
+    .audit()
+    .record({ ...byOf(c), action: 'device.remove', detail: id });
   return c.body(null, 204);
 });
 
 hosts.post('/host/logout', host(), async (c) => {
   const caller = c.get('caller');
   const id = caller.kind === 'agent' ? (caller.host ?? '') : '';
-  await c.env.ACCOUNTS.getByName(ACCOUNT).hosts.logout(id, byOf(c));
+  await c.env.ACCOUNTS.getByName(ACCOUNT).hosts().logout(id, byOf(c));
   await c.env.HOSTS.getByName(id).forget();
   return c.body(null, 204);
 });
 
 /** The hosts that `caller` may use as a client. One that agents serve with AGENT_TOKEN has never logged in. */
 export async function usableHosts(c: EdgeContext, caller: Caller): Promise<Host[]> {
-  const known = await c.env.ACCOUNTS.getByName(ACCOUNT).hosts.list();
+  const known = await c.env.ACCOUNTS.getByName(ACCOUNT).hosts().list();
   const { agentToken, defaultHost = PROVISIONED } = c.get('settings');
   if (agentToken !== undefined && known.every(({ id }) => id !== defaultHost)) {
     known.push({ id: defaultHost, name: defaultHost, host_key: null, created_at: 0, last_login_at: null });

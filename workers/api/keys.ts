@@ -18,7 +18,7 @@ export const keys = new Hono<EdgeEnv>();
 const MAX_RATE = 100_000;
 
 keys.get('/keys', ownerOrHost(), async (c) =>
-  c.json({ keys: await c.env.ACCOUNTS.getByName(ACCOUNT).keys.list(ownHost(c)) }),
+  c.json({ keys: await c.env.ACCOUNTS.getByName(ACCOUNT).keys().list(ownHost(c)) }),
 );
 
 keys.post('/keys', ownerOrHost(), async (c) => {
@@ -27,12 +27,12 @@ keys.post('/keys', ownerOrHost(), async (c) => {
   if (own !== undefined && asked.hosts === null) {
     throw new DirectError('E_FORBIDDEN', 'an agent makes keys for its own host alone');
   }
-  return c.json(unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).keys.create(asked, byOf(c))), 201);
+  return c.json(unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).keys().create(asked, byOf(c))), 201);
 });
 
 keys.delete('/keys/:id', ownerOrHost(), async (c) => {
   const id = c.req.param('id');
-  const { hosts } = unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).keys.revoke(id, byOf(c), ownHost(c)));
+  const { hosts } = unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).keys().revoke(id, byOf(c), ownHost(c)));
   await revokeAt(c, hosts ?? (await hostIds(c)), `key:${id}`);
   return c.body(null, 204);
 });
