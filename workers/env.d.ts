@@ -17,6 +17,8 @@ declare namespace Cloudflare {
     readonly ACCESS_AUD?: string;
     readonly ACCESS_MODE?: string;
     readonly ACCESS_EMAILS?: string;
+    /** Instead of the network, for the keys of Access; tests have theirs here. */
+    readonly ACCESS_CERTS?: { fetch: typeof fetch };
   }
 
   /** Types `exports` of `cloudflare:workers`. */

@@ -31,6 +31,3 @@ export async function stateOf(c: EdgeContext, id: string): Promise<HostState> {
 export async function forgetDevice(_c: EdgeContext, _id: string, _device: string): Promise<Outcome<null>> {
   return accepted(null);
 }
-
-/** Ends what goes on for a subject (`Grant.subject`) at these hosts. */
-export async function revokeAt(_c: EdgeContext, _hosts: readonly string[], _subject: string): Promise<void> {}

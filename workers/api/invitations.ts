@@ -1,14 +1,15 @@
 /** Invitations: links for other people to chosen hosts. */
 import { Hono } from 'hono';
+import { checkAccess } from '../access-check.ts';
 import type { NewInvitation } from '../account/invitations.ts';
 import { ACCOUNT } from '../account-object.ts';
 import { addressOf, count, type EdgeEnv } from '../caller.ts';
 import { unwrap } from '../outcome.ts';
+import { revokeAt } from '../revoke.ts';
 import { setSessionCookie } from '../session-cookie.ts';
 import { byOf } from './by.ts';
 import { expiryField, hostsField, malformed, nameField } from './fields.ts';
 import { owner } from './guards.ts';
-import { revokeAt } from './host-state.ts';
 import { hostIds } from './hosts.ts';
 import { jsonBody } from './json-body.ts';
 import { nameOf } from './sign-in.ts';
@@ -25,6 +26,7 @@ invitations.post('/invitations', owner(), async (c) => {
 });
 
 invitations.post('/invitations/accept', async (c) => {
+  await checkAccess(c);
   await count(c);
   const { secret } = await jsonBody(c);
   if (typeof secret !== 'string') malformed('secret must be a text');

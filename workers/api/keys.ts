@@ -6,10 +6,10 @@ import type { NewApiKey } from '../account/api-keys.ts';
 import { ACCOUNT } from '../account-object.ts';
 import type { EdgeContext, EdgeEnv } from '../caller.ts';
 import { unwrap } from '../outcome.ts';
+import { revokeAt } from '../revoke.ts';
 import { byOf } from './by.ts';
 import { expiryField, hostsField, isAbsent, malformed, nameField, textsField } from './fields.ts';
 import { ownerOrHost } from './guards.ts';
-import { revokeAt } from './host-state.ts';
 import { hostIds } from './hosts.ts';
 import { jsonBody } from './json-body.ts';
 

@@ -1,5 +1,6 @@
 /** Passkeys: registered and removed by the owner, and what the owner signs in with. */
 import { Hono } from 'hono';
+import { checkAccess } from '../access-check.ts';
 import type { Site } from '../account/passkeys.ts';
 import { ACCOUNT } from '../account-object.ts';
 import { addressOf, count, type EdgeContext, type EdgeEnv } from '../caller.ts';
@@ -34,12 +35,14 @@ passkeys.delete('/passkeys/:id', owner(), async (c) => {
 });
 
 passkeys.post('/sign-in/passkey/options', async (c) => {
+  await checkAccess(c);
   await count(c);
   const client = clientKey(addressOf(c) ?? undefined);
   return c.json(unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).passkeys().signInOptions(siteOf(c), client)));
 });
 
 passkeys.post('/sign-in/passkey', async (c) => {
+  await checkAccess(c);
   await count(c);
   const { response } = await jsonBody(c);
   const part = c.env.ACCOUNTS.getByName(ACCOUNT).passkeys();
