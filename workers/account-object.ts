@@ -6,28 +6,30 @@
  * them (promise pipelining). Not by a getter, which vitest's wrapper around objects does not pipeline.
  */
 import { DurableObject } from 'cloudflare:workers';
-import { DirectError } from '../shared/errors.ts';
 import type { Account } from './account/account.ts';
+import { ApiKeys } from './account/api-keys.ts';
 import { Audit } from './account/audit.ts';
-import { Callers, type CredentialParts } from './account/callers.ts';
+import { Callers } from './account/callers.ts';
+import { DeviceGrants } from './account/device-grants.ts';
 import { Guesses } from './account/guesses.ts';
+import { Hosts } from './account/hosts.ts';
+import { Invitations } from './account/invitations.ts';
+import { Passkeys } from './account/passkeys.ts';
 import { WebSessions } from './account/web-sessions.ts';
-import { refused } from './outcome.ts';
 
 /** The name of the only one. */
 export const ACCOUNT = 'main';
-
-/** What stands for keys and hosts until their parts do. */
-const NOBODY: Pick<CredentialParts, 'keys' | 'hosts'> = {
-  keys: { authenticateKey: () => refused(new DirectError('E_UNAUTHORIZED')) },
-  hosts: { authenticate: () => refused(new DirectError('E_UNAUTHORIZED')), list: () => [] },
-};
 
 export class AccountObject extends DurableObject<Cloudflare.Env> {
   /** Tests put their own clock here. */
   now: () => number = Date.now;
   readonly #account: Account;
   readonly #callers: Callers;
+  readonly #hosts: Hosts;
+  readonly #deviceGrants: DeviceGrants;
+  readonly #keys: ApiKeys;
+  readonly #invitations: Invitations;
+  readonly #passkeys: Passkeys;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
@@ -37,7 +39,15 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
     const guesses = new Guesses(sql, now, audit);
     const sessions = new WebSessions(sql, now, audit, guesses);
     this.#account = { sql, now, audit, guesses, sessions };
-    this.#callers = new Callers({ ...NOBODY, guesses, sessions });
+    this.#keys = new ApiKeys(this.#account);
+    this.#invitations = new Invitations(this.#account);
+    this.#hosts = new Hosts(this.#account, (id) => {
+      this.#keys.hostRemoved(id);
+      this.#invitations.hostRemoved(id);
+    });
+    this.#deviceGrants = new DeviceGrants(this.#account, this.#hosts);
+    this.#passkeys = new Passkeys(this.#account);
+    this.#callers = new Callers({ guesses, sessions, keys: this.#keys, hosts: this.#hosts });
   }
 
   audit(): Audit {
@@ -50,5 +60,25 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
 
   callers(): Callers {
     return this.#callers;
+  }
+
+  hosts(): Hosts {
+    return this.#hosts;
+  }
+
+  deviceGrants(): DeviceGrants {
+    return this.#deviceGrants;
+  }
+
+  keys(): ApiKeys {
+    return this.#keys;
+  }
+
+  invitations(): Invitations {
+    return this.#invitations;
+  }
+
+  passkeys(): Passkeys {
+    return this.#passkeys;
   }
 }

@@ -1,5 +1,6 @@
 /** From a request to its caller. The only file that sees credentials. */
 import { DirectError } from '../shared/errors.ts';
+import { checkAccess, isOwnerByAccess } from './access-check.ts';
 import type { Answer, Credential } from './account/callers.ts';
 import { ACCOUNT } from './account-object.ts';
 import { addressOf, type Caller, count, type EdgeContext } from './caller.ts';
@@ -38,7 +39,10 @@ export async function identify(c: EdgeContext, { host, cookie = true }: Options 
   const question = { credential, address: addressOf(c), ...(host === undefined ? {} : { host }) };
   const outcome = await c.env.ACCOUNTS.getByName(ACCOUNT).callers().identify(question);
   if (!outcome.ok && !isWrong) await count(c);
-  return unwrap(outcome);
+  const answer = unwrap(outcome);
+  const { kind } = answer.caller;
+  if (kind === 'owner' || kind === 'guest') await checkAccess(c);
+  return answer;
 }
 
 /** @throws DirectError `E_UNAUTHORIZED` for nobody, `E_FORBIDDEN` for somebody; `E_RATE_LIMITED` after too many. */
@@ -50,6 +54,11 @@ export async function refuse(c: EdgeContext, caller: Caller, detail: string): Pr
 async function credentialOf(c: EdgeContext, takesCookie: boolean): Promise<Credential | 'agent' | 'none'> {
   const authorization = c.req.header('Authorization');
   if (authorization !== undefined) return bearer(c, authorization);
+  if (takesCookie && (await isOwnerByAccess(c))) {
+    // Access has its cookie, too.
+    checkOwnPage(c);
+    return { kind: 'access' };
+  }
   const cookie = takesCookie ? sessionCookie(c) : undefined;
   if (cookie === undefined) return 'none';
   checkOwnPage(c);

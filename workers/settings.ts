@@ -2,6 +2,7 @@
 import { DirectError } from '../shared/errors.ts';
 import { POLL_HOLD_MS } from '../shared/limits.ts';
 import { type IceServer, isId, parseIceServers } from '../shared/signal.ts';
+import { type AccessSettings, accessSettings } from './cloudflare-access.ts';
 
 export interface Settings {
   /** The owner signs in with it, and programs of the owner's may present it as bearer. */
@@ -15,6 +16,8 @@ export interface Settings {
   /** For tunnelled requests that name no host; undefined: the caller's only one. */
   readonly defaultHost: string | undefined;
   readonly iceServers: IceServer[];
+  /** Cloudflare Access, if it is to be checked. */
+  readonly access: AccessSettings | undefined;
   /** How long a poll waits, in milliseconds. */
   readonly pollHoldMs: number;
 }
@@ -97,6 +100,7 @@ export function readSettings(env: Cloudflare.Env): Settings {
     allowedOrigins: allowedOriginsOf(env.ALLOWED_ORIGINS),
     defaultHost: defaultHostOf(env.DEFAULT_HOST),
     iceServers: iceServersOf(env.ICE_SERVERS),
+    access: accessSettings(env),
     pollHoldMs: pollHoldOf(env.POLL_HOLD_MS),
   };
 }

@@ -25,7 +25,10 @@ export interface CredentialParts {
 
 export type Credential =
   /** A bearer without a prefix of ours. The Worker has compared it with OWNER_TOKEN, which it alone has. */
-  { kind: 'owner'; right: boolean } | { kind: 'cookie' | 'key' | 'host'; hash: string };
+  | { kind: 'owner'; right: boolean }
+  /** The Worker has verified that Cloudflare Access let the owner through. */
+  | { kind: 'access' }
+  | { kind: 'cookie' | 'key' | 'host'; hash: string };
 
 export interface Question {
   credential: Credential;
@@ -72,6 +75,8 @@ export class Callers extends RpcTarget {
     switch (credential.kind) {
       case 'owner':
         return this.#owner(credential.right, address);
+      case 'access':
+        return { kind: 'owner' };
       case 'cookie':
         return this.#parts.sessions.authenticate(credential.hash) ?? { kind: 'anonymous' };
       case 'key':

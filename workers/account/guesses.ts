@@ -35,6 +35,17 @@ const LIMITS = {
     total: { wrong: 100, windowMs: HOUR_MS },
     lockMs: 15 * MINUTE_MS,
   },
+  // 32 random bytes each, which nobody guesses: this is about noise. Whoever has the right one is never locked out.
+  device_poll: {
+    address: { wrong: 20, windowMs: 15 * MINUTE_MS },
+    total: { wrong: 500, windowMs: HOUR_MS },
+    lockMs: 15 * MINUTE_MS,
+  },
+  invitation: {
+    address: { wrong: 20, windowMs: 15 * MINUTE_MS },
+    total: { wrong: 500, windowMs: HOUR_MS },
+    lockMs: 15 * MINUTE_MS,
+  },
 } as const satisfies Record<string, Limits>;
 
 export type GuessKind = keyof typeof LIMITS;
@@ -69,6 +80,12 @@ export class Guesses {
     const until = Math.max(this.#lockedUntil(kind, key), this.#isKnown(key) ? 0 : this.#lockedUntil(kind, ALL));
     const left = until - this.#now();
     if (left > 0) throw new RetryLater('E_RATE_LIMITED', left, 'too many wrong ones');
+  }
+
+  /** Counts a wrong one of those that may be compared while a lock lasts. @throws RetryLater `E_RATE_LIMITED` */
+  wrong(kind: GuessKind, address: string | null): void {
+    this.check(kind, address);
+    this.failed(kind, address);
   }
 
   /** Counts a wrong one, which `check` has let through. */

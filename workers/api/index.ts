@@ -5,6 +5,11 @@ import type { EdgeEnv } from '../caller.ts';
 import { noForeignPages } from '../origin.ts';
 import { errorResponse } from '../responses.ts';
 import { audit } from './audit.ts';
+import { device } from './device.ts';
+import { hosts } from './hosts.ts';
+import { invitations } from './invitations.ts';
+import { keys } from './keys.ts';
+import { passkeys } from './passkeys.ts';
 import { sessions } from './sessions.ts';
 import { signIn } from './sign-in.ts';
 
@@ -16,5 +21,10 @@ api.use(noForeignPages);
 api.route('/', signIn);
 api.route('/', sessions);
 api.route('/', audit);
+api.route('/', device);
+api.route('/', hosts);
+api.route('/', keys);
+api.route('/', invitations);
+api.route('/', passkeys);
 
 api.all('*', () => errorResponse(new DirectError('E_NOT_FOUND')));
