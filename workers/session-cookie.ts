@@ -8,12 +8,15 @@ const NAME = '__Host-direct_agent';
 /** The prefix needs https, which an edge on one's own machine has not. */
 const INSECURE_NAME = 'direct_agent';
 
-/** Both names, in lower case: some browsers, and servers behind them, tell no cases apart. */
-const NAMES = [NAME, INSECURE_NAME].map((name) => name.toLowerCase());
+/**
+ * Both names, and those of Cloudflare Access, which admit to the edge as well. In lower case: some browsers, and servers
+ * behind them, tell no cases apart.
+ */
+const OURS = [NAME.toLowerCase(), INSECURE_NAME, 'cf_authorization', 'cf_appsession'];
 
-/** Whether a cookie of this name could be, or be taken for, one of ours. */
+/** Whether a cookie of this name is, or could be taken for, one that is for the edge. */
 export function isOurCookie(name: string): boolean {
-  return NAMES.includes(name.trim().toLowerCase());
+  return OURS.includes(name.trim().toLowerCase());
 }
 
 const isSecure = (c: EdgeContext): boolean => new URL(c.req.url).protocol === 'https:';

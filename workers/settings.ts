@@ -52,15 +52,11 @@ function allowedOriginsOf(list: string | undefined): Set<string> {
 
 function originOf(text: string): string {
   if (text === '*') return text;
-  const url = URL.parse(text);
-  // An opaque origin is “null”, which any sandboxed page can have.
-  if (url === null || url.origin === 'null') {
-    throw new DirectError(
-      'E_NOT_CONFIGURED',
-      'ALLOWED_ORIGINS must be a list of origins, such as https://chat.example',
-    );
-  }
-  return url.origin;
+  const origin = URL.parse(text)?.origin ?? 'null';
+  if (origin !== 'null') return origin;
+  // Those of extensions and apps, which are opaque to URL. Never “null” itself, which any sandboxed page can have.
+  if (/^[a-z][a-z0-9+.-]*:\/\/[a-z0-9.-]+$/.test(text)) return text;
+  throw new DirectError('E_NOT_CONFIGURED', 'ALLOWED_ORIGINS must be a list of origins, such as https://chat.example');
 }
 
 function defaultHostOf(value: string | undefined): string | undefined {

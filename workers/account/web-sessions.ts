@@ -2,7 +2,7 @@
 import { RpcTarget } from 'cloudflare:workers';
 import { DirectError } from '../../shared/errors.ts';
 import { newId } from '../../shared/new-id.ts';
-import { type Caller, grantOf } from '../caller.ts';
+import type { Caller } from '../caller.ts';
 import { accepted, type Outcome, refused } from '../outcome.ts';
 import { hashSecret, newSecret } from '../secret.ts';
 import type { Audit, By } from './audit.ts';
@@ -44,12 +44,6 @@ export interface SignedIn {
   id: string;
   cookie: string;
   expiresAt: number;
-}
-
-/** What is to be ended at hosts when a session ends: HostObject.revoke(subject) of each. */
-export interface Ended {
-  subject: string;
-  hosts: string[];
 }
 
 type Row = {
@@ -149,12 +143,16 @@ export class WebSessions extends RpcTarget {
     return this.#sql.exec(query).toArray() as unknown as WebSession[];
   }
 
-  /** Ends one, by sign-out or by the owner. Refuses with `E_NOT_FOUND`. */
-  end(id: string, action: 'sign-out' | 'session.revoke', by: By): Outcome<Ended> {
+  /**
+   * Ends one, by sign-out or by the owner. The hosts that it has used are to be told: what it began there goes by
+   * `session:{id}`. Those of a guest go by the invitation, which others may have too, so they last until they end.
+   * Refuses with `E_NOT_FOUND`.
+   */
+  end(id: string, action: 'sign-out' | 'session.revoke', by: By): Outcome<string[]> {
     const [row] = this.#sql.exec<Row>('DELETE FROM web_sessions WHERE id = ? RETURNING *', id).toArray();
     if (row === undefined) return refused(new DirectError('E_NOT_FOUND', 'no such session'));
     this.#audit.record({ ...by, action, detail: row.name });
-    return accepted({ subject: grantOf(callerOf(row)).subject, hosts: hostsIn(row.used) });
+    return accepted(hostsIn(row.used));
   }
 
   /** Ends all of an invitation that is over. */

@@ -1,9 +1,9 @@
 /** Signed-in browsers, for the owner to see and to end. */
 import { Hono } from 'hono';
-import type { Ended } from '../account/web-sessions.ts';
 import { ACCOUNT } from '../account-object.ts';
 import { addressOf, type EdgeContext, type EdgeEnv, grantOf } from '../caller.ts';
 import { unwrap } from '../outcome.ts';
+import { revokeAt } from '../revoke.ts';
 import { clearSessionCookie } from '../session-cookie.ts';
 import { owner, signedIn } from './guards.ts';
 
@@ -35,14 +35,7 @@ function currentOf(c: EdgeContext): string | undefined {
 
 /** Ends the session, and at its hosts what it has begun there. @throws DirectError `E_NOT_FOUND` */
 async function end(c: EdgeContext, id: string, action: 'sign-out' | 'session.revoke'): Promise<void> {
-  const actor = grantOf(c.get('caller')).subject;
-  const ended: Ended = unwrap(
-    await c.env.ACCOUNTS.getByName(ACCOUNT)
-      .sessions()
-      .end(id, action, { actor, address: addressOf(c) }),
-  );
-  await Promise.all(ended.hosts.map((host) => revokeAt(c, host, ended.subject)));
+  const by = { actor: grantOf(c.get('caller')).subject, address: addressOf(c) };
+  const used = unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).sessions().end(id, action, by));
+  await revokeAt(c, used, `session:${id}`);
 }
-
-/** TODO with GRANTS */
-async function revokeAt(_c: EdgeContext, _host: string, _subject: string): Promise<void> {}
