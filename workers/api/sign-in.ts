@@ -19,6 +19,7 @@ type MyHost = Pick<Host, 'id' | 'name' | 'host_key'> & Presence;
 export const signIn = new Hono<EdgeEnv>();
 
 signIn.post('/sign-in', async (c) => {
+  await count(c);
   await checkAccess(c);
   const { token } = await jsonBody(c);
   if (typeof token !== 'string') throw new DirectError('E_BAD_REQUEST', 'token must be a text');
