@@ -37,8 +37,15 @@ export function accessSettings(env: Cloudflare.Env): AccessSettings | undefined 
     issuer: `https://${teamDomain(team)}`,
     audience,
     mode,
-    emails: emails === '' ? null : new Set(emails.split(',').map((email) => email.trim().toLowerCase())),
+    emails: emails === '' ? null : emailsOf(emails),
   };
+}
+
+function emailsOf(list: string): Set<string> {
+  const emails = list.split(',').map((email) => email.trim().toLowerCase());
+  const named = emails.filter((email) => email !== '');
+  if (named.length > 0 && named.every((email) => email.includes('@'))) return new Set(named);
+  return fail('ACCESS_EMAILS must be a list of e-mail addresses');
 }
 
 /** As people copy it: `team.cloudflareaccess.com`, or its URL. */
