@@ -67,7 +67,7 @@ const MAX_POLL_RETRIES = 3;
 const CLOSE_TIMEOUT_MS = 1_000;
 
 /** Codes after which only a person can help. */
-const FINAL: readonly ErrorCode[] = ['E_UNAUTHORIZED', 'E_REPLACED', 'E_NOT_FOUND', 'E_NOT_CONFIGURED'];
+const FINAL: readonly ErrorCode[] = ['E_UNAUTHORIZED', 'E_FORBIDDEN', 'E_REPLACED', 'E_NOT_FOUND', 'E_NOT_CONFIGURED'];
 
 /** How an attempt by WebSocket ended. */
 type SocketEnd = { opened: boolean; error: DirectError };

@@ -58,10 +58,10 @@ export class AgentPolls {
     if (this.#takesAll || signals.some((signal) => signal.type === 'offer')) this.#poll.wake();
   }
 
-  /** The agent has come by WebSocket. */
-  end(): void {
+  /** The agent has come by WebSocket, or may not come any longer. */
+  end(reason: string): void {
     this.#poll.end();
-    this.#connection?.end('the agent came back by WebSocket');
+    this.#connection?.end(reason);
   }
 
   /** Never rejects. */

@@ -1,37 +1,80 @@
-/** Who is calling. The only file that sees tokens; accounts and API keys will replace its inside. */
+/** From a request to its caller. The only file that sees credentials. */
 import { DirectError } from '../shared/errors.ts';
-import type { Settings } from './settings.ts';
-
-export type Caller = 'owner' | 'agent' | 'anonymous';
-
-const encoder = new TextEncoder();
-
-/** Compares in constant time. Hashing first makes the lengths equal, which `timingSafeEqual` demands. */
-async function sameSecret(presented: string, secret: string): Promise<boolean> {
-  const [left, right] = await Promise.all([
-    crypto.subtle.digest('SHA-256', encoder.encode(presented)),
-    crypto.subtle.digest('SHA-256', encoder.encode(secret)),
-  ]);
-  return crypto.subtle.timingSafeEqual(left, right);
-}
+import { checkAccess, isOwnerByAccess } from './access-check.ts';
+import type { Answer, Credential } from './account/callers.ts';
+import { ACCOUNT } from './account-object.ts';
+import { addressOf, type Caller, count, type EdgeContext } from './caller.ts';
+import { checkOwnPage } from './origin.ts';
+import { unwrap } from './outcome.ts';
+import { hashSecret, sameSecret } from './secret.ts';
+import { sessionCookie } from './session-cookie.ts';
 
 // RFC 6750, section 2.1; the scheme's name is case-insensitive (RFC 9110, section 11.1).
 const BEARER = /^Bearer +([\x21-\x7e]{1,512})$/i;
 
+/** How bearers of ours begin; all others are the edge's own secrets. */
+const API_KEY = 'dak_';
+const HOST_CREDENTIAL = 'dah_';
+
+interface Options {
+  /** The host that the request is for, null for whichever is the caller's; absent if it is for none. */
+  host?: string | null;
+  /** False where a cookie is no credential, so that nobody has to ask the account about it. */
+  cookie?: boolean;
+}
+
 /**
- * The caller behind an `Authorization` field.
- * @throws DirectError `E_UNAUTHORIZED` if one is presented that names nobody.
+ * The caller, and the host if the request is for one. Asks the AccountObject once, and not at all for nobody and for
+ * AGENT_TOKEN.
+ * @throws DirectError `E_UNAUTHORIZED` for a bearer that names nobody; `E_ORIGIN` for a cookie that another site's page
+ *   made a browser send; `E_RATE_LIMITED` after too many wrong ones.
  */
-export async function authenticate(authorization: string | null | undefined, settings: Settings): Promise<Caller> {
-  if (authorization === null || authorization === undefined) return 'anonymous';
+export async function identify(c: EdgeContext, { host, cookie = true }: Options = {}): Promise<Answer> {
+  const credential = await credentialOf(c, cookie);
+  if (credential === 'none') return { caller: { kind: 'anonymous' }, host: host ?? '' };
+  if (credential === 'agent') return { caller: { kind: 'agent', host: null }, host: host ?? '' };
+  // Before the account is asked: a flood of wrong tokens must not cost it a request each.
+  const isWrong = credential.kind === 'owner' && !credential.right;
+  if (isWrong) await count(c);
+  const question = { credential, address: addressOf(c), ...(host === undefined ? {} : { host }) };
+  const outcome = await c.env.ACCOUNTS.getByName(ACCOUNT).callers().identify(question);
+  if (!outcome.ok && !isWrong) await count(c);
+  const answer = unwrap(outcome);
+  const { kind } = answer.caller;
+  if (kind === 'owner' || kind === 'guest') await checkAccess(c);
+  return answer;
+}
+
+/** @throws DirectError `E_UNAUTHORIZED` for nobody, `E_FORBIDDEN` for somebody; `E_RATE_LIMITED` after too many. */
+export async function refuse(c: EdgeContext, caller: Caller, detail: string): Promise<never> {
+  await count(c);
+  throw new DirectError(caller.kind === 'anonymous' ? 'E_UNAUTHORIZED' : 'E_FORBIDDEN', detail);
+}
+
+async function credentialOf(c: EdgeContext, takesCookie: boolean): Promise<Credential | 'agent' | 'none'> {
+  const authorization = c.req.header('Authorization');
+  if (authorization !== undefined) return bearer(c, authorization);
+  if (takesCookie && (await isOwnerByAccess(c))) {
+    // Access has its cookie, too.
+    checkOwnPage(c);
+    return { kind: 'access' };
+  }
+  const cookie = takesCookie ? sessionCookie(c) : undefined;
+  if (cookie === undefined) return 'none';
+  checkOwnPage(c);
+  return { kind: 'cookie', hash: await hashSecret(cookie) };
+}
+
+async function bearer(c: EdgeContext, authorization: string): Promise<Credential | 'agent'> {
   const token = BEARER.exec(authorization.trim())?.[1];
-  if (token === undefined) throw new DirectError('E_UNAUTHORIZED', 'the Authorization field is not “Bearer <token>”');
+  if (token === undefined) {
+    await count(c);
+    throw new DirectError('E_UNAUTHORIZED', 'the Authorization field is not “Bearer <token>”');
+  }
+  if (token.startsWith(API_KEY)) return { kind: 'key', hash: await hashSecret(token) };
+  if (token.startsWith(HOST_CREDENTIAL)) return { kind: 'host', hash: await hashSecret(token) };
+  const { ownerToken, agentToken } = c.get('settings');
   // Both, whatever the first one says, so that the time does not tell which of them was nearly right.
-  const [owner, agent] = await Promise.all([
-    sameSecret(token, settings.ownerToken),
-    sameSecret(token, settings.agentToken),
-  ]);
-  if (owner) return 'owner';
-  if (agent) return 'agent';
-  throw new DirectError('E_UNAUTHORIZED');
+  const [right, agent] = await Promise.all([sameSecret(token, ownerToken), sameSecret(token, agentToken ?? '')]);
+  return agent ? 'agent' : { kind: 'owner', right };
 }

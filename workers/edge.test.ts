@@ -1,14 +1,16 @@
 import { env, exports } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
+import { PAGE_HEADERS } from './page-headers.ts';
 import { AGENT, base, type Call, call, codeOf, newHost, OWNER, openSocket, post } from './test-edge.ts';
 
 const HOST = base('home');
+const PAGES = ['/', '/_direct/', '/_direct/approve', '/_direct/invite'];
 
 describe('an edge without secrets', () => {
   const unset: Call['env'][] = [
     { OWNER_TOKEN: undefined },
-    { AGENT_TOKEN: undefined },
     { OWNER_TOKEN: '', AGENT_TOKEN: '' },
+    { OWNER_TOKEN: 'guess me' },
     { OWNER_TOKEN: AGENT },
   ];
   const everything: [string, Call][] = [
@@ -20,8 +22,10 @@ describe('an edge without secrets', () => {
     [`${HOST}/signal?session_id=x`, {}],
     [`${HOST}/signal`, { method: 'POST', body: {} }],
     [`${HOST}/relay?session_id=x`, { headers: { Upgrade: 'websocket' } }],
-    ['/_direct/', {}],
     ['/_direct/anything', {}],
+    ['/_direct/api/me', {}],
+    ['/_direct/api/sign-in', { method: 'POST', body: { token: OWNER } }],
+    ['/_direct/api/sessions', { token: OWNER }],
     ['/v1/models', { token: OWNER }],
     ['/no-such-page', {}],
   ];
@@ -35,14 +39,14 @@ describe('an edge without secrets', () => {
     }
   });
 
-  it('shows a page that says what to run, and can run nothing itself', async () => {
-    const response = await call('/', { env: { OWNER_TOKEN: undefined } });
+  it.each(PAGES)('shows a page at %s that says what to run, and can run nothing itself', async (path) => {
+    const response = await call(path, { env: { OWNER_TOKEN: undefined } });
     expect(response.status).toBe(503);
     expect(response.headers.get('Content-Type')).toBe('text/html; charset=utf-8');
     expect(response.headers.get('Content-Security-Policy')).toContain("default-src 'none'");
     const page = await response.text();
     expect(page).toContain('npx wrangler secret put OWNER_TOKEN');
-    expect(page).toContain('npx wrangler secret put AGENT_TOKEN');
+    expect(page).toContain('npx direct-agent login');
     expect(page).toContain('OWNER_TOKEN is not set');
   });
 
@@ -61,7 +65,10 @@ describe('an edge without secrets', () => {
 describe('addresses', () => {
   it.each([
     '/_direct',
-    '/_direct/',
+    '/_direct/approve/',
+    '/_direct/api',
+    '/_direct/api/',
+    '/_direct/api/nothing',
     '/_direct/h',
     '/_direct/h/',
     '/_direct/other',
@@ -84,7 +91,7 @@ describe('addresses', () => {
     async (path) => {
       for (const method of ['GET', 'POST', 'DELETE']) {
         expect((await call(path, { method })).status).toBe(401);
-        expect((await call(path, { method, token: AGENT })).status).toBe(401);
+        expect((await call(path, { method, token: AGENT })).status).toBe(403);
         const response = await call(path, { method, token: OWNER, headers: { 'Direct-Host': newHost() } });
         expect(response.status).toBe(503);
         expect(Number(response.headers.get('Retry-After'))).toBeGreaterThan(0);
@@ -107,20 +114,37 @@ describe('addresses', () => {
     if (method !== 'HEAD') expect(await codeOf(response)).toBe('E_METHOD');
   });
 
-  it('serves the page from the assets, whatever they answer', async () => {
-    const asked: string[] = [];
-    const page = new Response('<!doctype html>', { headers: { 'Content-Type': 'text/html', ETag: '"1"' } });
+  it.each([
+    ['/', '/'],
+    ['/_direct/', '/dashboard/'],
+    ['/_direct/approve', '/dashboard/'],
+    ['/_direct/invite?x=1', '/dashboard/'],
+  ])('serves %s from the assets, whatever they answer', async (path, file) => {
+    const asked: Request[] = [];
+    const page = new Response('<!doctype html>', {
+      headers: { 'Content-Type': 'text/html', ETag: '"1"', 'Content-Security-Policy': 'default-src *' },
+    });
     const assets = {
       fetch: (request: Request) => {
-        asked.push(request.url);
+        asked.push(request);
         return Promise.resolve(page);
       },
     } as unknown as Fetcher;
-    const response = await call('/', { env: { ASSETS: assets } });
+    const headers = { Cookie: 'a=b', 'If-None-Match': '"0"' };
+    const response = await call(path, { headers, env: { ASSETS: assets } });
     expect([response.status, await response.text()]).toEqual([200, '<!doctype html>']);
     expect(response.headers.get('ETag')).toBe('"1"');
-    expect(response.headers.get('X-Content-Type-Options')).toBe('nosniff');
-    expect(asked).toEqual(['https://edge.example/']);
+    expect(asked.map(({ url, headers }) => [url, [...headers]])).toEqual([
+      [`https://edge.example${file}`, [['if-none-match', '"0"']]],
+    ]);
+    for (const [name, value] of Object.entries(PAGE_HEADERS)) expect(response.headers.get(name)).toBe(value);
+  });
+
+  it('keeps its pages’ policy strict', () => {
+    const policy = PAGE_HEADERS['Content-Security-Policy'] ?? '';
+    expect(policy).toMatch(/^default-src 'none';/);
+    expect(policy).not.toMatch(/unsafe|\*|https?:|wss?:/);
+    expect(policy).toContain("frame-ancestors 'none'");
   });
 });
 
@@ -131,6 +155,9 @@ describe('header fields', () => {
     [`${HOST}/session`, { method: 'POST', token: 'wrong' }],
     ['/nothing', {}],
     ['/v1/models', {}],
+    ['/_direct/', {}],
+    ['/_direct/api/me', {}],
+    ['/_direct/api/sessions', {}],
   ] as [string, Call][])('%s is safe against sniffing and tells no referrer', async (path, options) => {
     const { headers } = await call(path, options);
     expect(headers.get('X-Content-Type-Options')).toBe('nosniff');
@@ -154,10 +181,14 @@ describe('header fields', () => {
     expect(response.headers.get('Access-Control-Allow-Credentials')).toBeNull();
   });
 
-  it('lets no cache keep what is under /_direct/', async () => {
-    const response = await call(HOST, { token: OWNER });
-    expect(response.headers.get('Cache-Control')).toBe('no-store');
-  });
+  it.each([HOST, '/_direct/api/me', '/_direct/nothing'])(
+    'of %s let no cache keep it, and no page load it',
+    async (path) => {
+      const { headers } = await call(path, { token: OWNER });
+      expect(headers.get('Cache-Control')).toBe('no-store');
+      expect(headers.get('Content-Security-Policy')).toBe("default-src 'none'; frame-ancestors 'none'");
+    },
+  );
 });
 
 describe('a bug of ours', () => {

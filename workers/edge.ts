@@ -2,7 +2,10 @@
 import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { DirectError } from '../shared/errors.ts';
+import { api } from './api/index.ts';
 import type { EdgeEnv } from './caller.ts';
+import { checkSocketOrigin } from './origin.ts';
+import { isPage, pages } from './pages.ts';
 import { errorResponse } from './responses.ts';
 import { setUpPage } from './set-up-page.ts';
 import { readSettings } from './settings.ts';
@@ -20,17 +23,7 @@ edge.use(async (c, next) => {
   c.header('Referrer-Policy', 'no-referrer');
 });
 
-edge.get('/', async (c) => {
-  try {
-    readSettings(c.env);
-  } catch (error) {
-    return setUpPage(error);
-  }
-  const page = await c.env.ASSETS.fetch(c.req.raw);
-  return new Response(page.body, page);
-});
-
-// Any origin, because pages of foreign hosts (term-llm) signal here. No cookies exist that it could abuse.
+// Any origin, because pages of foreign hosts (term-llm) signal here. Without credentials: cookies do not come along.
 edge.use(
   '/_direct/h/*',
   cors({
@@ -44,11 +37,29 @@ edge.use(
 );
 
 edge.use('/_direct/*', async (c, next) => {
-  c.set('settings', readSettings(c.env));
   await next();
-  if (c.res.status !== 101) c.header('Cache-Control', 'no-store');
+  if (c.res.status === 101) return;
+  c.header('Cache-Control', 'no-store');
+  // For those who open an address of ours in a browser: JSON has nothing to load. Pages have said it already.
+  if (!c.res.headers.has('Content-Security-Policy')) {
+    c.header('Content-Security-Policy', "default-src 'none'; frame-ancestors 'none'");
+  }
 });
 
+edge.use(async (c, next) => {
+  try {
+    c.set('settings', readSettings(c.env));
+  } catch (error) {
+    if (isPage(c.req.path)) return setUpPage(error);
+    throw error;
+  }
+  return next();
+});
+
+edge.use(checkSocketOrigin);
+
+edge.route('/', pages);
+edge.route('/_direct/api', api);
 edge.route('/_direct/h/:host', signaling);
 
 edge.all('/_direct/*', () => errorResponse(new DirectError('E_NOT_FOUND')));

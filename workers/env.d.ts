@@ -8,10 +8,17 @@ declare namespace Cloudflare {
     readonly ASSETS: Fetcher;
     readonly OWNER_TOKEN?: string;
     readonly AGENT_TOKEN?: string;
+    readonly ALLOWED_ORIGINS?: string;
     readonly OPEN_HOSTS?: string;
     readonly DEFAULT_HOST?: string;
     readonly ICE_SERVERS?: string;
     readonly POLL_HOLD_MS?: string;
+    readonly ACCESS_TEAM_DOMAIN?: string;
+    readonly ACCESS_AUD?: string;
+    readonly ACCESS_MODE?: string;
+    readonly ACCESS_EMAILS?: string;
+    /** Instead of the network, for the keys of Access; tests have theirs here. */
+    readonly ACCESS_CERTS?: { fetch: typeof fetch };
   }
 
   /** Types `exports` of `cloudflare:workers`. */

@@ -36,6 +36,7 @@ import {
   closeFor,
   closeWith,
   newestSocket,
+  openSockets,
   PING,
   PONG,
   returnClose,
@@ -47,6 +48,9 @@ import { TUNNEL_HOSTNAME } from './tunnel-routes.ts';
 
 /** How exact the stored time of the last poll is: polls that carry channels follow each other closely. */
 const POLLED_AT_STEP_MS = 5_000;
+
+/** What is stored of an agent, and of no use without it. Limits and revocations count on. */
+const TOLD_BY_THE_AGENT = ['announcement', 'polledAt'];
 
 /** What a new session's client is told of the host. */
 type Admitted = Omit<SessionReady['host'], 'id'>;
@@ -124,6 +128,19 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     else await this.#ensureAlarm();
   }
 
+  /** The agent's credential is void: its link ends, and what was kept of the host and for it goes. */
+  forget(): void {
+    // Polls have no connection to close: the Worker refuses the next one.
+    this.poll.end('the credential is void');
+    for (const socket of openSockets(this.ctx, 'agent')) {
+      closeWith(socket, 'E_UNAUTHORIZED', 'the host was removed, or has logged out');
+    }
+    this.#channels.renewed('the host was removed, or has logged out');
+    this.#queue.clear();
+    const { kv } = this.ctx.storage;
+    for (const key of TOLD_BY_THE_AGENT) kv.delete(key);
+  }
+
   presence(): Presence {
     const socket = this.#socket();
     if (socket !== undefined) return { online: true, since: attachment(socket).at };
@@ -187,7 +204,7 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
 
   #attachAgent(host: string): Response {
     const { response, server } = acceptOnly(this.ctx, 'agent', { at: this.now(), host });
-    this.poll.end();
+    this.poll.end('the agent came back by WebSocket');
     this.#channels.renewed('another agent connected');
     const ready: ReadySignal = { type: 'ready', protocol_version: PROTOCOL_VERSION, host };
     server.send(JSON.stringify(ready));

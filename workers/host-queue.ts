@@ -64,6 +64,10 @@ export class HostQueue {
       .map((row) => row.body);
   }
 
+  clear(): void {
+    this.#sql.exec('DELETE FROM waiting');
+  }
+
   /** A dead offer would cost the agent a slot for a client that is gone. */
   dropExpired(now: number): void {
     this.#sql.exec('DELETE FROM waiting WHERE expires_at <= ?', now);

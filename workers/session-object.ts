@@ -18,7 +18,7 @@ export interface SessionCreation {
   offer: string | null;
   /** Whether the session may wait for a host that is not there yet. */
   open: boolean;
-  /** Whether the owner asked for it. */
+  /** Whether somebody with a credential for the host asked for it. */
   owner: boolean;
 }
 

@@ -10,13 +10,14 @@ const page = (reason: string) => `<!doctype html>
 <title>direct-agent: set up this edge</title>
 </head>
 <body>
-<h1>This edge is deployed, and refuses everything until it has its secrets</h1>
+<h1>This edge is deployed, and refuses everything until it has its secret</h1>
 <p>Reason: ${reason}.</p>
-<p>In the folder from which you deployed, make two different random tokens and set them:</p>
-<pre>openssl rand -base64 32 | npx wrangler secret put OWNER_TOKEN
-openssl rand -base64 32 | npx wrangler secret put AGENT_TOKEN</pre>
-<p>Keep a copy of both: clients present the first one, and the agent on your home machine presents the second one.
-Then load this page again.</p>
+<p>In the folder from which you deployed, make a random token, which the terminal shows you, and set it:</p>
+<pre>openssl rand -hex 32 | tee /dev/tty | npx wrangler secret put OWNER_TOKEN</pre>
+<p>Keep it where you keep passwords: you sign in with it. Then, on your home machine, run this with the address of this
+page:</p>
+<pre>npx direct-agent login &lt;this edge’s URL&gt;</pre>
+<p>Then load this page again.</p>
 <p>On your own machine (<code>npx wrangler dev</code>) copy <code>.dev.vars.example</code> to <code>.dev.vars</code> instead.</p>
 </body>
 </html>
@@ -31,6 +32,7 @@ export function setUpPage(error: unknown): Response {
     headers: {
       'Content-Type': 'text/html; charset=utf-8',
       'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+      'Cross-Origin-Opener-Policy': 'same-origin',
       'Cache-Control': 'no-store',
     },
   });

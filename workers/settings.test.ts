@@ -5,17 +5,29 @@ import { readSettings } from './settings.ts';
 
 const secrets = {
   ...env,
-  OWNER_TOKEN: 'owner',
-  AGENT_TOKEN: 'agent',
+  OWNER_TOKEN: 'owner-of-twenty-chars',
+  AGENT_TOKEN: 'agent-of-twenty-chars',
   OPEN_HOSTS: '',
   ICE_SERVERS: '',
   POLL_HOLD_MS: '',
 };
 
+const ORIGINS = 'ALLOWED_ORIGINS must be a list of origins, such as https://chat.example';
+
 it.each([
   ['no owner token', { OWNER_TOKEN: '' }, 'OWNER_TOKEN is not set'],
-  ['a blank agent token', { AGENT_TOKEN: ' \n' }, 'AGENT_TOKEN is not set'],
-  ['one token for both', { AGENT_TOKEN: 'owner\n' }, 'OWNER_TOKEN and AGENT_TOKEN must differ'],
+  ['a blank owner token', { OWNER_TOKEN: ' \n' }, 'OWNER_TOKEN is not set'],
+  // Not its length either, nor what is in it.
+  [
+    'an owner token that can be guessed',
+    { OWNER_TOKEN: ` ${'x'.repeat(19)}\n` },
+    'OWNER_TOKEN has fewer than 20 characters',
+  ],
+  ['an agent token that can be guessed', { AGENT_TOKEN: 'agent' }, 'AGENT_TOKEN has fewer than 20 characters'],
+  ['one token for both', { AGENT_TOKEN: 'owner-of-twenty-chars\n' }, 'OWNER_TOKEN and AGENT_TOKEN must differ'],
+  ['an origin that is none', { ALLOWED_ORIGINS: 'chat.example' }, ORIGINS],
+  // Any sandboxed page has it.
+  ['the opaque origin', { ALLOWED_ORIGINS: 'https://a.example,null' }, ORIGINS],
   // The reason must not quote the text, as the error of JSON.parse does: it may hold a credential.
   [
     'servers that are no JSON',
@@ -37,8 +49,8 @@ it('has one STUN server unless told otherwise, and none for []', () => {
 });
 
 it.each([
-  [undefined, 'home'],
-  [' ', 'home'],
+  [undefined, undefined],
+  [' ', undefined],
   [' lab\n', 'lab'],
 ])('sends requests that name no host to DEFAULT_HOST=%j: %s', (value, id) => {
   const vars = value === undefined ? {} : { DEFAULT_HOST: value };
@@ -46,9 +58,24 @@ it.each([
 });
 
 it('trims what people pipe into secrets and lists', () => {
-  const settings = readSettings({ ...secrets, OWNER_TOKEN: 'owner\n', OPEN_HOSTS: ' home, ,lab,no/id ' });
-  expect(settings.ownerToken).toBe('owner');
+  const OWNER_TOKEN = `${secrets.OWNER_TOKEN}\n`;
+  const settings = readSettings({ ...secrets, OWNER_TOKEN, OPEN_HOSTS: ' home, ,lab,no/id ' });
+  expect(settings.ownerToken).toBe(secrets.OWNER_TOKEN);
   expect([...settings.openHosts]).toEqual(['home', 'lab']);
+});
+
+it('needs no agent token: agents log in', () => {
+  for (const AGENT_TOKEN of ['', ' \n']) expect(readSettings({ ...secrets, AGENT_TOKEN }).agentToken).toBeUndefined();
+});
+
+it('takes origins as people write them, and those of apps', () => {
+  const ALLOWED_ORIGINS = 'https://Chat.example/, http://localhost:3000,chrome-extension://abcdef,*';
+  expect([...readSettings({ ...secrets, ALLOWED_ORIGINS }).allowedOrigins]).toEqual([
+    'https://chat.example',
+    'http://localhost:3000',
+    'chrome-extension://abcdef',
+    '*',
+  ]);
 });
 
 it.each([

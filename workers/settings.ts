@@ -2,17 +2,22 @@
 import { DirectError } from '../shared/errors.ts';
 import { POLL_HOLD_MS } from '../shared/limits.ts';
 import { type IceServer, isId, parseIceServers } from '../shared/signal.ts';
+import { type AccessSettings, accessSettings } from './cloudflare-access.ts';
 
 export interface Settings {
-  /** Clients present it as bearer. */
+  /** The owner signs in with it, and programs of the owner's may present it as bearer. */
   readonly ownerToken: string;
-  /** Agents present it as bearer. */
-  readonly agentToken: string;
+  /** Agents that were set up without login present it as bearer; undefined: there are none. */
+  readonly agentToken: string | undefined;
   /** Hosts whose signaling needs no authorization. */
   readonly openHosts: ReadonlySet<string>;
-  /** For tunnelled requests that name no host. */
-  readonly defaultHost: string;
+  /** Pages of other origins that may open WebSockets; `*` for all. */
+  readonly allowedOrigins: ReadonlySet<string>;
+  /** For tunnelled requests that name no host; undefined: the caller's only one. */
+  readonly defaultHost: string | undefined;
   readonly iceServers: IceServer[];
+  /** Cloudflare Access, if it is to be checked. */
+  readonly access: AccessSettings | undefined;
   /** How long a poll waits, in milliseconds. */
   readonly pollHoldMs: number;
 }
@@ -39,8 +44,24 @@ function openHostsOf(list: string | undefined): Set<string> {
   return new Set(ids.filter(isId));
 }
 
-function defaultHostOf(value: string | undefined): string {
-  const id = (value ?? '').trim() || 'home';
+/** As browsers send them: a slash at the end, or an upper-case letter, would never match. */
+function allowedOriginsOf(list: string | undefined): Set<string> {
+  const origins = (list ?? '').split(',').map((origin) => origin.trim());
+  return new Set(origins.filter((origin) => origin !== '').map(originOf));
+}
+
+function originOf(text: string): string {
+  if (text === '*') return text;
+  const origin = URL.parse(text)?.origin ?? 'null';
+  if (origin !== 'null') return origin;
+  // Those of extensions and apps, which are opaque to URL. Never “null” itself, which any sandboxed page can have.
+  if (/^[a-z][a-z0-9+.-]*:\/\/[a-z0-9.-]+$/.test(text)) return text;
+  throw new DirectError('E_NOT_CONFIGURED', 'ALLOWED_ORIGINS must be a list of origins, such as https://chat.example');
+}
+
+function defaultHostOf(value: string | undefined): string | undefined {
+  const id = (value ?? '').trim();
+  if (id === '') return undefined;
   if (!isId(id)) throw new DirectError('E_NOT_CONFIGURED', 'DEFAULT_HOST must be a host id');
   return id;
 }
@@ -51,24 +72,35 @@ function pollHoldOf(value: string | undefined): number {
   return Number.isInteger(ms) && ms >= 0 && ms <= POLL_HOLD_MS ? ms : POLL_HOLD_MS;
 }
 
+/** Shorter ones can be guessed; 20 characters of base64 are 120 bits. */
+const MIN_TOKEN_LENGTH = 20;
+
+/** `echo token | wrangler secret put` may leave a line break at the end. */
+function tokenOf(name: string, value: string | undefined): string | undefined {
+  const token = (value ?? '').trim();
+  if (token === '') return undefined;
+  if (token.length >= MIN_TOKEN_LENGTH) return token;
+  throw new DirectError('E_NOT_CONFIGURED', `${name} has fewer than ${MIN_TOKEN_LENGTH} characters`);
+}
+
 /**
- * Reads the settings, and fails closed: without both secrets nobody gets in.
+ * Reads the settings, and fails closed: without the owner's token nobody gets in.
  * @throws DirectError `E_NOT_CONFIGURED` that names what is missing, never its value.
  */
 export function readSettings(env: Cloudflare.Env): Settings {
-  // `echo token | wrangler secret put` may leave a line break at the end.
-  const ownerToken = (env.OWNER_TOKEN ?? '').trim();
-  const agentToken = (env.AGENT_TOKEN ?? '').trim();
-  if (ownerToken === '') throw new DirectError('E_NOT_CONFIGURED', 'OWNER_TOKEN is not set');
-  if (agentToken === '') throw new DirectError('E_NOT_CONFIGURED', 'AGENT_TOKEN is not set');
+  const ownerToken = tokenOf('OWNER_TOKEN', env.OWNER_TOKEN);
+  const agentToken = tokenOf('AGENT_TOKEN', env.AGENT_TOKEN);
+  if (ownerToken === undefined) throw new DirectError('E_NOT_CONFIGURED', 'OWNER_TOKEN is not set');
   // With one token for both, every client could answer as the host.
   if (ownerToken === agentToken) throw new DirectError('E_NOT_CONFIGURED', 'OWNER_TOKEN and AGENT_TOKEN must differ');
   return {
     ownerToken,
     agentToken,
     openHosts: openHostsOf(env.OPEN_HOSTS),
+    allowedOrigins: allowedOriginsOf(env.ALLOWED_ORIGINS),
     defaultHost: defaultHostOf(env.DEFAULT_HOST),
     iceServers: iceServersOf(env.ICE_SERVERS),
+    access: accessSettings(env),
     pollHoldMs: pollHoldOf(env.POLL_HOLD_MS),
   };
 }

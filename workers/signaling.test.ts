@@ -66,19 +66,20 @@ describe('POST /session', () => {
   });
 
   it.each([
-    ['the wrong token', { token: 'wrong' }, ''],
-    ['the agent’s token', { token: AGENT }, ''],
-    ['no token', {}, ''],
-    ['no token, with another host open', {}, 'other,'],
-    ['the wrong token on an open host', { token: 'wrong' }, 'SELF'],
-    ['the agent’s token on an open host', { token: AGENT }, 'SELF'],
-    ['something else than a bearer', { headers: { Authorization: `Basic ${OWNER}` } }, 'SELF'],
-  ])('refuses %s', async (_name, options, open) => {
+    ['the wrong token', { token: 'wrong' }, '', 401],
+    ['the agent’s token', { token: AGENT }, '', 403],
+    ['no token', {}, '', 401],
+    ['no token, with another host open', {}, 'other,', 401],
+    ['the wrong token on an open host', { token: 'wrong' }, 'SELF', 401],
+    ['the agent’s token on an open host', { token: AGENT }, 'SELF', 403],
+    ['something else than a bearer', { headers: { Authorization: `Basic ${OWNER}` } }, 'SELF', 401],
+  ])('refuses %s', async (_name, options, open, status) => {
     const host = newHost();
     const agent = await agentSocket(host);
     const vars = { OPEN_HOSTS: open.replace('SELF', host) };
     const response = await post(`${base(host)}/session`, { offer: SDP }, { ...options, env: vars });
-    expect([response.status, await codeOf(response)]).toEqual([401, 'E_UNAUTHORIZED']);
+    const code = status === 401 ? 'E_UNAUTHORIZED' : 'E_FORBIDDEN';
+    expect([response.status, await codeOf(response)]).toEqual([status, code]);
     // The agent heard nothing of it: the next message is the owner's.
     const { session_id } = await newSession(host, { offer: SDP });
     expect(await agent.next()).toMatchObject({ session_id });
@@ -266,14 +267,14 @@ describe('POST /signal', () => {
 
 describe('GET /signal', () => {
   it.each([
-    ['no token', {}],
-    ['the owner’s token', { token: OWNER }],
-    ['the wrong token', { token: 'wrong' }],
-  ])('of the agent refuses %s, for a poll and for a WebSocket', async (_name, options) => {
+    ['no token', {}, 'E_UNAUTHORIZED'],
+    ['the owner’s token', { token: OWNER }, 'E_FORBIDDEN'],
+    ['the wrong token', { token: 'wrong' }, 'E_UNAUTHORIZED'],
+  ])('of the agent refuses %s, for a poll and for a WebSocket', async (_name, options, code) => {
     const host = newHost();
     for (const headers of [{}, { Upgrade: 'websocket' }]) {
       const response = await call(signal(host), { ...options, headers });
-      expect([response.status, await codeOf(response)]).toEqual([401, 'E_UNAUTHORIZED']);
+      expect(await codeOf(response)).toBe(code);
       expect(response.webSocket).toBeNull();
     }
     // Nobody was counted as that host.
@@ -288,6 +289,7 @@ describe('GET /signal', () => {
       call(signal(host), { token: OWNER, ...limited }),
       call(base(host), { token: 'wrong', ...limited }),
       call(base(host), { token: AGENT, ...limited }),
+      call(base(host), { token: `dak_${'x'.repeat(43)}`, ...limited }),
       call(`${signal(host)}?session_id=guess`, limited),
       post(signal(host), candidate('guess'), limited),
     ];
@@ -343,8 +345,12 @@ describe('GET {base}', () => {
     expect(online.since).toBeLessThanOrEqual(Date.now());
   });
 
-  it.each([{}, { token: AGENT }, { token: 'wrong' }])('tells nobody else: %j', async (options) => {
+  it.each([
+    [{}, 401, 'E_UNAUTHORIZED'],
+    [{ token: AGENT }, 403, 'E_FORBIDDEN'],
+    [{ token: 'wrong' }, 401, 'E_UNAUTHORIZED'],
+  ])('tells nobody else: %j', async (options, status, code) => {
     const response = await call(base('home'), options);
-    expect([response.status, await codeOf(response)]).toEqual([401, 'E_UNAUTHORIZED']);
+    expect([response.status, await codeOf(response)]).toEqual([status, code]);
   });
 });

@@ -11,9 +11,9 @@ import {
   parseSignalList,
   type SessionReady,
 } from '../shared/signal.ts';
-import { authenticate } from './auth.ts';
+import { identify, refuse } from './auth.ts';
 import { bySession } from './batch.ts';
-import { callerOf, count, type EdgeContext, type EdgeEnv, refuseCaller } from './caller.ts';
+import { count, type EdgeContext, type EdgeEnv, mayServe, mayUse } from './caller.ts';
 import { singleServers } from './ice-servers.ts';
 import { unwrap } from './outcome.ts';
 import { readBytes, readText } from './request-body.ts';
@@ -64,6 +64,23 @@ function connectionIn(c: EdgeContext): string {
   return id;
 }
 
+/** Agents have no cookies. @throws DirectError `E_UNAUTHORIZED`, or `E_FORBIDDEN` for a client or another host's agent */
+async function checkAgent(c: EdgeContext, host: string, detail: string): Promise<void> {
+  const { caller } = await identify(c, { cookie: false });
+  if (!mayServe(caller, host)) await refuse(c, caller, detail);
+}
+
+/**
+ * Whether signals come from the host's agent. Else they are a client's, whose session id is what admits it; a
+ * credential beside it must be a right one all the same. @throws DirectError `E_UNAUTHORIZED`, `E_FORBIDDEN`
+ */
+async function isAgentOf(c: EdgeContext, host: string): Promise<boolean> {
+  const { caller } = await identify(c, { cookie: false });
+  if (mayServe(caller, host)) return true;
+  if (caller.kind === 'anonymous' || mayUse(caller, host)) return false;
+  return refuse(c, caller, 'this is another host’s');
+}
+
 function wantsSocket(c: EdgeContext): boolean {
   return c.req.header('Upgrade')?.toLowerCase() === 'websocket';
 }
@@ -71,7 +88,8 @@ function wantsSocket(c: EdgeContext): boolean {
 signaling.use('/', allow('GET'));
 signaling.get('/', async (c) => {
   const id = hostOf(c);
-  if ((await callerOf(c)) !== 'owner') return refuseCaller(c, 'presence is for the owner');
+  const { caller } = await identify(c, { host: id });
+  if (!mayUse(caller, id)) return refuse(c, caller, 'presence is for clients of this host');
   return c.json({ id, ...(await c.env.HOSTS.getByName(id).presence()) });
 });
 
@@ -80,15 +98,22 @@ signaling.post('/session', async (c) => {
   const host = hostOf(c);
   const { iceServers, openHosts } = c.get('settings');
   await count(c);
-  const caller = await authenticate(c.req.header('Authorization'), c.get('settings'));
+  const { caller } = await identify(c, { host });
   const open = openHosts.has(host);
-  if (caller !== 'owner' && !(caller === 'anonymous' && open)) {
-    throw new DirectError('E_UNAUTHORIZED', 'a session needs the owner’s token');
+  if (!mayUse(caller, host) && !(caller.kind === 'anonymous' && open)) {
+    return refuse(c, caller, 'a session needs a credential for this host');
   }
   const asked = parseSessionRequest(await readText(c.req.raw, MAX_SIGNAL_BYTES));
   const { offer = null, session_id: id = newId() } = asked;
   const created = unwrap(
-    await c.env.SESSIONS.getByName(id).create({ id, host, iceServers, offer, open, owner: caller === 'owner' }),
+    await c.env.SESSIONS.getByName(id).create({
+      id,
+      host,
+      iceServers,
+      offer,
+      open,
+      owner: caller.kind !== 'anonymous',
+    }),
   );
   const ready: SessionReady = {
     session_id: id,
@@ -104,25 +129,25 @@ signaling.post('/session', async (c) => {
 signaling.use('/signal', allow('GET', 'POST'));
 signaling.post('/signal', async (c) => {
   const host = hostOf(c);
-  const caller = await callerOf(c);
+  const isAgent = await isAgentOf(c, host);
   const raw = parseSignalJson(await readText(c.req.raw, MAX_SIGNAL_BYTES));
-  const announcement = caller === 'agent' ? parseAnnounce(raw) : undefined;
+  const announcement = isAgent ? parseAnnounce(raw) : undefined;
   if (announcement !== undefined) {
     await c.env.HOSTS.getByName(host).announce(announcement);
     return c.body(null, 204);
   }
   const parts = bySession(parseSignalList(raw));
   // A client has one session; more would let one request wake many objects.
-  if (caller !== 'agent' && parts.size > 1) throw new DirectError('E_BAD_REQUEST', 'more than one session in a list');
+  if (!isAgent && parts.size > 1) throw new DirectError('E_BAD_REQUEST', 'more than one session in a list');
   const outcomes = await Promise.all(
     [...parts].map(([id, signals]) => {
       const session = c.env.SESSIONS.getByName(id);
-      return caller === 'agent' ? session.fromAgent(host, signals) : session.fromClient(host, signals);
+      return isAgent ? session.fromAgent(host, signals) : session.fromClient(host, signals);
     }),
   );
   for (const outcome of outcomes) {
     // The session id is the client's credential, so a wrong one counts like a wrong token.
-    if (!outcome.ok && outcome.code === 'E_SESSION_UNKNOWN' && caller !== 'agent') await count(c);
+    if (!outcome.ok && outcome.code === 'E_SESSION_UNKNOWN' && !isAgent) await count(c);
     unwrap(outcome);
   }
   return c.body(null, 204);
@@ -132,7 +157,7 @@ signaling.get('/signal', async (c) => {
   const host = hostOf(c);
   const session = c.req.query('session_id');
   if (session !== undefined) return attachClient(c, host, session);
-  if ((await callerOf(c)) !== 'agent') return refuseCaller(c, 'without session_id this is for the agent');
+  await checkAgent(c, host, 'without session_id this is for the host’s agent');
   const more: Record<string, string> =
     c.req.query('channels') === undefined ? {} : { channels: connectionIn(c), after: String(countIn(c, 'after')) };
   return c.env.HOSTS.getByName(host).fetch(objectRequest(c, host, more));
@@ -141,7 +166,7 @@ signaling.get('/signal', async (c) => {
 signaling.use('/channels', allow('POST'));
 signaling.post('/channels', async (c) => {
   const host = hostOf(c);
-  if ((await callerOf(c)) !== 'agent') return refuseCaller(c, 'channels are the agent’s');
+  await checkAgent(c, host, 'channels are for the host’s agent');
   const [id, number] = [connectionIn(c), countIn(c, 'number')];
   const batch = await readBytes(c.req.raw, MAX_BATCH_BYTES);
   unwrap(await c.env.HOSTS.getByName(host).post(host, id, number, batch));

@@ -1,11 +1,12 @@
 /** What the edge's tests share: a configured edge, the callers, sockets that collect what they receive. */
 
-import { createExecutionContext } from 'cloudflare:test';
+import { createExecutionContext, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
+import { ACCOUNT, type AccountObject } from './account-object.ts';
 import { edge } from './edge.ts';
 
-export const OWNER = 'owner-token';
-export const AGENT = 'agent-token';
+export const OWNER = 'the-owner-token-of-tests';
+export const AGENT = 'the-agent-token-of-tests';
 export const SDP = 'v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n';
 export const ANSWER_SDP = 'v=0\r\no=- 3 4 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n';
 export const CANDIDATE = {
@@ -39,11 +40,21 @@ export interface Call {
   env?: { [Name in keyof Cloudflare.Env]?: Cloudflare.Env[Name] | undefined };
 }
 
+export const ORIGIN = 'https://edge.example';
+
+let addresses = 0;
+/** An address that no other call has: what one guesses wrong locks nobody else out. */
+export const newAddress = (): string => `2001:db8:${(addresses++).toString(16)}::1`;
+
 /** Calls the Worker. `body` is sent as JSON unless it is a text or a stream. */
 export async function call(path: string, { method = 'GET', token, body, headers, signal, env: vars }: Call = {}) {
-  const request = new Request(`https://edge.example${path}`, {
+  const request = new Request(`${ORIGIN}${path}`, {
     method,
-    headers: { ...headers, ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }) },
+    headers: {
+      'CF-Connecting-IP': newAddress(),
+      ...headers,
+      ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
+    },
     ...(body === undefined ? {} : { body: isRaw(body) ? body : JSON.stringify(body) }),
     ...(signal === undefined ? {} : { signal }),
   });
@@ -155,6 +166,41 @@ export async function clientPoll(host: string, session: string, query = '', opti
 export const offer = (session_id: string, sdp = SDP) => ({ session_id, type: 'offer', sdp });
 export const answer = (session_id: string, sdp = ANSWER_SDP) => ({ session_id, type: 'answer', sdp });
 export const candidate = (session_id: string) => ({ session_id, type: 'candidate', candidate: CANDIDATE });
+
+export const accountStub = () => env.ACCOUNTS.getByName(ACCOUNT);
+
+/** Runs inside the AccountObject. */
+export function inAccount<T>(act: (account: AccountObject, sql: SqlStorage) => T | Promise<T>): Promise<T> {
+  return runInDurableObject(accountStub(), (account, { storage }) => act(account, storage.sql));
+}
+
+/** Moves the AccountObject's clock. */
+export function passTime(ms: number): Promise<void> {
+  return inAccount((account) => {
+    const { now } = account;
+    account.now = () => now() + ms;
+  });
+}
+
+/** As if nobody had guessed wrong yet. */
+export function forgetGuesses(): Promise<void> {
+  return inAccount((_account, sql) => {
+    for (const table of ['guesses', 'guess_locks', 'known_addresses']) sql.exec(`DELETE FROM ${table}`);
+  });
+}
+
+/** What a page of the edge's own sends with its requests. */
+export const asPage = (cookie: string): Record<string, string> => ({
+  Cookie: `__Host-direct_agent=${cookie}`,
+  Origin: ORIGIN,
+});
+
+/** The header fields of a browser in which the owner, or a guest of these hosts, has signed in. */
+export async function signedIn(guestOf?: string[]): Promise<Record<string, string>> {
+  const guest = { kind: 'guest', invitation: 'invited', hosts: guestOf ?? [] } as const;
+  const asked = guestOf === undefined ? ({ kind: 'owner' } as const) : guest;
+  return asPage((await inAccount((account) => account.sessions().create({ ...asked, name: 'a browser' }))).cookie);
+}
 
 export const hostStub = (host: string) => env.HOSTS.getByName(host);
 export const sessionStub = (session: string) => env.SESSIONS.getByName(session);

@@ -1,5 +1,6 @@
 /** What the tunnel changes in header fields. The agent takes off what a proxy must (agent/headers.ts); this is ours. */
 import type { HeaderList } from '../shared/head.ts';
+import { isOurCookie } from './session-cookie.ts';
 
 /** Names the host that a request is for. */
 export const DIRECT_HOST = 'direct-host';
@@ -13,7 +14,7 @@ const UPSTREAM_AUTHORIZATION = 'upstream-authorization';
 /**
  * Fields that are for the edge: the tunnel's key, which the upstream must not see, and what Cloudflare adds about the
  * caller. Those of one connection end here (RFC 9110, section 7.6.1). `Cookie` stays, since `Set-Cookie` of the
- * upstream comes back with it; none of ours exist. Of a WebSocket's handshake only the subprotocols are the client's.
+ * upstream comes back with it, but not ours in it. Of a WebSocket's handshake only the subprotocols are the client's.
  */
 const FOR_THE_EDGE =
   /^(?:authorization|direct-host|host|connection|keep-alive|proxy-.+|te|trailer|transfer-encoding|upgrade|expect|accept-encoding|via|forwarded|x-forwarded-.+|x-real-ip|true-client-ip|cdn-loop|cf-.+|sec-websocket-(?!protocol$).+)$/;
@@ -22,18 +23,47 @@ const FOR_THE_EDGE =
 export function requestFields(headers: Headers): HeaderList {
   return [...headers]
     .filter(([name]) => !FOR_THE_EDGE.test(name))
-    .map(([name, value]) => [name === UPSTREAM_AUTHORIZATION ? 'authorization' : name, value]);
+    .map(([name, value]): [string, string] => {
+      if (name === 'cookie') return [name, withoutOurs(value)];
+      return [name === UPSTREAM_AUTHORIZATION ? 'authorization' : name, value];
+    })
+    .filter(([name, value]) => name !== 'cookie' || value !== '');
 }
 
-/** Of one connection, or about who may read the response, which is the edge's to say. */
+/** The web session's cookie admits to the whole account: it is nothing that a host may see. */
+function withoutOurs(cookies: string): string {
+  const others = cookies.split(';').filter((cookie) => !isOurCookie(cookie.split('=', 1)[0] ?? ''));
+  return others.join(';').trim();
+}
+
+/**
+ * Of one connection, or about who may read the response, which is the edge's to say. So are those that speak for the
+ * whole origin, which is the edge's own: they would sign people out, forget their devices' keys, catch all requests of
+ * our pages, or report them.
+ */
 const OF_THE_UPSTREAM =
-  /^(?:connection|keep-alive|te|trailer|transfer-encoding|upgrade|access-control-.+|sec-websocket-(?!protocol$).+)$/;
+  /^(?:connection|keep-alive|te|trailer|transfer-encoding|upgrade|access-control-.+|sec-websocket-(?!protocol$).+|clear-site-data|service-worker-allowed|strict-transport-security|nel|report-to|reporting-endpoints)$/;
 
 /** The fields for the client; repeated ones stay apart. */
 export function responseFields(list: HeaderList): Headers {
   const headers = new Headers();
-  for (const [name, value] of list) if (!OF_THE_UPSTREAM.test(name)) headers.append(name, value);
+  for (const [name, value] of list) {
+    if (!OF_THE_UPSTREAM.test(name) && !(name === 'set-cookie' && setsOurs(value))) headers.append(name, value);
+  }
+  // What comes through the tunnel is on the edge's own origin: a document's scripts could do all that the owner can.
+  // In a sandbox it runs none and has an origin of its own. To whatever is no document the field says nothing, so it
+  // need not be known what browsers take for one. It adds to the upstream's own policy (CSP 3, section 3.1).
+  headers.append('content-security-policy', 'sandbox');
   return headers;
+}
+
+/**
+ * Whether a `Set-Cookie` would set or shadow ours. Without a name the text itself is sent back, so that `=name=value`
+ * sets a cookie that looks like one with a name (RFC 6265bis, section 5.7).
+ */
+function setsOurs(setCookie: string): boolean {
+  const [pair = ''] = setCookie.split(';', 1);
+  return isOurCookie(pair.replace(/^[\s=]+/, '').split('=', 1)[0] ?? '');
 }
 
 /**

@@ -3,9 +3,9 @@ import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { DirectError } from '../shared/errors.ts';
 import { isId } from '../shared/signal.ts';
-import { callerOf, type EdgeContext, type EdgeEnv, refuseCaller } from './caller.ts';
+import { identify, refuse } from './auth.ts';
+import { type EdgeContext, type EdgeEnv, mayUse } from './caller.ts';
 import { markEnd } from './marked-body.ts';
-import { readSettings } from './settings.ts';
 import { DIRECT_HOST } from './tunnel-headers.ts';
 
 /** Tells HostObject a tunnelled request from the Worker's own ones; clients have no say in it. */
@@ -13,25 +13,24 @@ export const TUNNEL_HOSTNAME = 'tunnel';
 
 export const tunnel = new Hono<EdgeEnv>();
 
-// Any origin: the key is in a field that a page must know, not in a cookie that a browser adds.
+// Any origin, for pages that know a key and put it into a field. The cookie is good for our own pages only (origin.ts).
 tunnel.use(cors({ origin: '*', exposeHeaders: ['*'], maxAge: 7200 }));
 
 tunnel.all('*', async (c) => {
-  c.set('settings', readSettings(c.env));
+  const { caller, host } = await identify(c, { host: askedHost(c) ?? c.get('settings').defaultHost ?? null });
   // Hosts that are open for signaling are not open for this: a request here reaches the model.
-  if ((await callerOf(c)) !== 'owner') return refuseCaller(c, 'the tunnel needs the owner’s token');
+  if (!mayUse(caller, host)) return refuse(c, caller, 'the tunnel needs a credential for this host');
   const { raw } = c.req;
   const { pathname, search } = new URL(raw.url);
   const url = `https://${TUNNEL_HOSTNAME}${pathname}${search}`;
   const marked = raw.body !== null && !raw.headers.has('content-length');
   const request = marked ? new Request(url, new Request(raw, { body: markEnd(raw.body) })) : new Request(url, raw);
   // Said again: the copy has a signal of its own, and the object must see when the client goes away.
-  return c.env.HOSTS.getByName(hostOf(c)).fetch(request, { signal: raw.signal });
+  return c.env.HOSTS.getByName(host).fetch(request, { signal: raw.signal });
 });
 
-function hostOf(c: EdgeContext): string {
+function askedHost(c: EdgeContext): string | undefined {
   const asked = c.req.header(DIRECT_HOST);
-  if (asked === undefined) return c.get('settings').defaultHost;
-  if (!isId(asked)) throw new DirectError('E_NOT_FOUND', 'Direct-Host is not a host id');
+  if (asked !== undefined && !isId(asked)) throw new DirectError('E_NOT_FOUND', 'Direct-Host is not a host id');
   return asked;
 }

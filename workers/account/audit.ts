@@ -15,6 +15,9 @@ export interface AuditEvent {
   address: string | null;
 }
 
+/** Who does it, and from where. */
+export type By = Pick<AuditEvent, 'actor' | 'address'>;
+
 /** Older ones are dropped. */
 const MAX_EVENTS = 1_000;
 

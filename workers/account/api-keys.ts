@@ -1,0 +1,160 @@
+/** API keys: what programs present, with what they may reach. Of a key only the hash is kept. */
+import { RpcTarget } from 'cloudflare:workers';
+import { DirectError } from '../../shared/errors.ts';
+import { newId } from '../../shared/new-id.ts';
+import { accepted, type Outcome, refused } from '../outcome.ts';
+import { hashSecret, newSecret } from '../secret.ts';
+import type { Account } from './account.ts';
+import type { By } from './audit.ts';
+import type { KeyRights } from './callers.ts';
+
+/** What a key may reach; null: no limit. */
+export interface Scopes {
+  /** Host ids. */
+  hosts: string[] | null;
+  /** Paths that requests may begin with, as `parseTarget` writes them. */
+  prefixes: string[] | null;
+  models: string[] | null;
+  /** Milliseconds since 1970. */
+  expires_at: number | null;
+  requests_per_minute: number | null;
+}
+
+export interface NewApiKey extends Scopes {
+  name: string;
+}
+
+export interface ApiKey extends NewApiKey {
+  id: string;
+  /** Its last characters, by which people tell keys apart. */
+  hint: string;
+  created_at: number;
+  last_used_at: number | null;
+}
+
+/** Bounds the table and the list; programs share keys, or make do with fewer. */
+const MAX_KEYS = 500;
+const HINT_LENGTH = 4;
+/** How exact the time of the last use is: each row that is written counts. */
+const USED_STEP_MS = 60_000;
+
+type Row = {
+  id: string;
+  name: string;
+  hint: string;
+  hosts: string | null;
+  prefixes: string | null;
+  models: string | null;
+  expires_at: number | null;
+  requests_per_minute: number | null;
+  created_at: number;
+  last_used_at: number | null;
+};
+
+const COLUMNS = `id, name, hint, hosts, prefixes, models, expires_at, requests_per_minute, created_at, last_used_at`;
+
+export class ApiKeys extends RpcTarget {
+  readonly #account: Account;
+
+  constructor(account: Account) {
+    super();
+    this.#account = account;
+    account.sql.exec(`CREATE TABLE IF NOT EXISTS api_keys (
+      id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, name TEXT NOT NULL, hint TEXT NOT NULL, hosts TEXT, prefixes TEXT,
+      models TEXT, expires_at INTEGER, requests_per_minute INTEGER, created_at INTEGER NOT NULL, last_used_at INTEGER)`);
+  }
+
+  /** The newest first. `host`: only keys for this host and no other. */
+  list(host?: string): ApiKey[] {
+    const keys = this.#account.sql.exec<Row>(`SELECT ${COLUMNS} FROM api_keys ORDER BY created_at DESC, rowid DESC`);
+    return keys
+      .toArray()
+      .map(apiKey)
+      .filter((key) => host === undefined || isFor(key, host));
+  }
+
+  /** A new key; its text is told here and never again. The scopes are checked (api/keys.ts). */
+  async create(asked: NewApiKey, by: By): Promise<Outcome<ApiKey & { key: string }>> {
+    const key = newSecret('dak_');
+    const hash = await hashSecret(key);
+    const { sql, audit } = this.#account;
+    if (sql.exec<{ n: number }>('SELECT count(*) AS n FROM api_keys').one().n >= MAX_KEYS) {
+      return refused(new DirectError('E_BAD_REQUEST', `there are ${MAX_KEYS} keys; revoke some first`));
+    }
+    const row = sql
+      .exec<Row>(
+        `INSERT INTO api_keys (id, hash, name, hint, hosts, prefixes, models, expires_at, requests_per_minute, created_at)
+          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ${COLUMNS}`,
+        newId(),
+        hash,
+        asked.name,
+        key.slice(-HINT_LENGTH),
+        json(asked.hosts),
+        json(asked.prefixes),
+        json(asked.models),
+        asked.expires_at,
+        asked.requests_per_minute,
+        this.#account.now(),
+      )
+      .one();
+    audit.record({ ...by, action: 'key.create', detail: asked.name });
+    return accepted({ ...apiKey(row), key });
+  }
+
+  /** Who presents the key with this hash. Refuses with `E_UNAUTHORIZED`. */
+  authenticateKey(hash: string): Outcome<KeyRights> {
+    const now = this.#account.now();
+    const [row] = this.#account.sql.exec<Row>(`SELECT ${COLUMNS} FROM api_keys WHERE hash = ?`, hash).toArray();
+    if (row === undefined) return refused(new DirectError('E_UNAUTHORIZED'));
+    const { id, hosts, prefixes, models, expires_at, requests_per_minute, last_used_at } = apiKey(row);
+    if (expires_at !== null && expires_at <= now) {
+      return refused(new DirectError('E_UNAUTHORIZED', 'the API key has expired'));
+    }
+    if (last_used_at === null || last_used_at <= now - USED_STEP_MS) {
+      this.#account.sql.exec('UPDATE api_keys SET last_used_at = ? WHERE id = ?', now, id);
+    }
+    return accepted({ id, hosts, prefixes, models, requestsPerMinute: requests_per_minute });
+  }
+
+  /**
+   * The key is void from now on. Returns the hosts where sessions of it may be open; null: all. `host`: only if it is
+   * for this host and no other. Refuses with `E_NOT_FOUND`.
+   */
+  revoke(id: string, by: By, host?: string): Outcome<{ hosts: string[] | null }> {
+    const [row] = this.#account.sql.exec<Row>(`SELECT ${COLUMNS} FROM api_keys WHERE id = ?`, id).toArray();
+    const key = row === undefined ? undefined : apiKey(row);
+    if (key === undefined || (host !== undefined && !isFor(key, host))) {
+      return refused(new DirectError('E_NOT_FOUND', 'no such key'));
+    }
+    this.#account.sql.exec('DELETE FROM api_keys WHERE id = ?', id);
+    this.#account.audit.record({ ...by, action: 'key.revoke', detail: key.name });
+    return accepted({ hosts: key.hosts });
+  }
+
+  /** The host's id may name another host one day: no key reaches that one unasked. */
+  hostRemoved(host: string): void {
+    for (const { id, hosts } of this.list()) {
+      if (hosts === null || !hosts.includes(host)) continue;
+      const left = hosts.filter((other) => other !== host);
+      if (left.length > 0) this.#account.sql.exec('UPDATE api_keys SET hosts = ? WHERE id = ?', json(left), id);
+      else this.#account.sql.exec('DELETE FROM api_keys WHERE id = ?', id);
+    }
+  }
+}
+
+function isFor({ hosts }: ApiKey, host: string): boolean {
+  return hosts?.length === 1 && hosts[0] === host;
+}
+
+function apiKey({ hosts, prefixes, models, ...row }: Row): ApiKey {
+  return { ...row, hosts: list(hosts), prefixes: list(prefixes), models: list(models) };
+}
+
+function json(texts: string[] | null): string | null {
+  return texts === null ? null : JSON.stringify(texts);
+}
+
+/** Written by this file and nobody else. */
+function list(text: string | null): string[] | null {
+  return text === null ? null : (JSON.parse(text) as string[]);
+}

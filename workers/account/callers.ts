@@ -1,0 +1,116 @@
+/** Who has a credential: what the Worker asks once for each request that shows one. */
+import { RpcTarget } from 'cloudflare:workers';
+import { DirectError } from '../../shared/errors.ts';
+import { type Caller, mayUse } from '../caller.ts';
+import { accepted, type Outcome, refused, unwrap } from '../outcome.ts';
+import type { Guesses } from './guesses.ts';
+import type { WebSessions } from './web-sessions.ts';
+
+/** What a key allows; null is no limit. */
+export interface KeyRights {
+  id: string;
+  hosts: string[] | null;
+  prefixes: string[] | null;
+  models: string[] | null;
+  requestsPerMinute: number | null;
+}
+
+/** Of the parts that know credentials, what is needed here. Both refuse with `E_UNAUTHORIZED`. */
+export interface CredentialParts {
+  readonly guesses: Guesses;
+  readonly sessions: WebSessions;
+  readonly keys: { authenticateKey(hash: string): Outcome<KeyRights> };
+  readonly hosts: { authenticate(hash: string): Outcome<{ host: string }>; list(): { id: string }[] };
+}
+
+export type Credential =
+  /** A bearer without a prefix of ours. The Worker has compared it with OWNER_TOKEN, which it alone has. */
+  | { kind: 'owner'; right: boolean }
+  /** The Worker has verified that Cloudflare Access let the owner through. */
+  | { kind: 'access' }
+  | { kind: 'cookie' | 'key' | 'host'; hash: string };
+
+export interface Question {
+  credential: Credential;
+  address: string | null;
+  /** The host that the request is for; null: whichever is the caller's; absent: it is for none. */
+  host?: string | null;
+}
+
+export interface Answer {
+  caller: Caller;
+  /** Empty when the request is for no host. */
+  host: string;
+}
+
+/** For callers that name no host where there is none or more than one. */
+const DEFAULT_HOST = 'home';
+
+export class Callers extends RpcTarget {
+  readonly #parts: CredentialParts;
+
+  constructor(parts: CredentialParts) {
+    super();
+    this.#parts = parts;
+  }
+
+  /**
+   * A cookie that names nobody is no credential: browsers send it by themselves. All others are refused with
+   * `E_UNAUTHORIZED`, or `E_RATE_LIMITED` while a lock lasts.
+   */
+  identify({ credential, address, host }: Question): Outcome<Answer> {
+    try {
+      const caller = this.#caller(credential, address);
+      const resolved = host === undefined ? '' : (host ?? this.#hostOf(caller));
+      if (resolved !== '' && 'session' in caller && caller.session !== undefined && mayUse(caller, resolved)) {
+        this.#parts.sessions.uses(caller.session, resolved);
+      }
+      return accepted({ caller, host: resolved });
+    } catch (error) {
+      return refused(error);
+    }
+  }
+
+  #caller(credential: Credential, address: string | null): Caller {
+    switch (credential.kind) {
+      case 'owner':
+        return this.#owner(credential.right, address);
+      case 'access':
+        return { kind: 'owner' };
+      case 'cookie':
+        return this.#parts.sessions.authenticate(credential.hash) ?? { kind: 'anonymous' };
+      case 'key':
+        return ofKey(unwrap(this.#parts.keys.authenticateKey(credential.hash)));
+      case 'host':
+        return { kind: 'agent', host: unwrap(this.#parts.hosts.authenticate(credential.hash)).host };
+    }
+  }
+
+  #owner(right: boolean, address: string | null): Caller {
+    this.#parts.guesses.check('owner_token', address);
+    if (!right) {
+      this.#parts.guesses.failed('owner_token', address);
+      throw new DirectError('E_UNAUTHORIZED');
+    }
+    this.#parts.guesses.succeeded(address);
+    return { kind: 'owner' };
+  }
+
+  #hostOf(caller: Caller): string {
+    const theirs =
+      'hosts' in caller && caller.hosts !== null ? caller.hosts : this.#parts.hosts.list().map(({ id }) => id);
+    const [only, ...others] = theirs;
+    return only !== undefined && others.length === 0 ? only : DEFAULT_HOST;
+  }
+}
+
+function ofKey({ id, hosts, prefixes, models, requestsPerMinute }: KeyRights): Caller {
+  return {
+    kind: 'key',
+    key: id,
+    hosts,
+    ...(prefixes === null ? {} : { prefixes }),
+    ...(models === null ? {} : { models }),
+    ...(requestsPerMinute === null ? {} : { requestsPerMinute }),
+  };
+}

@@ -1,0 +1,147 @@
+/** Invitations: a link with which another person may use chosen hosts until it ends. Of the secret only the hash is kept. */
+import { RpcTarget } from 'cloudflare:workers';
+import { DirectError } from '../../shared/errors.ts';
+import { newId } from '../../shared/new-id.ts';
+import { accepted, type Outcome, refused } from '../outcome.ts';
+import { hashSecret, newSecret } from '../secret.ts';
+import type { Account } from './account.ts';
+import type { By } from './audit.ts';
+import type { SignedIn } from './web-sessions.ts';
+
+export interface NewInvitation {
+  /** Whom it is for. */
+  name: string;
+  /** Host ids. */
+  hosts: string[];
+  /** Milliseconds since 1970; null: until it is revoked. */
+  expires_at: number | null;
+}
+
+export interface Invitation extends NewInvitation {
+  id: string;
+  created_at: number;
+  /** How often a browser was signed in with it. */
+  uses: number;
+  last_used_at: number | null;
+}
+
+/** Bounds the table and the list. */
+const MAX_INVITATIONS = 200;
+
+type Row = {
+  id: string;
+  name: string;
+  hosts: string;
+  expires_at: number | null;
+  created_at: number;
+  uses: number;
+  last_used_at: number | null;
+};
+
+const COLUMNS = 'id, name, hosts, expires_at, created_at, uses, last_used_at';
+
+export class Invitations extends RpcTarget {
+  readonly #account: Account;
+
+  constructor(account: Account) {
+    super();
+    this.#account = account;
+    account.sql.exec(`CREATE TABLE IF NOT EXISTS invitations (
+      id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, name TEXT NOT NULL, hosts TEXT NOT NULL, expires_at INTEGER,
+      created_at INTEGER NOT NULL, uses INTEGER NOT NULL DEFAULT 0, last_used_at INTEGER)`);
+  }
+
+  /** The newest first. */
+  list(): Invitation[] {
+    const query = `SELECT ${COLUMNS} FROM invitations ORDER BY created_at DESC, rowid DESC`;
+    return this.#account.sql.exec<Row>(query).toArray().map(invitation);
+  }
+
+  /** A new invitation; its secret is told here and never again. What it says is checked (api/invitations.ts). */
+  async create(asked: NewInvitation, by: By): Promise<Outcome<Invitation & { secret: string }>> {
+    const secret = newSecret('dai_');
+    const hash = await hashSecret(secret);
+    const { sql, audit, now } = this.#account;
+    if (sql.exec<{ n: number }>('SELECT count(*) AS n FROM invitations').one().n >= MAX_INVITATIONS) {
+      return refused(new DirectError('E_BAD_REQUEST', `there are ${MAX_INVITATIONS} invitations; revoke some first`));
+    }
+    const row = sql
+      .exec<Row>(
+        `INSERT INTO invitations (id, hash, name, hosts, expires_at, created_at) VALUES (?, ?, ?, ?, ?, ?)
+          RETURNING ${COLUMNS}`,
+        newId(),
+        hash,
+        asked.name,
+        JSON.stringify(asked.hosts),
+        asked.expires_at,
+        now(),
+      )
+      .one();
+    audit.record({ ...by, action: 'invitation.create', detail: `${asked.name}: ${asked.hosts.join(', ')}` });
+    return accepted({ ...invitation(row), secret });
+  }
+
+  /**
+   * Signs a browser in, whose `name` is for people. Refuses with `E_UNAUTHORIZED`, and with `E_RATE_LIMITED` one who
+   * guesses.
+   */
+  async accept(secret: string, name: string, address: string | null): Promise<Outcome<SignedIn>> {
+    const hash = await hashSecret(secret);
+    const { sql, guesses, sessions, audit, now } = this.#account;
+    try {
+      const query = `UPDATE invitations SET uses = uses + 1, last_used_at = ?1
+        WHERE hash = ?2 AND (expires_at IS NULL OR expires_at > ?1) RETURNING ${COLUMNS}`;
+      const [row] = sql.exec<Row>(query, now(), hash).toArray();
+      if (row === undefined) {
+        guesses.wrong('invitation', address);
+        throw new DirectError('E_UNAUTHORIZED', 'the invitation is wrong, expired or revoked');
+      }
+      const { id, hosts, expires_at, name: invited } = invitation(row);
+      const session = await sessions.create({
+        kind: 'guest',
+        invitation: id,
+        hosts,
+        name,
+        ...(expires_at === null ? {} : { expiresAt: expires_at }),
+      });
+      // Revoked, or a host removed, while the session was made.
+      const still = sql.exec<{ hosts: string }>('SELECT hosts FROM invitations WHERE id = ?', id).toArray()[0];
+      if (still?.hosts !== row.hosts) {
+        sessions.endOf(id);
+        throw new DirectError('E_UNAUTHORIZED', 'the invitation was just changed');
+      }
+      audit.record({ actor: `invitation:${id}`, action: 'invitation.accept', detail: `${invited}, ${name}`, address });
+      return accepted(session);
+    } catch (error) {
+      return refused(error);
+    }
+  }
+
+  /** It admits nobody any longer, nor do its web sessions. Returns where they may be open. Refuses with `E_NOT_FOUND`. */
+  revoke(id: string, by: By): Outcome<{ hosts: string[] }> {
+    const [row] = this.#account.sql
+      .exec<Row>(`DELETE FROM invitations WHERE id = ? RETURNING ${COLUMNS}`, id)
+      .toArray();
+    if (row === undefined) return refused(new DirectError('E_NOT_FOUND', 'no such invitation'));
+    this.#account.sessions.endOf(id);
+    this.#account.audit.record({ ...by, action: 'invitation.revoke', detail: row.name });
+    return accepted({ hosts: invitation(row).hosts });
+  }
+
+  /** The host's id may name another host one day: no guest reaches that one unasked. Guests open their link again. */
+  hostRemoved(host: string): void {
+    const { sql, sessions } = this.#account;
+    for (const { id, hosts } of this.list()) {
+      if (!hosts.includes(host)) continue;
+      const left = hosts.filter((other) => other !== host);
+      if (left.length > 0) sql.exec('UPDATE invitations SET hosts = ? WHERE id = ?', JSON.stringify(left), id);
+      else sql.exec('DELETE FROM invitations WHERE id = ?', id);
+      sessions.endOf(id);
+    }
+  }
+}
+
+function invitation({ hosts, ...row }: Row): Invitation {
+  // Written by this file and nobody else.
+  return { ...row, hosts: JSON.parse(hosts) as string[] };
+}

@@ -1,0 +1,177 @@
+/** Signed-in browsers. Of a cookie only the hash is kept. */
+import { RpcTarget } from 'cloudflare:workers';
+import { DirectError } from '../../shared/errors.ts';
+import { newId } from '../../shared/new-id.ts';
+import type { Caller } from '../caller.ts';
+import { accepted, type Outcome, refused } from '../outcome.ts';
+import { hashSecret, newSecret } from '../secret.ts';
+import type { Audit, By } from './audit.ts';
+import type { Guesses } from './guesses.ts';
+
+const DAY_MS = 24 * 60 * 60_000;
+/** After that one signs in again, however busy one was. */
+const LIFETIME_MS = 30 * DAY_MS;
+/** A browser that was not seen for so long is forgotten. */
+const IDLE_MS = 7 * DAY_MS;
+/** How exact the time of the last sight is: each row that is written counts. */
+const SEEN_STEP_MS = 5 * 60_000;
+/** One who signs in again and again; bounds the table. The one that was not seen for longest gives way. */
+const MAX_SESSIONS = 200;
+
+export interface NewWebSession {
+  kind: 'owner' | 'guest';
+  /** Of guests: by which invitation, and to which hosts. */
+  invitation?: string;
+  hosts?: string[];
+  /** For people: a short form of the user agent. */
+  name: string;
+  /** When it ends at the latest, in milliseconds since 1970. */
+  expiresAt?: number;
+}
+
+export interface WebSession {
+  /** Public: it names the session in lists and in grants, and admits nobody. */
+  id: string;
+  kind: 'owner' | 'guest';
+  name: string;
+  created_at: number;
+  last_seen_at: number;
+  expires_at: number;
+}
+
+/** What a browser gets; `cookie` is told once. */
+export interface SignedIn {
+  id: string;
+  cookie: string;
+  expiresAt: number;
+}
+
+type Row = {
+  id: string;
+  kind: 'owner' | 'guest';
+  invitation: string | null;
+  hosts: string;
+  used: string;
+  name: string;
+  created_at: number;
+  last_seen_at: number;
+  expires_at: number;
+};
+
+export class WebSessions extends RpcTarget {
+  readonly #sql: SqlStorage;
+  readonly #now: () => number;
+  readonly #audit: Audit;
+  readonly #guesses: Guesses;
+
+  constructor(sql: SqlStorage, now: () => number, audit: Audit, guesses: Guesses) {
+    super();
+    this.#sql = sql;
+    this.#now = now;
+    this.#audit = audit;
+    this.#guesses = guesses;
+    sql.exec(`CREATE TABLE IF NOT EXISTS web_sessions (
+      id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, invitation TEXT, hosts TEXT NOT NULL,
+      used TEXT NOT NULL, name TEXT NOT NULL, created_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
+      expires_at INTEGER NOT NULL) WITHOUT ROWID`);
+  }
+
+  /** A session for a browser that has proved who it is; the caller of this writes the audit's entry. */
+  async create({ kind, invitation, hosts = [], name, expiresAt }: NewWebSession): Promise<SignedIn> {
+    const [id, cookie] = [newId(), newSecret()];
+    const hash = await hashSecret(cookie);
+    const now = this.#now();
+    const end = Math.min(now + LIFETIME_MS, expiresAt ?? Number.POSITIVE_INFINITY);
+    this.#dropEnded();
+    const tooMany = `DELETE FROM web_sessions WHERE id IN
+      (SELECT id FROM web_sessions ORDER BY last_seen_at DESC LIMIT -1 OFFSET ?)`;
+    this.#sql.exec(tooMany, MAX_SESSIONS - 1);
+    const insert = `INSERT INTO web_sessions
+      (id, hash, kind, invitation, hosts, used, name, created_at, last_seen_at, expires_at)
+      VALUES (?, ?, ?, ?, ?, '[]', ?, ?, ?, ?)`;
+    this.#sql.exec(insert, id, hash, kind, invitation ?? null, JSON.stringify(hosts), name, now, now, end);
+    return { id, cookie, expiresAt: end };
+  }
+
+  /**
+   * Signs the owner in by OWNER_TOKEN, which the Worker has compared: it is the Worker that has it. Wrong ones are
+   * counted, and while a lock lasts nobody learns whether it was `right`.
+   */
+  async signIn(asked: { right: boolean; name: string; address: string | null }): Promise<Outcome<SignedIn>> {
+    const { right, name, address } = asked;
+    try {
+      this.#guesses.check('owner_token', address);
+      if (!right) {
+        this.#guesses.failed('owner_token', address);
+        throw new DirectError('E_UNAUTHORIZED', 'this is not the owner’s token');
+      }
+      this.#guesses.succeeded(address);
+      const session = await this.create({ kind: 'owner', name });
+      const detail = `with the owner’s token, ${name}`;
+      this.#audit.record({ actor: `session:${session.id}`, action: 'sign-in', detail, address });
+      return accepted(session);
+    } catch (error) {
+      return refused(error);
+    }
+  }
+
+  /** Who has the cookie with this hash: undefined for nobody, or nobody any longer. */
+  authenticate(hash: string): (Caller & { kind: 'owner' | 'guest' }) | undefined {
+    const now = this.#now();
+    const query = 'SELECT * FROM web_sessions WHERE hash = ? AND expires_at > ? AND last_seen_at > ?';
+    const [row] = this.#sql.exec<Row>(query, hash, now, now - IDLE_MS).toArray();
+    if (row === undefined) return undefined;
+    if (row.last_seen_at <= now - SEEN_STEP_MS) {
+      this.#sql.exec('UPDATE web_sessions SET last_seen_at = ? WHERE id = ?', now, row.id);
+    }
+    return callerOf(row);
+  }
+
+  /** Notes that a session reached the host, for when it ends. */
+  uses(id: string, host: string): void {
+    const [row] = this.#sql.exec<{ used: string }>('SELECT used FROM web_sessions WHERE id = ?', id).toArray();
+    const used = hostsIn(row?.used);
+    if (row === undefined || used.includes(host)) return;
+    this.#sql.exec('UPDATE web_sessions SET used = ? WHERE id = ?', JSON.stringify([...used, host]), id);
+  }
+
+  /** Those that have not ended, the last seen first. */
+  list(): WebSession[] {
+    this.#dropEnded();
+    const query = `SELECT id, kind, name, created_at, last_seen_at, expires_at FROM web_sessions
+      ORDER BY last_seen_at DESC, created_at DESC`;
+    return this.#sql.exec(query).toArray() as unknown as WebSession[];
+  }
+
+  /**
+   * Ends one, by sign-out or by the owner. The hosts that it has used are to be told: what it began there goes by
+   * `session:{id}`. Those of a guest go by the invitation, which others may have too, so they last until they end.
+   * Refuses with `E_NOT_FOUND`.
+   */
+  end(id: string, action: 'sign-out' | 'session.revoke', by: By): Outcome<string[]> {
+    const [row] = this.#sql.exec<Row>('DELETE FROM web_sessions WHERE id = ? RETURNING *', id).toArray();
+    if (row === undefined) return refused(new DirectError('E_NOT_FOUND', 'no such session'));
+    this.#audit.record({ ...by, action, detail: row.name });
+    return accepted(hostsIn(row.used));
+  }
+
+  /** Ends all of an invitation that is over. */
+  endOf(invitation: string): void {
+    this.#sql.exec('DELETE FROM web_sessions WHERE invitation = ?', invitation);
+  }
+
+  #dropEnded(): void {
+    const now = this.#now();
+    this.#sql.exec('DELETE FROM web_sessions WHERE expires_at <= ? OR last_seen_at <= ?', now, now - IDLE_MS);
+  }
+}
+
+function callerOf({ id, kind, invitation, hosts }: Row): Caller & { kind: 'owner' | 'guest' } {
+  if (kind === 'owner') return { kind, session: id };
+  return { kind, session: id, invitation: invitation ?? '', hosts: hostsIn(hosts) };
+}
+
+/** Written by this file and nobody else. */
+function hostsIn(json: string | undefined): string[] {
+  return json === undefined ? [] : (JSON.parse(json) as string[]);
+}

@@ -1,0 +1,162 @@
+import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
+import { expect, it } from 'vitest';
+import { API, accountStub, asOwner, audited, LoggingIn, loggedIn } from '../test-account.ts';
+import { TestAgent } from '../test-agent.ts';
+import { AGENT, agentPoll, base, call, codeOf, hostStub, newSession, OWNER, openSocket, SDP } from '../test-edge.ts';
+
+interface Listed {
+  id: string;
+  online: boolean;
+  since: number | null;
+}
+const listed = async (id: string) => {
+  const { hosts } = await (await asOwner('/hosts')).json<{ hosts: Listed[] }>();
+  return hosts.find((host) => host.id === id);
+};
+const signal = (id: string, token: string) => openSocket(`${base(id)}/signal`, { token });
+
+it('are listed with their presence', async () => {
+  const { agent, host_id, access_token } = await loggedIn('Workshop');
+  const offline = {
+    id: 'workshop',
+    name: 'Workshop',
+    host_key: agent.hostKey,
+    online: false,
+    since: null,
+    serves: [],
+    access: null,
+    created_at: expect.any(Number),
+  };
+  expect(await listed(host_id)).toEqual(offline);
+  await signal(host_id, access_token);
+  expect(await listed(host_id)).toEqual({ ...offline, online: true, since: expect.any(Number) });
+});
+
+it('that agents serve with AGENT_TOKEN are listed by the default host, without a key', async () => {
+  expect(await listed('home')).toMatchObject({ id: 'home', name: 'home', host_key: null });
+  const response = await asOwner('/hosts', { env: { AGENT_TOKEN: undefined } });
+  const { hosts } = await response.json<{ hosts: Listed[] }>();
+  expect(hosts.map(({ id }) => id)).not.toContain('home');
+});
+
+it('are renamed, and keep their ids', async () => {
+  const { host_id } = await loggedIn('Old');
+  const response = await asOwner(`/hosts/${host_id}`, { method: 'PATCH', body: { name: ' New ' } });
+  expect(await response.json()).toMatchObject({ id: 'old', name: 'New' });
+  expect(await listed('old')).toMatchObject({ name: 'New' });
+  expect(await audited(1)).toEqual([{ action: 'host.rename', detail: 'old: New' }]);
+});
+
+it.each([{}, { name: '' }, { name: 7 }, { name: 'x'.repeat(65) }])('are not renamed to %j', async (body) => {
+  const { host_id } = await loggedIn();
+  expect(await codeOf(await asOwner(`/hosts/${host_id}`, { method: 'PATCH', body }))).toBe('E_BAD_REQUEST');
+});
+
+it.each([
+  ['PATCH', '', { name: 'x' }],
+  ['DELETE', '', undefined],
+  ['GET', '/devices', undefined],
+  ['DELETE', '/devices/d', undefined],
+])('that do not exist are not found: %s %s', async (method, path, body) => {
+  const response = await asOwner(`/hosts/nowhere${path}`, { method, body });
+  expect([response.status, await codeOf(response)]).toEqual([404, 'E_NOT_FOUND']);
+});
+
+it('that are removed are disconnected, forgotten and refused', async () => {
+  const { host_id, access_token } = await loggedIn();
+  const socket = await signal(host_id, access_token);
+  await evictDurableObject(hostStub(host_id));
+  expect((await asOwner(`/hosts/${host_id}`, { method: 'DELETE' })).status).toBe(204);
+  expect(await socket.closed).toEqual({ code: 4401, reason: 'the host was removed, or has logged out' });
+  expect(await listed(host_id)).toBeUndefined();
+  expect(await codeOf(await call(`${base(host_id)}/signal`, { token: access_token }))).toBe('E_UNAUTHORIZED');
+  expect(await audited(1)).toEqual([{ action: 'host.remove', detail: host_id }]);
+});
+
+it('that poll lose their poll and what waited for them', async () => {
+  const { host_id, access_token } = await loggedIn();
+  const slow = { env: { POLL_HOLD_MS: '9000' } };
+  const poll = agentPoll(host_id, '?batch=1', { ...slow, token: access_token });
+  await expect.poll(() => runInDurableObject(hostStub(host_id), (object) => object.poll.waiting)).toBe(true);
+  await asOwner(`/hosts/${host_id}`, { method: 'DELETE' });
+  expect((await poll).status).toBe(204);
+  expect((await agentPoll(host_id, '?batch=1', { token: access_token })).status).toBe(401);
+});
+
+it('that are removed leave nothing to the next agent', async () => {
+  const { host_id, access_token } = await loggedIn();
+  await agentPoll(host_id, '?batch=1', { token: access_token });
+  await newSession(host_id, { offer: SDP });
+  await asOwner(`/hosts/${host_id}`, { method: 'DELETE' });
+  const kept = await runInDurableObject(hostStub(host_id), (object, { storage }) => ({
+    waiting: storage.sql.exec('SELECT * FROM waiting').toArray(),
+    keys: [...storage.kv.list()].map(([key]) => key),
+    online: object.presence().online,
+  }));
+  expect(kept).toEqual({ waiting: [], keys: ['admitted'], online: false });
+});
+
+it('that are removed end what goes through them', async () => {
+  const { host_id } = await loggedIn();
+  const agent = await TestAgent.connect(host_id);
+  const answer = call('/v1/models', { token: OWNER, headers: { 'Direct-Host': host_id } });
+  await expect.poll(() => agent.received.length).toBeGreaterThan(0);
+  await asOwner(`/hosts/${host_id}`, { method: 'DELETE' });
+  expect(await codeOf(await answer)).toBe('E_PATH_LOST');
+  expect(await agent.lost).toBe(4401);
+});
+
+it('log out: the credential is void, the link ends, the host stays', async () => {
+  const { host_id, access_token } = await loggedIn('Shed');
+  const socket = await signal(host_id, access_token);
+  const logout = () => call(`${API}/host/logout`, { method: 'POST', token: access_token });
+  expect((await logout()).status).toBe(204);
+  expect((await socket.closed).code).toBe(4401);
+  expect(await codeOf(await logout())).toBe('E_UNAUTHORIZED');
+  expect(await listed(host_id)).toMatchObject({ name: 'Shed', online: false });
+  expect(await audited(1)).toEqual([{ action: 'host.logout', detail: 'shed' }]);
+});
+
+it('log in again under the same id after a logout, and under a free one after a removal', async () => {
+  const agent = await LoggingIn.make();
+  const first = await agent.logIn('Loft');
+  await call(`${API}/host/logout`, { method: 'POST', token: first.access_token });
+  expect((await agent.logIn('Attic')).host_id).toBe('loft');
+  await asOwner('/hosts/loft', { method: 'DELETE' });
+  expect((await agent.logIn('Attic')).host_id).toBe('attic');
+});
+
+it('AGENT_TOKEN is nobody’s to log out with', async () => {
+  const response = await call(`${API}/host/logout`, { method: 'POST', token: AGENT });
+  expect([response.status, await codeOf(response)]).toEqual([403, 'E_FORBIDDEN']);
+});
+
+it('take what they had in scopes with them: their ids may name other hosts', async () => {
+  const { agent, host_id } = await loggedIn('Garage');
+  const other = await loggedIn('Porch');
+  const make = async (path: string, hosts: string[]) => {
+    const body = { name: hosts.join(' '), hosts };
+    return (await asOwner(path, { method: 'POST', body })).json<{ id: string; key: string; secret: string }>();
+  };
+  const keys = [await make('/keys', [host_id]), await make('/keys', [host_id, other.host_id])];
+  const invitations = [await make('/invitations', [host_id]), await make('/invitations', [host_id, other.host_id])];
+  await asOwner(`/hosts/${host_id}`, { method: 'DELETE' });
+  expect((await agent.logIn('Garage')).host_id).toBe(host_id);
+  const scopes = async (path: string, name: 'keys' | 'invitations', ids: string[]) => {
+    const list = (await (await asOwner(path)).json<Record<string, { id: string; hosts: string[] }[]>>())[name] ?? [];
+    return ids.map((id) => list.find((one) => one.id === id)?.hosts);
+  };
+  const ids = (made: { id: string }[]) => made.map(({ id }) => id);
+  expect(await scopes('/keys', 'keys', ids(keys))).toEqual([undefined, [other.host_id]]);
+  expect(await scopes('/invitations', 'invitations', ids(invitations))).toEqual([undefined, [other.host_id]]);
+  const presence = await call(base(host_id), { token: keys[1]?.key ?? '' });
+  expect(await codeOf(presence)).toBe('E_FORBIDDEN');
+});
+
+it('keep no credential, only hashes', async () => {
+  const { access_token } = await loggedIn();
+  const rows = await runInDurableObject(accountStub(), (_object, { storage }) =>
+    JSON.stringify(storage.sql.exec('SELECT * FROM hosts').toArray()),
+  );
+  expect(rows).not.toContain(access_token.slice(4));
+});

@@ -1,0 +1,86 @@
+/** The hosts: who they are, whether they are there, and what they serve. */
+import { Hono } from 'hono';
+import { DirectError } from '../../shared/errors.ts';
+import type { Host } from '../account/hosts.ts';
+import { ACCOUNT } from '../account-object.ts';
+import { type Caller, type EdgeContext, type EdgeEnv, mayUse } from '../caller.ts';
+import { unwrap } from '../outcome.ts';
+import { byOf } from './by.ts';
+import { nameField } from './fields.ts';
+import { host, owner, ownerOrGuest } from './guards.ts';
+import { forgetDevice, type HostState, stateOf } from './host-state.ts';
+import { jsonBody } from './json-body.ts';
+
+export const hosts = new Hono<EdgeEnv>();
+
+/** Hosts that are set up with AGENT_TOKEN may have any id; one of them can be known. */
+const PROVISIONED = 'home';
+
+hosts.get('/hosts', ownerOrGuest(), async (c) => {
+  const usable = await usableHosts(c, c.get('caller'));
+  return c.json({ hosts: await Promise.all(usable.map((host) => describe(c, host))) });
+});
+
+hosts.patch('/hosts/:id', owner(), async (c) => {
+  const name = nameField((await jsonBody(c)).name);
+  const renamed = await c.env.ACCOUNTS.getByName(ACCOUNT).hosts().rename(c.req.param('id'), name, byOf(c));
+  return c.json(await describe(c, unwrap(renamed)));
+});
+
+hosts.delete('/hosts/:id', owner(), async (c) => {
+  const id = c.req.param('id');
+  unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).hosts().remove(id, byOf(c)));
+  await c.env.HOSTS.getByName(id).forget();
+  return c.body(null, 204);
+});
+
+hosts.get('/hosts/:id/devices', owner(), async (c) => {
+  const id = await knownId(c);
+  return c.json({ devices: (await stateOf(c, id)).devices });
+});
+
+hosts.delete('/hosts/:id/devices/:device', owner(), async (c) => {
+  const id = await knownId(c);
+  unwrap(await forgetDevice(c, id, c.req.param('device')));
+  await c.env.ACCOUNTS.getByName(ACCOUNT)
+    .audit()
+    .record({ ...byOf(c), action: 'device.remove', detail: id });
+  return c.body(null, 204);
+});
+
+hosts.post('/host/logout', host(), async (c) => {
+  const caller = c.get('caller');
+  const id = caller.kind === 'agent' ? (caller.host ?? '') : '';
+  await c.env.ACCOUNTS.getByName(ACCOUNT).hosts().logout(id, byOf(c));
+  await c.env.HOSTS.getByName(id).forget();
+  return c.body(null, 204);
+});
+
+/** The hosts that `caller` may use as a client. One that agents serve with AGENT_TOKEN has never logged in. */
+export async function usableHosts(c: EdgeContext, caller: Caller): Promise<Host[]> {
+  const known = await c.env.ACCOUNTS.getByName(ACCOUNT).hosts().list();
+  const { agentToken, defaultHost = PROVISIONED } = c.get('settings');
+  if (agentToken !== undefined && known.every(({ id }) => id !== defaultHost)) {
+    known.push({ id: defaultHost, name: defaultHost, host_key: null, created_at: 0, last_login_at: null });
+  }
+  return known.filter(({ id }) => mayUse(caller, id));
+}
+
+/** Ids of all hosts, for scopes. */
+export async function hostIds(c: EdgeContext): Promise<string[]> {
+  return (await usableHosts(c, { kind: 'owner' })).map(({ id }) => id);
+}
+
+/** @throws DirectError `E_NOT_FOUND`: an object would be made for whatever name is asked for. */
+async function knownId(c: EdgeContext): Promise<string> {
+  const id = c.req.param('id') ?? '';
+  if (!(await hostIds(c)).includes(id)) throw new DirectError('E_NOT_FOUND', 'no such host');
+  return id;
+}
+
+type Described = Omit<Host, 'last_login_at'> & Omit<HostState, 'devices'>;
+
+async function describe(c: EdgeContext, { id, name, host_key, created_at }: Host): Promise<Described> {
+  const { online, since, serves, access } = await stateOf(c, id);
+  return { id, name, host_key, online, since, serves, access, created_at };
+}

@@ -1,0 +1,167 @@
+import { runInDurableObject } from 'cloudflare:test';
+import { beforeAll, beforeEach, expect, it } from 'vitest';
+import type { Invitation } from '../account/invitations.ts';
+import {
+  API,
+  accountStub,
+  asOwner,
+  audited,
+  loggedIn,
+  newAddress,
+  notingHosts,
+  setAccountClock,
+} from '../test-account.ts';
+import { base, call, codeOf, post } from '../test-edge.ts';
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+
+let home: Awaited<ReturnType<typeof loggedIn>>;
+let lab: Awaited<ReturnType<typeof loggedIn>>;
+beforeAll(async () => {
+  home = await loggedIn('My home');
+  lab = await loggedIn('Lab');
+});
+beforeEach(() => setAccountClock(0));
+
+type Made = Invitation & { secret: string };
+const tryToInvite = (body: object) =>
+  asOwner('/invitations', { method: 'POST', body: { name: 'Ada', hosts: [home.host_id], ...body } });
+async function invite(body: object = {}): Promise<Made> {
+  const response = await tryToInvite(body);
+  if (response.status !== 201) throw new Error(await response.text());
+  return response.json<Made>();
+}
+const accept = (secret: unknown, address = newAddress()) =>
+  post(`${API}/invitations/accept`, { secret }, { headers: { 'CF-Connecting-IP': address } });
+/** The header fields of a page of ours in a browser that has accepted. */
+async function guest(secret: string): Promise<Record<string, string>> {
+  const response = await accept(secret);
+  if (response.status !== 204) throw new Error(await response.text());
+  const cookie = response.headers.get('Set-Cookie')?.split(';')[0] ?? '';
+  return { Cookie: cookie, 'Sec-Fetch-Site': 'same-origin' };
+}
+const found = async (id: string) => {
+  const { invitations } = await (await asOwner('/invitations')).json<{ invitations: Invitation[] }>();
+  return invitations.find((one) => one.id === id);
+};
+const kindOf = async (headers: Record<string, string>) =>
+  (await (await call(`${API}/me`, { headers })).json<{ kind: string }>()).kind;
+const use = async (headers: Record<string, string>, host: string) => {
+  const response = await call(base(host), { headers });
+  return response.status === 200 ? 'admitted' : codeOf(response);
+};
+
+it('is told once, and kept as a hash', async () => {
+  const made = await invite({ name: ' Ada ' });
+  expect(made).toEqual({
+    id: expect.stringMatching(/^[\w-]{24}$/),
+    name: 'Ada',
+    secret: expect.stringMatching(/^dai_[\w-]{43}$/),
+    hosts: [home.host_id],
+    expires_at: null,
+    created_at: expect.any(Number),
+    uses: 0,
+    last_used_at: null,
+  });
+  const { secret, ...rest } = made;
+  expect(await found(made.id)).toEqual(rest);
+  const rows = await runInDurableObject(accountStub(), (_object, { storage }) =>
+    JSON.stringify(storage.sql.exec('SELECT * FROM invitations').toArray()),
+  );
+  expect(rows).not.toContain(secret.slice(4));
+  expect(await audited(1)).toEqual([{ action: 'invitation.create', detail: `Ada: ${home.host_id}` }]);
+});
+
+it('signs a guest in, who sees and uses the chosen hosts alone', async () => {
+  const { id, secret } = await invite();
+  const headers = await guest(secret);
+  const me = await (await call(`${API}/me`, { headers })).json();
+  expect(me).toEqual({
+    kind: 'guest',
+    session: expect.any(String),
+    passkeys: false,
+    access: false,
+    hosts: [{ id: home.host_id, name: 'My home', host_key: home.agent.hostKey, online: false }],
+  });
+  const { hosts } = await (await call(`${API}/hosts`, { headers })).json<{ hosts: { id: string }[] }>();
+  expect(hosts.map((host) => host.id)).toEqual([home.host_id]);
+  expect([await use(headers, home.host_id), await use(headers, lab.host_id)]).toEqual(['admitted', 'E_FORBIDDEN']);
+  expect(await found(id)).toMatchObject({ uses: 1, last_used_at: expect.any(Number) });
+  expect((await audited(1))[0]).toMatchObject({ action: 'invitation.accept' });
+  for (const path of ['/keys', '/invitations', '/passkeys', '/sessions', '/audit', `/hosts/${home.host_id}/devices`]) {
+    expect([path, await codeOf(await call(`${API}${path}`, { headers }))]).toEqual([path, 'E_FORBIDDEN']);
+  }
+});
+
+it('may be opened on several browsers', async () => {
+  const { id, secret } = await invite();
+  await guest(secret);
+  await guest(secret);
+  expect((await found(id))?.uses).toBe(2);
+});
+
+it('expires with its sessions', async () => {
+  const { secret } = await invite({ expires_at: Date.now() + HOUR_MS });
+  const headers = await guest(secret);
+  expect(await kindOf(headers)).toBe('guest');
+  await setAccountClock(HOUR_MS);
+  expect(await kindOf(headers)).toBe('anonymous');
+  expect(await codeOf(await accept(secret))).toBe('E_UNAUTHORIZED');
+});
+
+it('is revoked with its sessions, and no others', async () => {
+  const [gone, stays] = [await invite({ name: 'Gone' }), await invite()];
+  const [guests, others] = [await guest(gone.secret), await guest(stays.secret)];
+  const { revoked, env } = notingHosts();
+  expect((await asOwner(`/invitations/${gone.id}`, { method: 'DELETE', env })).status).toBe(204);
+  expect(revoked).toEqual([{ host: home.host_id, subject: `invitation:${gone.id}` }]);
+  expect(await audited(1)).toEqual([{ action: 'invitation.revoke', detail: 'Gone' }]);
+  expect([await kindOf(guests), await kindOf(others)]).toEqual(['anonymous', 'guest']);
+  expect(await codeOf(await accept(gone.secret))).toBe('E_UNAUTHORIZED');
+  expect((await asOwner(`/invitations/${gone.id}`, { method: 'DELETE' })).status).toBe(404);
+});
+
+it('that is revoked while it is accepted leaves no session', async () => {
+  const { id, secret } = await invite();
+  const [accepted] = await Promise.all([
+    accept(secret),
+    asOwner(`/invitations/${id}`, { method: 'DELETE', ...notingHosts() }),
+  ]);
+  const cookie = accepted.headers.get('Set-Cookie')?.split(';')[0];
+  if (cookie !== undefined) expect(await kindOf({ Cookie: cookie, 'Sec-Fetch-Site': 'same-origin' })).toBe('anonymous');
+});
+
+it.each([undefined, 7, null])('is not accepted without a secret: %j', async (secret) => {
+  expect(await codeOf(await accept(secret))).toBe('E_BAD_REQUEST');
+});
+
+it('refuses who guesses, but nobody who has the secret', async () => {
+  const { secret } = await invite();
+  const address = newAddress();
+  const wrong = `dai_${'A'.repeat(43)}`;
+  for (let i = 0; i < 20; i++) expect(await codeOf(await accept(wrong, address))).toBe('E_UNAUTHORIZED');
+  const locked = await accept(wrong, address);
+  expect([locked.status, await codeOf(locked)]).toEqual([429, 'E_RATE_LIMITED']);
+  expect((await accept(secret, address)).status).toBe(204);
+  await setAccountClock(15 * MINUTE_MS);
+  expect(await codeOf(await accept(wrong, address))).toBe('E_UNAUTHORIZED');
+});
+
+it('is not accepted for pages of other origins', async () => {
+  const { secret } = await invite();
+  const headers = { Origin: 'https://evil.example' };
+  expect(await codeOf(await post(`${API}/invitations/accept`, { secret }, { headers }))).toBe('E_ORIGIN');
+});
+
+it.each([
+  { name: '' },
+  { hosts: null },
+  { hosts: [] },
+  { hosts: ['nowhere'] },
+  { expires_at: 1 },
+  { expires_at: 'soon' },
+])('is not made with %j', async (body) => {
+  const response = await tryToInvite(body);
+  expect([response.status, await codeOf(response)]).toEqual([400, 'E_BAD_REQUEST']);
+});

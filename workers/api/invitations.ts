@@ -1,0 +1,52 @@
+/** Invitations: links for other people to chosen hosts. */
+import { Hono } from 'hono';
+import { checkAccess } from '../access-check.ts';
+import type { NewInvitation } from '../account/invitations.ts';
+import { ACCOUNT } from '../account-object.ts';
+import { addressOf, count, type EdgeEnv } from '../caller.ts';
+import { unwrap } from '../outcome.ts';
+import { revokeAt } from '../revoke.ts';
+import { setSessionCookie } from '../session-cookie.ts';
+import { byOf } from './by.ts';
+import { expiryField, hostsField, malformed, nameField } from './fields.ts';
+import { owner } from './guards.ts';
+import { hostIds } from './hosts.ts';
+import { jsonBody } from './json-body.ts';
+import { nameOf } from './sign-in.ts';
+
+export const invitations = new Hono<EdgeEnv>();
+
+invitations.get('/invitations', owner(), async (c) =>
+  c.json({ invitations: await c.env.ACCOUNTS.getByName(ACCOUNT).invitations().list() }),
+);
+
+invitations.post('/invitations', owner(), async (c) => {
+  const asked = parseNewInvitation(await jsonBody(c), await hostIds(c));
+  return c.json(unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).invitations().create(asked, byOf(c))), 201);
+});
+
+invitations.post('/invitations/accept', async (c) => {
+  await checkAccess(c);
+  await count(c);
+  const { secret } = await jsonBody(c);
+  if (typeof secret !== 'string') malformed('secret must be a text');
+  const accepted = await c.env.ACCOUNTS.getByName(ACCOUNT).invitations().accept(secret, nameOf(c), addressOf(c));
+  setSessionCookie(c, unwrap(accepted));
+  return c.body(null, 204);
+});
+
+invitations.delete('/invitations/:id', owner(), async (c) => {
+  const id = c.req.param('id');
+  const { hosts } = unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).invitations().revoke(id, byOf(c)));
+  await revokeAt(c, hosts, `invitation:${id}`);
+  return c.body(null, 204);
+});
+
+/** @throws DirectError `E_BAD_REQUEST` that names the field. */
+export function parseNewInvitation(body: Record<string, unknown>, known: readonly string[]): NewInvitation {
+  return {
+    name: nameField(body.name),
+    hosts: hostsField(body.hosts, known),
+    expires_at: expiryField(body.expires_at),
+  };
+}

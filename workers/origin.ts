@@ -1,0 +1,40 @@
+/** Which pages may ask: browsers say where a request comes from, and programs are none of them. */
+import type { MiddlewareHandler } from 'hono';
+import { DirectError } from '../shared/errors.ts';
+import type { EdgeContext, EdgeEnv } from './caller.ts';
+import { wantsSocket } from './tunnel-headers.ts';
+
+/** True without the field, too. */
+function isOwnOrigin(c: EdgeContext): boolean {
+  const origin = c.req.header('Origin');
+  return origin === undefined || origin === new URL(c.req.url).origin;
+}
+
+/**
+ * Cookies prove who asks, not which page does: `SameSite` lets pages of sibling domains through, and older browsers
+ * know none of it. The page must be ours, for GET as well. @throws DirectError `E_ORIGIN`
+ */
+export function checkOwnPage(c: EdgeContext): void {
+  const says = c.req.header('Origin') !== undefined || c.req.header('Sec-Fetch-Site') === 'same-origin';
+  if (!says || !isOwnOrigin(c)) throw new DirectError('E_ORIGIN', 'a cookie is good for the edge’s own pages only');
+}
+
+/** For addresses that only our own pages and programs have a use for. */
+export const noForeignPages: MiddlewareHandler<EdgeEnv> = async (c, next) => {
+  if (!isOwnOrigin(c)) throw new DirectError('E_ORIGIN');
+  await next();
+};
+
+/** `/_direct/h/{host}/signal`, which is all that clients of foreign pages use. */
+const SIGNAL = /^\/_direct\/h\/([A-Za-z0-9_-]+)\/signal$/;
+
+/** No CORS holds for WebSockets: each one that is asked for passes here. Needs `settings`. */
+export const checkSocketOrigin: MiddlewareHandler<EdgeEnv> = async (c, next) => {
+  if (wantsSocket(c.req.raw) && !isOwnOrigin(c)) {
+    const { allowedOrigins, openHosts } = c.get('settings');
+    const isAllowed = allowedOrigins.has('*') || allowedOrigins.has(c.req.header('Origin') ?? '');
+    const open = openHosts.has(SIGNAL.exec(c.req.path)?.[1] ?? '');
+    if (!isAllowed && !open) throw new DirectError('E_ORIGIN');
+  }
+  await next();
+};
