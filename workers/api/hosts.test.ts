@@ -90,7 +90,7 @@ it('that are offline forget no device', async () => {
 });
 
 it('that agents serve with AGENT_TOKEN are listed by the default host, without a key', async () => {
-  const lists = async (env: Call['env']) =>
+  const lists = async (env: NonNullable<Call['env']>) =>
     (await (await asOwner('/hosts', { env })).json<{ hosts: Listed[] }>()).hosts;
   const provisioned = { id: 'rack', name: 'rack', host_key: null };
   expect(await lists({ DEFAULT_HOST: 'rack' })).toContainEqual(expect.objectContaining(provisioned));
