@@ -1,6 +1,7 @@
 /** The hosts: who they are, whether they are there, and what they serve. */
 import { Hono } from 'hono';
 import { DirectError } from '../../shared/errors.ts';
+import { isId } from '../../shared/signal.ts';
 import type { Host } from '../account/hosts.ts';
 import { ACCOUNT } from '../account-object.ts';
 import { type Caller, type EdgeContext, type EdgeEnv, mayUse } from '../caller.ts';
@@ -41,10 +42,13 @@ hosts.get('/hosts/:id/devices', owner(), async (c) => {
 
 hosts.delete('/hosts/:id/devices/:device', owner(), async (c) => {
   const id = await knownId(c);
-  unwrap(await forgetDevice(c, id, c.req.param('device')));
+  const device = c.req.param('device');
+  if (!isId(device)) throw new DirectError('E_NOT_FOUND', 'no such device');
+  unwrap(await forgetDevice(c, id, device));
+  const detail = `${id}: ${device}`;
   await c.env.ACCOUNTS.getByName(ACCOUNT)
     .audit()
-    .record({ ...byOf(c), action: 'device.remove', detail: id });
+    .record({ ...byOf(c), action: 'device.remove', detail });
   return c.body(null, 204);
 });
 
