@@ -4,6 +4,7 @@ import { type AgentOptions, type RunningAgent, startAgent } from '../agent/agent
 import { loadConfig } from '../agent/config.ts';
 import { discoverServers } from '../agent/discovery.ts';
 import { type LocalEdge, type LocalEdgeOptions, startEdge } from '../scripts/edge.ts';
+import type { HostKeys } from '../shared/host-identity.ts';
 import { type FakeLlm, startFakeLlm } from './fake-llm.ts';
 
 export const HOST_ID = 'home';
@@ -14,6 +15,8 @@ export interface StackOptions {
   /** Keys of the agent's configuration, as flags. */
   flags?: Record<string, unknown>;
   variables?: Record<string, string>;
+  /** The host's, through restarts of the agent; else each agent makes its own. */
+  hostKeys?: HostKeys;
   /** The address at which the edge listens, and how it is made; those of a test otherwise. */
   edge?: Partial<Omit<LocalEdgeOptions, 'variables'>>;
 }
@@ -91,6 +94,7 @@ export class Stack {
         servers,
         search,
         linkTiming,
+        ...(this.#options.hostKeys === undefined ? {} : { hostKeys: this.#options.hostKeys }),
         log: (level, line) => void this.log.push(`${level} ${line}`),
         up: () => resolve(),
         refused: reject,
