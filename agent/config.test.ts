@@ -267,8 +267,7 @@ describe('mistakes', () => {
         "bothTokens": "token and token_file (/etc/da/config.yaml:2, /etc/da/config.yaml:3) are both set. Remove one of them.",
         "broken": "config (/etc/da/config.yaml:4): not valid YAML: Missing closing "quote. Correct the line.",
         "camel": "stunUrls (/etc/da/config.yaml:3) is no known key. Did you mean stun_urls?",
-        "empty": "signaling_url is missing: the agent does not know its edge. Set it in config.yaml or as DIRECT_AGENT_SIGNALING_URL, or use --signaling-url.
-      token is missing: the agent cannot prove to the edge that it may serve this host. Set it in config.yaml or as DIRECT_AGENT_TOKEN, or put it into a file that --token-file names.",
+        "empty": "The agent does not know its edge. Run: direct-agent login <edge>; or set signaling_url and token (docs/configuration.md).",
         "emptyTokenFile": "token_file (/etc/da/config.yaml:2): the file /etc/da/t is empty or contains spaces. Copy the whole token, nothing else.",
         "foreign": "zzz (/etc/da/config.yaml:3) is no known key. Known keys: signaling_url, token, token_file, upstream, stun_urls, max_conns, max_body_bytes, allowed_prefixes, allow_management, upstream_headers, log_level",
         "headerBreak": "upstream_headers (--upstream-headers): the value (secret, not shown) has a control or non-ASCII character in X-Key. Remove it.",
@@ -283,8 +282,7 @@ describe('mistakes', () => {
         "noHost": "signaling_url (DIRECT_AGENT_SIGNALING_URL): "https://edge.example" does not end in a host. Write https://EDGE/_direct/h/HOST, as the edge shows it.",
         "noTokenFile": "token_file (/etc/da/config.yaml:2): the file /etc/da/gone cannot be read (ENOENT). Check the name.",
         "none": "max_conns (--max-conns): "0" is out of range. Write a whole number from 1 to 1000.",
-        "nothing": "signaling_url is missing: the agent does not know its edge. Set it in config.yaml or as DIRECT_AGENT_SIGNALING_URL, or use --signaling-url.
-      token is missing: the agent cannot prove to the edge that it may serve this host. Set it in config.yaml or as DIRECT_AGENT_TOKEN, or put it into a file that --token-file names.",
+        "nothing": "The agent does not know its edge. Run: direct-agent login <edge>; or set signaling_url and token (docs/configuration.md).",
         "numericToken": "token (/etc/da/config.yaml:2): the value (secret, not shown) is not valid. Write the agent’s token, in quotes.",
         "pasted": "signaling_url (--signaling-url): "https://edge.example/_direct/h/attic#…" has a query or a fragment. Write https://EDGE/_direct/h/HOST, as the edge shows it.",
         "plain": "signaling_url (--signaling-url): "http://edge.example/_direct/h/attic" is not HTTPS, so others could read the token. Use https://; http:// is for localhost only.",
@@ -308,6 +306,6 @@ describe('mistakes', () => {
 
   it('are reported all at once', () => {
     const sources = withFile('max_conns: 0\nlog_lvl: debug\n', { env: { DIRECT_AGENT_STUN_URLS: 'x' } });
-    expect(problemsOf(sources).split('\n')).toHaveLength(5);
+    expect(problemsOf(sources).split('\n')).toHaveLength(4);
   });
 });
