@@ -20,6 +20,12 @@ export interface SessionsOptions {
   handshakeTimeoutMs?: number;
 }
 
+/** As for `Session.attach`, but for the binding. */
+export interface AcceptOptions extends Omit<PathOptions, 'binding'> {
+  /** The path may be accepted before its keys are there; when HELLO has come they are. */
+  binding?(): Uint8Array | undefined;
+}
+
 export interface PathEvents {
   /** The client has said HELLO: the path is part of a session. */
   opened?(): void;
@@ -51,9 +57,9 @@ export class Sessions {
   }
 
   /** Takes a path. A client that does not say HELLO in time is refused with `E_HANDSHAKE_TIMEOUT`. */
-  accept(path: Path, { sessionId, kind }: PathOptions, events: PathEvents = {}): AcceptedPath {
+  accept(path: Path, options: AcceptOptions, events: PathEvents = {}): AcceptedPath {
     const { environment, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS } = this.#options;
-    const link = new PathLink({ path, kind, sessionId, environment, owner: this.#door });
+    const link = new PathLink({ ...options, path, environment, owner: this.#door });
     const cancel = environment.timer(handshakeTimeoutMs, () => {
       this.#refuse(link, new DirectError('E_HANDSHAKE_TIMEOUT'));
     });
