@@ -180,6 +180,12 @@ export const HANDSHAKE_TIMEOUT_MS = 15_000;
 export const DEFAULT_MAX_BODY_BYTES = 10 * 1024 * 1024;
 /** Simultaneous connections per agent. Configurable. */
 export const DEFAULT_MAX_CONNECTIONS = 10;
+/** Devices that a host accepts: a person has few. Their list fits into host_info, and a leaked link fills no disk. */
+export const MAX_DEVICES = 100;
+/** In host_info: upstreams, models of each, and characters of a name; hosts with more show the first ones. */
+export const MAX_INFO_SERVERS = 16;
+export const MAX_INFO_MODELS = 256;
+export const MAX_INFO_TEXT_LENGTH = 128;
 /** A request path with its query, before anything is done with it. */
 export const MAX_TARGET_BYTES = 8192;
 
