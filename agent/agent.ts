@@ -1,10 +1,11 @@
 /** Puts the agent together: link to the edge, WebRTC connections, proxy to the local servers. */
 import { type DirectError, ERRORS } from '../shared/errors.ts';
-import { generateHostKeys } from '../shared/host-identity.ts';
+import { generateHostKeys, type HostKeys } from '../shared/host-identity.ts';
 import { RelayKeys } from '../shared/relay-keys.ts';
 import { sealedAgentPath } from '../shared/sealed-path.ts';
 import { Sessions } from '../shared/sessions.ts';
 import type { IceServer } from '../shared/signal.ts';
+import { signAnswer } from '../shared/signed-answer.ts';
 import { Channels } from './channels.ts';
 import type { Config } from './config.ts';
 import { Connections } from './connections.ts';
@@ -20,6 +21,8 @@ export interface AgentOptions {
   servers: readonly LocalServer[];
   /** Looks for local servers again. */
   search(): Promise<readonly LocalServer[]>;
+  /** Who the host is. Without them it is somebody new each time, whom no client that has pinned a key believes. */
+  hostKeys?: HostKeys;
   log(level: Config['logLevel'], line: string): void;
   /** Tests shorten the link's times. */
   linkTiming?: LinkOptions['timing'];
@@ -50,8 +53,9 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     upstreamHeaders: config.upstreamHeaders,
     log: (line) => log('debug', `proxy: ${line}`),
   });
+  const hostKeys = options.hostKeys ?? (await generateHostKeys());
   const relayKeys = await RelayKeys.create({
-    hostKeys: await generateHostKeys(),
+    hostKeys,
     environment: nodeEnvironment,
     wallClock: () => Date.now(),
     rotated: (next) => {
@@ -68,6 +72,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     maxConnections: config.maxConns,
     makePeer: (offer, events) => new Peer(iceServers(config, offer.ice_servers), events),
     sessions,
+    sign: (answered) => signAnswer(hostKeys, { ...answered, hostId: config.hostId }),
     send: (signal) => link.send(signal),
     log: (line) => log('info', line),
   });
@@ -77,8 +82,12 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
         if (!isOrdinary(error)) log('info', `channel: closed for ${error.code}: ${error.message}`);
       };
       // Where the client's end is not the edge itself, the edge must not read what passes.
-      const open = relay ? sealedAgentPath(path, relayKeys, sessionId) : path;
-      sessions.accept(open, { sessionId, kind: 'relay' }, { ended });
+      if (!relay) {
+        sessions.accept(path, { sessionId, kind: 'relay' }, { ended });
+        return;
+      }
+      const sealed = sealedAgentPath(path, relayKeys, sessionId);
+      sessions.accept(sealed, { sessionId, kind: 'relay', binding: () => sealed.binding }, { ended });
     },
     log: (line) => log('info', line),
     environment: nodeEnvironment,

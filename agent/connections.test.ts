@@ -38,6 +38,8 @@ class FakePeer {
   }
 }
 
+const SIGNED = { host_key: 'the host’s', signature: 'of the host' };
+
 function rig(options: { maxConnections?: number; handshakeTimeoutMs?: number; sdp?: string | Error } = {}) {
   const peers: FakePeer[] = [];
   const sent: SessionSignal[] = [];
@@ -56,6 +58,7 @@ function rig(options: { maxConnections?: number; handshakeTimeoutMs?: number; sd
       return peer;
     },
     sessions,
+    sign: async () => SIGNED,
     send: (signal) => void sent.push(signal),
     log: (line) => void log.push(line),
   });
@@ -73,7 +76,7 @@ describe('offers', () => {
     const { connections, peers, sent, streams, offer, log } = rig();
     offer('abcdefghijk');
     await settle();
-    expect(sent).toEqual([{ session_id: 'abcdefghijk', type: 'answer', sdp: 'v=0 answer' }]);
+    expect(sent).toEqual([{ session_id: 'abcdefghijk', type: 'answer', sdp: 'v=0 answer', ...SIGNED }]);
     const client = connectTo(peers[0] as FakePeer, 'abcdefghijk');
     void client.openStream().write(Buffer.from('x'));
     await settle();

@@ -58,7 +58,11 @@ export async function removeDevice(folder: string, idOrName: string): Promise<De
     const devices = readDevices(path);
     const [removed, another] = matching(devices, idOrName);
     if (another !== undefined) throw new Error(`several devices are called “${idOrName}”. Name one by its id`);
-    if (removed !== undefined) writeDevices(path, devices.filter((device) => device !== removed));
+    if (removed !== undefined)
+      writeDevices(
+        path,
+        devices.filter((device) => device !== removed),
+      );
     return removed;
   });
 }

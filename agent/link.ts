@@ -5,8 +5,8 @@
 import WebSocket, { type ClientOptions } from 'ws';
 import { type ChannelControl, parseChannelControl } from '../shared/channel.ts';
 import { DirectError, type ErrorCode } from '../shared/errors.ts';
-import { parseForgetDevice } from '../shared/host-info.ts';
 import type { Announcement } from '../shared/host-identity.ts';
+import { parseForgetDevice } from '../shared/host-info.ts';
 import { AGENT_PING_INTERVAL_MS, MAX_ENVELOPE_BYTES, POLL_HOLD_MS } from '../shared/limits.ts';
 import { type AnnounceSignal, parseSignalJson, parseSignalList, type SessionSignal } from '../shared/signal.ts';
 import type { LinkSocket } from './channels.ts';

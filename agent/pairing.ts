@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { type DeviceProof, parsePairingSecret, type ProvenPath, verifyPairing } from '../shared/device-identity.ts';
+import { type DeviceProof, type ProvenPath, parsePairingSecret, verifyPairing } from '../shared/device-identity.ts';
 import { DirectError } from '../shared/errors.ts';
 import type { Devices } from './devices.ts';
 import { GuessLimits } from './guess-limits.ts';

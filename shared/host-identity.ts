@@ -32,8 +32,8 @@ export interface RelayRecipient {
   relayKey: Uint8Array;
 }
 
-const KEY_BYTES = 32;
-const SIGNATURE_BYTES = 64;
+export const KEY_BYTES = 32;
+export const SIGNATURE_BYTES = 64;
 
 /** New keys for a host. The private one can be exported when it has to be stored. */
 export async function generateHostKeys({ extractable = false } = {}): Promise<HostKeys> {
@@ -102,7 +102,8 @@ export async function verifyAnnouncement(announcement: Announcement, options: Ve
   return { hostKey, relayKey };
 }
 
-async function isSigned(hostKey: Uint8Array, signature: Uint8Array, message: Uint8Array): Promise<boolean> {
+/** Whether `hostKey` has signed `message`. */
+export async function isSigned(hostKey: Uint8Array, signature: Uint8Array, message: Uint8Array): Promise<boolean> {
   try {
     const key = await crypto.subtle.importKey('raw', hostKey, 'Ed25519', false, ['verify']);
     return await crypto.subtle.verify('Ed25519', key, signature, message);
@@ -119,7 +120,8 @@ function statement(hostKey: Uint8Array, relayKey: Uint8Array, expiresAt: number)
   return transcript('direct-agent relay key v1', Uint8Array.of(PROTOCOL_VERSION), hostKey, relayKey, expiry);
 }
 
-function bytesText(value: unknown, name: string, length: number): string {
+/** `value` if it is `length` bytes in base64url. @throws DirectError `E_BAD_REQUEST` that says `name` */
+export function bytesText(value: unknown, name: string, length: number): string {
   // The length first: what is decoded is short.
   if (typeof value !== 'string' || value.length !== Math.ceil((length * 4) / 3)) {
     throw new DirectError('E_BAD_REQUEST', `${name} must be ${length} bytes in base64url`);

@@ -64,6 +64,8 @@ export interface PathLinkOptions {
   kind: PathKind;
   /** The signaling session that the path came from. */
   sessionId: string;
+  /** See `PathOptions`; asked when HELLO has come. */
+  binding?: (() => Uint8Array | undefined) | undefined;
   environment: SessionEnvironment;
   owner: LinkOwner;
 }
@@ -74,6 +76,7 @@ export class PathLink {
   /** Whom the link tells; another one when the link's session is found. */
   owner: LinkOwner;
   readonly #environment: SessionEnvironment;
+  readonly #binding: () => Uint8Array | undefined;
   readonly #liveness: Liveness;
   readonly #control = new Map<LinkFrame['type'], LinkFrame>();
   #kind: PathKind;
@@ -89,9 +92,10 @@ export class PathLink {
   #flushDue = false;
   #saidHello = false;
 
-  constructor({ path, kind, sessionId, environment, owner }: PathLinkOptions) {
+  constructor({ path, kind, sessionId, binding, environment, owner }: PathLinkOptions) {
     this.path = path;
     this.sessionId = sessionId;
+    this.#binding = binding ?? (() => undefined);
     this.owner = owner;
     this.#kind = kind;
     this.#environment = environment;
@@ -118,6 +122,11 @@ export class PathLink {
       drained: () => this.owner.flush(this),
       closed: (reason) => this.end(new DirectError('E_PATH_LOST', reason)),
     });
+  }
+
+  /** See `PathOptions`. At the agent there is one when HELLO has come, if ever. */
+  get binding(): Uint8Array | undefined {
+    return this.#binding();
   }
 
   get kind(): PathKind {

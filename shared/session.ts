@@ -56,6 +56,11 @@ export interface PathOptions {
   /** The signaling session that the path came from; the agent insists on it. */
   sessionId: string;
   kind: PathKind;
+  /**
+   * 32 bytes that both ends of the path know, and that are others on any other path: who signs them speaks on this
+   * path and no other. None where the edge itself is the client.
+   */
+  binding?: Uint8Array;
   /** Client: makes the proof of its device for this path, when HELLO is due; without one HELLO waits for nothing. */
   prove?(): Promise<DeviceProof | undefined>;
 }
@@ -181,9 +186,10 @@ export class Session implements LinkOwner {
    * that the first request leaves together with HELLO.
    * @throws DirectError the session's error when it has ended.
    */
-  attach(path: Path, { sessionId, kind, prove }: PathOptions): PathLink {
+  attach(path: Path, { sessionId, kind, binding, prove }: PathOptions): PathLink {
     if (this.#error !== undefined) throw this.#error;
-    const link = new PathLink({ path, kind, sessionId, environment: this.#environment, owner: this });
+    const options = { path, kind, sessionId, binding: () => binding };
+    const link = new PathLink({ ...options, environment: this.#environment, owner: this });
     this.#add(link);
     if (prove !== undefined) this.#proofs.set(link, prove);
     link.start();

@@ -27,7 +27,10 @@ export interface SessionsOptions {
   handshakeTimeoutMs?: number;
 }
 
-export interface AcceptOptions extends PathOptions {
+/** As for `Session.attach`, but for the binding. */
+export interface AcceptOptions extends Omit<PathOptions, 'binding' | 'prove'> {
+  /** The path may be accepted before its keys are there; when HELLO has come they are. */
+  binding?(): Uint8Array | undefined;
   /** The client is the edge itself. */
   tunnel?: boolean;
   /** A name of the client's address, if the edge gives one: who guesses is told from others by it. */
@@ -68,9 +71,8 @@ export class Sessions {
 
   /** Takes a path. A client that does not say HELLO in time is refused with `E_HANDSHAKE_TIMEOUT`. */
   accept(path: Path, options: AcceptOptions, events: PathEvents = {}): AcceptedPath {
-    const { sessionId, kind } = options;
     const { environment, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS } = this.#options;
-    const link = new PathLink({ path, kind, sessionId, environment, owner: this.#door });
+    const link = new PathLink({ ...options, path, environment, owner: this.#door });
     const cancel = environment.timer(handshakeTimeoutMs, () => {
       this.#refuse(link, new DirectError('E_HANDSHAKE_TIMEOUT'));
     });

@@ -3,7 +3,7 @@
  * What a parser returns may be trusted in shape and size; what it says may not.
  */
 import { DirectError, type ErrorCode, isErrorCode } from './errors.ts';
-import { type Announcement, parseAnnouncement } from './host-identity.ts';
+import { type Announcement, bytesText, KEY_BYTES, parseAnnouncement, SIGNATURE_BYTES } from './host-identity.ts';
 import {
   MAX_CANDIDATE_BYTES,
   MAX_CANDIDATES_PER_SESSION,
@@ -40,6 +40,9 @@ export interface AnswerSignal {
   session_id: string;
   type: 'answer';
   sdp: string;
+  /** The host's, base64url; see signed-answer.ts. Agents of other projects do not sign. */
+  host_key?: string;
+  signature?: string;
 }
 export interface CandidateSignal {
   session_id: string;
@@ -184,7 +187,13 @@ export function parseSignal(value: unknown): SessionSignal {
         ...(raw.ice_servers === undefined ? {} : { ice_servers: parseIceServers(raw.ice_servers) }),
       };
     case 'answer':
-      return { session_id, type: 'answer', sdp: sdp(raw.sdp) };
+      return {
+        session_id,
+        type: 'answer',
+        sdp: sdp(raw.sdp),
+        ...(raw.host_key === undefined ? {} : { host_key: bytesText(raw.host_key, 'host_key', KEY_BYTES) }),
+        ...(raw.signature === undefined ? {} : { signature: bytesText(raw.signature, 'signature', SIGNATURE_BYTES) }),
+      };
     case 'candidate':
       return { session_id, type: 'candidate', candidate: candidate(raw.candidate) };
     case 'error':

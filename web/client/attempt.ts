@@ -1,7 +1,8 @@
 /** One attempt at a direct path: offer, answer, candidates, data channel, HELLO. */
 import { DirectError } from '../../shared/errors.ts';
 import { HANDSHAKE_TIMEOUT_MS } from '../../shared/limits.ts';
-import type { SessionReady, SessionSignal } from '../../shared/signal.ts';
+import type { AnswerSignal, SessionReady, SessionSignal } from '../../shared/signal.ts';
+import { directBinding } from '../../shared/signed-answer.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { DirectPath } from './direct-path.ts';
 import type { HostSession } from './host-session.ts';
@@ -47,6 +48,8 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
   const sessionId = options.sessionId();
   let channel: SignalChannel | undefined;
   let path: DirectPath | undefined;
+  let offer = '';
+  let binding: Uint8Array = new Uint8Array();
   const peer = new PeerLink(
     { RTCPeerConnection: options.RTCPeerConnection, iceTransportPolicy: options.iceTransportPolicy, timer },
     {
@@ -62,11 +65,15 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
       step: log,
     },
   );
+  const answer = async ({ sdp }: AnswerSignal) => {
+    log('answer received');
+    binding = await directBinding(offer, sdp);
+    await peer.answer(sdp);
+  };
   const receive = (message: SessionSignal) => {
     if (message.session_id !== sessionId) return;
     if (message.type === 'answer') {
-      log('answer received');
-      peer.answer(message.sdp).catch((error: unknown) => {
+      answer(message).catch((error: unknown) => {
         failed.reject(new DirectError('E_PROTOCOL', 'the answer is unusable', { cause: error }));
       });
     } else if (message.type === 'candidate') {
@@ -77,7 +84,7 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
   };
 
   const run = async (): Promise<DirectPath> => {
-    const offer = await peer.offer();
+    offer = await peer.offer();
     giveUp.signal.throwIfAborted();
     const session = createSession(signaling, { offer, session_id: sessionId }, giveUp.signal);
     options.asked(session);
@@ -91,7 +98,7 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
     await opened.promise;
     giveUp.signal.throwIfAborted();
     const { host, lost } = options;
-    path = new DirectPath({ sessionId, peer, signaling: channel, host, environment, diagnostics, lost });
+    path = new DirectPath({ sessionId, binding, peer, signaling: channel, host, environment, diagnostics, lost });
     await path.ready;
     return path;
   };

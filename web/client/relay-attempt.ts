@@ -30,6 +30,7 @@ export interface OpenedRelay {
   socket: RelayPath;
   /** What the session sees. */
   path: Path;
+  binding: Uint8Array;
 }
 
 /** @throws DirectError the edge's code, `E_HOST_KEY`, or `E_PATH_LOST`; the signal's reason after an abort. */
@@ -44,7 +45,8 @@ export async function openRelay({ signaling, admission, signal }: RelayAttemptOp
   try {
     const key = await recipient(signaling, sessionId, admission, signal);
     const socket = await opening;
-    return { sessionId, socket, path: sealedClientPath(socket, key, sessionId) };
+    const path = sealedClientPath(socket, key, sessionId);
+    return { sessionId, socket, path, binding: await path.bound };
   } catch (error) {
     giveUp.abort(error);
     throw error;

@@ -167,14 +167,14 @@ export class Relay {
       this.#enter('off');
       return;
     }
-    const { sessionId, socket, path } = await openRelay({ signaling, admission, signal });
+    const { sessionId, socket, path, binding } = await openRelay({ signaling, admission, signal });
     if (signal.aborted) {
       path.close();
       return;
     }
     const link = host.attach(
       path,
-      { sessionId, kind: 'relay' },
+      { sessionId, kind: 'relay', binding },
       {
         opened: () => this.#opened(attempt, link, socket),
         sentAny: () => socket.sentAny,
