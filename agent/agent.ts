@@ -1,5 +1,5 @@
 /** Puts the agent together: link to the edge, WebRTC connections, proxy to the local servers. */
-import { type DirectError, ERRORS } from '../shared/errors.ts';
+import type { DirectError } from '../shared/errors.ts';
 import { generateHostKeys, type HostKeys } from '../shared/host-identity.ts';
 import { RelayKeys } from '../shared/relay-keys.ts';
 import { sealedAgentPath } from '../shared/sealed-path.ts';
@@ -28,7 +28,7 @@ export interface AgentOptions {
   linkTiming?: LinkOptions['timing'];
   /** The link came up; called for each time. */
   up?(transport: Transport): void;
-  /** The agent cannot go on without a person; it has stopped. */
+  /** The agent cannot go on without a person; it has stopped, and this says why. */
   refused(error: DirectError): void;
 }
 
@@ -110,7 +110,6 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     },
     down: (reason, retryMs) => log('warn', `link: not connected (${reason}), next attempt in ${retryMs} ms`),
     refused: (error) => {
-      log('error', `link: ${ERRORS[error.code].message} ${ERRORS[error.code].hint}`);
       sayGoodbye();
       options.refused(error);
     },

@@ -67,6 +67,13 @@ export async function removeDevice(folder: string, idOrName: string): Promise<De
   });
 }
 
+/** Gives a device another name; nothing happens if there is none with that id. @throws Error as above. */
+export async function renameDevice(folder: string, id: string, name: string): Promise<void> {
+  const path = pathIn(folder);
+  const renamed = (device: Device) => (device.id === id ? { ...device, name: deviceName(name) } : device);
+  await changePrivate(path, () => writeDevices(path, readDevices(path).map(renamed)));
+}
+
 export interface DevicesOptions {
   folder: string;
   /** Milliseconds since 1970. */

@@ -4,7 +4,7 @@
  */
 import WebSocket, { type ClientOptions } from 'ws';
 import { type ChannelControl, parseChannelControl } from '../shared/channel.ts';
-import { DirectError, type ErrorCode } from '../shared/errors.ts';
+import { codeFromNumber, DirectError, type ErrorCode } from '../shared/errors.ts';
 import type { Announcement } from '../shared/host-identity.ts';
 import { parseForgetDevice } from '../shared/host-info.ts';
 import { AGENT_PING_INTERVAL_MS, MAX_ENVELOPE_BYTES, POLL_HOLD_MS } from '../shared/limits.ts';
@@ -251,7 +251,8 @@ export class Link {
         heartbeat.stop();
         if (this.#socket === socket) this.#socket = undefined;
         if (opened) this.#options.channels.lost('the link to the edge was lost');
-        if (code === 4409) error = new DirectError('E_REPLACED');
+        const closedFor = codeFromNumber(code);
+        if (FINAL.includes(closedFor)) error = new DirectError(closedFor);
         else if (opened) error = new DirectError('E_PATH_LOST', `the edge closed the connection (${code} ${reason})`);
         resolve({ opened, error });
       });

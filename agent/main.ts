@@ -4,9 +4,11 @@ import { hostname } from 'node:os';
 import { Command, CommanderError, Option } from 'commander';
 import { CommandError, EXIT, type ExitCode } from './command-error.ts';
 import type { Context, Flags } from './commands/context.ts';
+import { listPaired, removePaired } from './commands/device.ts';
 import { createKey, listKeys, revokeKey } from './commands/key.ts';
 import { login } from './commands/login.ts';
 import { logout } from './commands/logout.ts';
+import { pair } from './commands/pair.ts';
 import { status } from './commands/status.ts';
 import { up } from './commands/up.ts';
 import { ConfigError } from './config.ts';
@@ -136,6 +138,19 @@ add(key, 'list', 'List the API keys of this host.')
 add(key, 'revoke <key>', 'End an API key, given by id or name, at once.')
   .option('--json', 'for programs')
   .action((idOrName: string, flags: Flags) => run(() => revokeKey(context, idOrName, flags)));
+
+add(program, 'pair', 'Make a link that pairs the device which opens it; see “access” in the docs.')
+  .option('--name <name>', 'what to call the device (default: as it calls itself)')
+  .option('--no-wait', 'only print the link')
+  .action((flags: Flags) => run(() => pair(context, flags)));
+
+const device = program.command('device').description('The devices that are paired with this host.');
+add(device, 'list', 'List the paired devices.')
+  .option('--json', 'for programs')
+  .action((flags: Flags) => run(() => listPaired(context, flags)));
+add(device, 'remove <device>', 'Remove a paired device, given by id or name; its sessions end.').action(
+  (idOrName: string, flags: Flags) => run(() => removePaired(context, idOrName, flags)),
+);
 
 // Not `isDefault`, which would take a mistyped command for an argument of “up”.
 const args = process.argv.slice(2);

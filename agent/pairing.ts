@@ -33,6 +33,20 @@ export async function createPairing(folder: string, now = Date.now()): Promise<{
   return { secret, expiresAt };
 }
 
+/** Whether the link with `secret` still waits for its device. Its time is the caller's business. */
+export function isPairingOpen(folder: string, secret: string): boolean {
+  const text = readPrivate(pathIn(folder));
+  return pairingFile.safeParse(text === undefined ? undefined : json(text)).data?.secret === secret;
+}
+
+/** Voids the link with `secret`; another one that was made meanwhile stays. */
+export async function cancelPairing(folder: string, secret: string): Promise<void> {
+  const path = pathIn(folder);
+  await changePrivate(path, () => {
+    if (isPairingOpen(folder, secret)) deletePrivate(path);
+  });
+}
+
 export interface PairingDeskOptions {
   folder: string;
   /** Milliseconds since 1970. */

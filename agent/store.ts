@@ -1,12 +1,11 @@
 /** The agent's own files: one folder, readable by its user alone. */
-import { randomBytes } from 'node:crypto';
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { decodeBase64url, encodeBase64url } from '../shared/base64url.ts';
-import { generateHostKeys, type HostKeys, hostKeyBytes } from '../shared/host-identity.ts';
-import { MAX_ID_LENGTH } from '../shared/limits.ts';
+import { exportHostKeys, generateHostKeys, type HostKeys, importHostKeys } from '../shared/host-identity.ts';
+import { isId } from '../shared/signal.ts';
 import { CommandError, EXIT } from './command-error.ts';
+import { changePrivate, deletePrivate, readPrivate, writePrivate } from './private-file.ts';
 import { bearerToken } from './settings.ts';
 
 /** What a login leaves behind. */
@@ -27,13 +26,14 @@ export interface HostIdentity {
 
 const credentials = z.object({
   edge: z.string().regex(/^https?:\/\/[^/?#@]+$/),
-  host_id: z.string().regex(new RegExp(`^[A-Za-z0-9_-]{1,${MAX_ID_LENGTH}}$`)),
+  host_id: z.string().refine(isId),
   host_name: z.string(),
   token: z.string().transform(bearerToken),
 });
-const hostKeyFile = z.object({ host_key: z.string(), private_key: z.string() });
+const storedHostKeys = z.object({ public_key: z.string(), private_key: z.string() });
 
-const NEW_KEY = 'the host gets a new key then, and devices that know the old one stop until they open its new link';
+const NEW_KEY =
+  'Restore it from a backup, or delete it: the host gets a new key then, and devices that know the old one stop until they open its new link';
 
 export class Store {
   readonly folder: string;
@@ -47,36 +47,23 @@ export class Store {
 
   /** The host's identity, made when it is first needed. It outlives logins. @throws CommandError */
   async identity(): Promise<HostIdentity> {
-    const known = await this.knownIdentity();
-    if (known !== undefined) return known;
-    const keys = await generateHostKeys({ extractable: true });
-    const hostKey = encodeBase64url(await hostKeyBytes(keys));
-    const privateKey = new Uint8Array(await crypto.subtle.exportKey('pkcs8', keys.privateKey));
-    const made = { host_key: hostKey, private_key: encodeBase64url(privateKey) };
-    if (this.#write('host-key.json', made, { replace: false })) return { keys, hostKey };
-    // Another process was faster.
-    return await this.identity();
-  }
-
-  /** The host's identity if there is one. @throws CommandError */
-  async knownIdentity(): Promise<HostIdentity | undefined> {
-    const fix = `Restore it from a backup, or delete it: ${NEW_KEY}`;
-    const stored = this.#read('host-key.json', hostKeyFile, fix);
-    if (stored === undefined) return undefined;
-    const broken = this.#damaged('host-key.json', 'its keys do not belong together', fix);
-    const publicKey = decodeBase64url(stored.host_key);
-    const privateKey = decodeBase64url(stored.private_key);
-    if (publicKey === undefined || privateKey === undefined) throw broken;
+    const name = 'host-key.json';
+    let stored = this.#read(name, storedHostKeys, NEW_KEY);
+    if (stored === undefined) {
+      const made = await exportHostKeys(await generateHostKeys({ extractable: true }));
+      stored = await this.#writing(name, () =>
+        changePrivate(this.path(name), () => {
+          // Another process may have been faster.
+          const known = this.#read(name, storedHostKeys, NEW_KEY);
+          if (known === undefined) writePrivate(this.path(name), asText(made));
+          return known ?? made;
+        }),
+      );
+    }
     try {
-      const keys: HostKeys = {
-        publicKey: await crypto.subtle.importKey('raw', publicKey, 'Ed25519', true, ['verify']),
-        privateKey: await crypto.subtle.importKey('pkcs8', privateKey, 'Ed25519', false, ['sign']),
-      };
-      const proof = await crypto.subtle.sign('Ed25519', keys.privateKey, publicKey);
-      if (!(await crypto.subtle.verify('Ed25519', keys.publicKey, proof, publicKey))) throw broken;
-      return { keys, hostKey: stored.host_key };
+      return { keys: await importHostKeys(stored), hostKey: stored.public_key };
     } catch {
-      throw broken;
+      throw this.#damaged(name, 'its keys do not belong together', NEW_KEY);
     }
   }
 
@@ -86,16 +73,19 @@ export class Store {
   }
 
   /** @throws CommandError */
-  saveCredentials(saved: Credentials): void {
-    this.#write('credentials.json', saved, { replace: true });
+  async saveCredentials(saved: Credentials): Promise<void> {
+    const name = 'credentials.json';
+    await this.#writing(name, async () => writePrivate(this.path(name), asText(saved)));
   }
 
-  deleteCredentials(): void {
-    this.#delete('credentials.json');
+  /** @throws CommandError */
+  async deleteCredentials(): Promise<void> {
+    await this.#delete('credentials.json');
   }
 
-  deleteHostKey(): void {
-    this.#delete('host-key.json');
+  /** @throws CommandError */
+  async deleteHostKey(): Promise<void> {
+    await this.#delete('host-key.json');
   }
 
   path(name: string): string {
@@ -104,16 +94,16 @@ export class Store {
 
   #read<T>(name: string, schema: z.ZodType<T>, fix: string): T | undefined {
     const path = this.path(name);
-    let text: string;
+    let text: string | undefined;
     try {
-      text = readFileSync(path, 'utf8');
+      text = readPrivate(path);
     } catch (error) {
-      if (codeOf(error) === 'ENOENT') return undefined;
       throw new CommandError(
         EXIT.config,
         `${path} cannot be read (${codeOf(error)}). Check its owner and permissions.`,
       );
     }
+    if (text === undefined) return undefined;
     this.#warnIfReadable(path);
     try {
       return schema.parse(JSON.parse(text));
@@ -127,34 +117,20 @@ export class Store {
     return new CommandError(EXIT.config, `${this.path(name)} is damaged: ${what}. ${fix}.`);
   }
 
-  /** Whole or not at all, whatever happens meanwhile. False if the file exists and shall stay. */
-  #write(name: string, content: object, { replace }: { replace: boolean }): boolean {
-    const path = this.path(name);
-    const temporary = `${path}.${randomBytes(6).toString('hex')}`;
+  async #writing<T>(name: string, work: () => Promise<T>): Promise<T> {
     try {
-      mkdirSync(this.folder, { recursive: true, mode: 0o700 });
-      writeFileSync(temporary, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600, flag: 'wx', flush: true });
-      if (replace) renameSync(temporary, path);
-      else linkSync(temporary, path);
-      return true;
+      return await work();
     } catch (error) {
-      if (!replace && codeOf(error) === 'EEXIST') return false;
+      if (error instanceof CommandError) throw error;
       throw new CommandError(
         EXIT.config,
-        `${path} cannot be written (${codeOf(error)}). Name a folder of your own with --folder or DIRECT_AGENT_FOLDER.`,
+        `${this.path(name)} cannot be written (${codeOf(error)}). Name a folder of your own with --folder or DIRECT_AGENT_FOLDER.`,
       );
-    } finally {
-      rmSync(temporary, { force: true });
     }
   }
 
-  #delete(name: string): void {
-    const path = this.path(name);
-    try {
-      rmSync(path, { force: true });
-    } catch (error) {
-      throw new CommandError(EXIT.config, `${path} cannot be deleted (${codeOf(error)}). Delete it yourself.`);
-    }
+  async #delete(name: string): Promise<void> {
+    await this.#writing(name, async () => deletePrivate(this.path(name)));
   }
 
   #warnIfReadable(path: string): void {
@@ -165,6 +141,11 @@ export class Store {
   }
 }
 
+function asText(content: object): string {
+  return `${JSON.stringify(content, null, 2)}\n`;
+}
+
 function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+  if (!(error instanceof Error)) return String(error);
+  return 'code' in error ? String(error.code) : error.message;
 }

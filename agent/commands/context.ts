@@ -66,3 +66,8 @@ export function table(titles: readonly string[], rows: readonly (readonly string
       .trimEnd(),
   );
 }
+
+/** Of milliseconds since 1970, in UTC. */
+export function day(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
+}

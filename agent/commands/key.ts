@@ -6,7 +6,7 @@ import { CommandError, EXIT, type ExitCode, plain } from '../command-error.ts';
 import type { Config } from '../config.ts';
 import { edgeOf } from '../edge-address.ts';
 import { type EdgeApi, understood } from '../edge-api.ts';
-import { type Context, type Flags, hostApi, openStore, readConfig, table } from './context.ts';
+import { type Context, day, type Flags, hostApi, openStore, readConfig, table } from './context.ts';
 
 /** As the login leaves it; the edge lets no other agent make keys. */
 const HOST_CREDENTIAL = 'dah_';
@@ -60,7 +60,13 @@ export async function listKeys(context: Context, flags: Flags): Promise<ExitCode
   } else if (keys.length === 0) {
     context.err('This host has no API keys. Make one with: direct-agent key create --name <name>');
   } else {
-    const rows = keys.map((key) => [key.id, key.name, key.hint, dayOf(key.last_used_at) ?? 'never', limitsOf(key)]);
+    const rows = keys.map((key) => [
+      key.id,
+      key.name,
+      key.hint,
+      key.last_used_at === null ? 'never' : day(key.last_used_at),
+      limitsOf(key),
+    ]);
     for (const line of table(['ID', 'NAME', 'KEY', 'LAST USED', 'LIMITS'], rows)) context.out(line);
   }
   return EXIT.ok;
@@ -108,13 +114,9 @@ function limitsOf({ prefixes, models, expires_at, requests_per_minute }: KeyInfo
     ...(prefixes === null ? [] : [`only ${prefixes.join(', ')}`]),
     ...(models === null ? [] : [`models ${models.join(', ')}`]),
     ...(requests_per_minute === null ? [] : [`${requests_per_minute} requests a minute`]),
-    ...(expires_at === null ? [] : [`until ${dayOf(expires_at)}`]),
+    ...(expires_at === null ? [] : [`until ${day(expires_at)}`]),
   ];
   return limits.length === 0 ? 'no limits' : plain(limits.join('; '));
-}
-
-function dayOf(ms: number | null): string | undefined {
-  return ms === null ? undefined : new Date(ms).toISOString().slice(0, 10);
 }
 
 function orNull(value: unknown, check: (item: string) => string): string[] | null {

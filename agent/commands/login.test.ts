@@ -29,7 +29,7 @@ const html =
   (response) =>
     void response.writeHead(status, { 'content-type': 'text/html' }).end('<html>Welcome</html>');
 
-function keyOf({ folder }: FakeProcess): { host_key: string; private_key: string } {
+function keyOf({ folder }: FakeProcess): { public_key: string; private_key: string } {
   return JSON.parse(readFileSync(join(folder, 'host-key.json'), 'utf8'));
 }
 
@@ -38,7 +38,7 @@ describe('login', () => {
     const edge = (await FakeEdge.start()).allowLogin(pending, pending);
     const shell = new FakeProcess();
     expect(await shell.run(login(shell.context, `${edge.url}/_direct/`, flags))).toEqual([0]);
-    const { host_key, private_key } = keyOf(shell);
+    const { public_key: host_key, private_key } = keyOf(shell);
     expect(shell.stdout).toEqual([`${edge.url}/#host=attic&key=${host_key}`]);
     expect(shell.printed).toContain(`${edge.url}/_direct/approve#code=${USER_CODE}&key=${host_key}`);
     expect(shell.printed).toContain(await fingerprint(host_key));
@@ -56,7 +56,7 @@ describe('login', () => {
     const edge = (await FakeEdge.start()).allowLogin();
     const shell = new FakeProcess();
     await login(shell.context, edge.url, { ...flags, name: 'My box' });
-    const { host_key } = keyOf(shell);
+    const { public_key: host_key } = keyOf(shell);
     expect(Object.fromEntries(new URLSearchParams(edge.to(CODE)[0]?.body))).toEqual({
       client_id: 'direct-agent',
       host_key,

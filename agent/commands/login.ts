@@ -53,7 +53,7 @@ export async function login(context: Context, typedEdge: string, flags: Flags): 
     },
     trouble: (reason) => err(reason === undefined ? 'The edge answers again.' : `${reason} Trying again.`),
   });
-  store.saveCredentials(saved);
+  await store.saveCredentials(saved);
   if (before !== undefined && before.edge !== edge) await leave(context, before);
   const link = hostLink(edge, saved.host_id, identity.hostKey);
   err('');

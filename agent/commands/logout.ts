@@ -21,11 +21,11 @@ export async function logout(context: Context, flags: Flags): Promise<ExitCode> 
       const isVoid = error instanceof EdgeError && error.code === 'E_UNAUTHORIZED';
       if (!isVoid) trouble = error instanceof CommandError ? error.message : 'The edge was not told.';
     }
-    store.deleteCredentials();
+    await store.deleteCredentials();
     context.err(`Logged out of ${saved.edge}. An agent that runs with this login stops by itself.`);
   }
   if (forgetKey) {
-    store.deleteHostKey();
+    await store.deleteHostKey();
     context.err(
       'The host’s key is deleted. The next login makes a new one, and each device that knows the old one stops until it opens the new link.',
     );

@@ -22,7 +22,7 @@ export interface ServeOptions {
  * @throws CommandError when the edge refuses for good
  */
 export async function serve(context: Context, options: ServeOptions): Promise<ExitCode> {
-  const { config, servers } = options;
+  const { config, identity, servers } = options;
   const log = makeLog(config.logLevel, (text) => context.err(text.trimEnd()));
   for (const warning of config.warnings) log('warn', `config: ${warning}`);
   for (const { name, url, models } of servers) log('info', `serving ${name} at ${url} (${models.length} models)`);
@@ -35,6 +35,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
     config,
     servers,
     search: () => findServers(config),
+    hostKeys: identity.keys,
     log,
     up: () => {
       up?.();

@@ -3,10 +3,12 @@ import { z } from 'zod';
 import { fingerprint } from '../../shared/fingerprint.ts';
 import { CommandError, EXIT, type ExitCode } from '../command-error.ts';
 import type { Config } from '../config.ts';
+import { listDevices } from '../devices.ts';
 import type { LocalServer } from '../discovery.ts';
 import { edgeOf, hostLink } from '../edge-address.ts';
 import { EdgeError } from '../edge-api.ts';
 import { type Context, type Flags, hostApi, openStore, readConfig } from './context.ts';
+import { ofFiles } from './device.ts';
 import { findServers } from './serve.ts';
 
 /** What `--json` prints. */
@@ -24,6 +26,9 @@ interface Status {
   online: boolean | null;
   /** Why `credential` is not accepted. */
   problem: string | null;
+  /** Whom the agent accepts of those whom the edge lets in. */
+  access: Config['access'];
+  paired_devices: number;
   servers: { name: string; url: string; models: readonly string[] }[];
 }
 
@@ -47,6 +52,8 @@ export async function status(context: Context, flags: Flags): Promise<ExitCode> 
     fingerprint: await fingerprint(hostKey),
     url: hostLink(edge, config.hostId, hostKey),
     ...seen,
+    access: config.access,
+    paired_devices: (await ofFiles(listDevices(store.folder))).length,
     servers: servers.map(({ name, url, models }) => ({ name, url, models })),
   };
   for (const line of flags.json === true ? [JSON.stringify(found, null, 2)] : describe(found, servers)) {
@@ -74,12 +81,14 @@ async function look(context: Context, config: Config): Promise<Seen> {
 
 function describe(found: Status, servers: readonly LocalServer[]): string[] {
   const online = { true: 'yes', false: 'no; start it with: direct-agent up', null: 'the edge does not say' };
+  const access = { edge: 'whoever the edge lets in', paired: 'paired devices only' };
   return [
     `Edge:         ${found.edge}`,
     `Host:         ${found.host_name === null ? found.host_id : `${found.host_name} (${found.host_id})`}`,
     `Fingerprint:  ${found.fingerprint}`,
     `Credential:   ${found.credential}${found.problem === null ? '' : `. ${found.problem}`}`,
     `Online:       ${online[`${found.online}`]}`,
+    `Access:       ${access[found.access]}; ${found.paired_devices} paired`,
     `Open:         ${found.url}`,
     ...(servers.length === 0 ? ['Serves:       no local LLM server found'] : []),
     ...servers.map(({ name, url, models }, index) => {
