@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 /** The command line of the agent. People read stderr; exit codes are in docs/configuration.md. */
 import { Command, Option } from 'commander';
+import envPaths from 'env-paths';
+import { ACCESS_MODES } from './access.ts';
 import { startAgent } from './agent.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { discoverServers, type LocalServer } from './discovery.ts';
@@ -31,6 +33,7 @@ async function up(flags: Record<string, unknown>): Promise<void> {
     config,
     servers,
     search,
+    folder: envPaths('direct-agent', { suffix: '' }).config,
     log,
     refused: () => process.exit(EX_REFUSED),
   });
@@ -78,6 +81,12 @@ program
   .option('--max-body-bytes <size>', 'largest request body, such as 10MB')
   .addOption(new Option('--allowed-prefixes <paths>', 'further paths to serve').argParser(list))
   .option('--allow-management', 'also serve the routes that pull, load or delete models')
+  .addOption(
+    new Option('--access <who>', 'edge: whom the edge lets in; paired: of these, known devices only').choices(
+      ACCESS_MODES,
+    ),
+  )
+  .option('--tunnel <yes|no>', 'serve plain HTTPS requests, which the edge can read')
   .addOption(new Option('--log-level <level>').choices(LEVELS))
   .addHelpText(
     'after',

@@ -1,7 +1,9 @@
 /** `npm start`: a local edge, the agent and, if no LLM server runs here, the demo model; one URL to open. */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { Command } from 'commander';
+import envPaths from 'env-paths';
 import { startAgent } from '../agent/agent.ts';
 import { loadConfig } from '../agent/config.ts';
 import { startDemo } from '../agent/demo.ts';
@@ -73,8 +75,9 @@ try {
     },
   });
   const log = makeLog(config.logLevel);
+  const folder = join(envPaths('direct-agent', { suffix: '' }).config, 'npm-start');
   await new Promise<void>((resolve, reject) => {
-    startAgent({ config, servers, search: serversOrDemo, log, up: () => resolve(), refused: reject })
+    startAgent({ config, servers, search: serversOrDemo, folder, log, up: () => resolve(), refused: reject })
       .then((agent) => endings.push(() => agent.close()))
       .catch(reject);
   });
