@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ConfigError, type ConfigSources, loadConfig } from './config.ts';
+import { ConfigError, type ConfigSources, folderOf, loadConfig, loadSettings } from './config.ts';
 
 const EDGE = 'https://edge.example/_direct/h/attic';
 const required = `signaling_url: ${EDGE}\ntoken: s3cret\n`;
@@ -49,6 +49,8 @@ describe('loadConfig', () => {
       allowedPrefixes: [],
       allowManagement: false,
       upstreamHeaders: {},
+      access: 'edge',
+      tunnel: true,
       logLevel: 'info',
       file: '/etc/da/config.yaml',
       warnings: [],
@@ -269,7 +271,7 @@ describe('mistakes', () => {
         "camel": "stunUrls (/etc/da/config.yaml:3) is no known key. Did you mean stun_urls?",
         "empty": "The agent does not know its edge. Run: direct-agent login <edge>; or set signaling_url and token (docs/configuration.md).",
         "emptyTokenFile": "token_file (/etc/da/config.yaml:2): the file /etc/da/t is empty or contains spaces. Copy the whole token, nothing else.",
-        "foreign": "zzz (/etc/da/config.yaml:3) is no known key. Known keys: signaling_url, token, token_file, upstream, stun_urls, max_conns, max_body_bytes, allowed_prefixes, allow_management, upstream_headers, log_level",
+        "foreign": "zzz (/etc/da/config.yaml:3) is no known key. Known keys: signaling_url, token, token_file, upstream, stun_urls, max_conns, max_body_bytes, allowed_prefixes, allow_management, upstream_headers, access, tunnel, log_level",
         "headerBreak": "upstream_headers (--upstream-headers): the value (secret, not shown) has a control or non-ASCII character in X-Key. Remove it.",
         "headerFraming": "upstream_headers (/etc/da/config.yaml:3): the value (secret, not shown) sets Content-Length, which the agent sets itself. Remove that line.",
         "headerName": "upstream_headers (DIRECT_AGENT_UPSTREAM_HEADERS): the value (secret, not shown) has a line without a field name. Write a map, or lines of the form “Name: value”.",
@@ -307,5 +309,51 @@ describe('mistakes', () => {
   it('are reported all at once', () => {
     const sources = withFile('max_conns: 0\nlog_lvl: debug\n', { env: { DIRECT_AGENT_STUN_URLS: 'x' } });
     expect(problemsOf(sources).split('\n')).toHaveLength(4);
+  });
+});
+
+describe('a login', () => {
+  const login = { signalingUrl: 'https://other.example/_direct/h/home', hostId: 'home', token: 'dah_x' };
+
+  it('gives edge and token where neither is set', () => {
+    expect(loadConfig(withFile('max_conns: 3', { login }))).toMatchObject({ ...login, maxConns: 3 });
+  });
+
+  it('does not count where both are set', () => {
+    expect(loadConfig(withFile(required, { login }))).toMatchObject({ signalingUrl: EDGE, token: 's3cret' });
+  });
+
+  it('fills in the token for its own edge and host alone', () => {
+    const own = withFile(`signaling_url: ${login.signalingUrl}/`, { login });
+    expect(loadConfig(own).token).toBe('dah_x');
+    const strange = problemsOf(withFile(`signaling_url: ${EDGE}`, { login }));
+    expect(strange).toContain('token is missing');
+    expect(strange).toContain('The login of this machine is for https://other.example/_direct/h/home.');
+    expect(strange).not.toContain('dah_x');
+  });
+
+  it('takes no token that is meant for another edge', () => {
+    const problem = problemsOf(withFile('token: s3cret', { login }));
+    expect(problem).toContain('signaling_url is missing');
+    expect(problem).toContain('remove the token (/etc/da/config.yaml:1)');
+  });
+
+  it('is not begun where a connection is set, or half of one', () => {
+    for (const yaml of [required, `signaling_url: ${EDGE}`, 'token: s3cret', 'token_file: /etc/da/config.yaml']) {
+      expect(() => loadSettings(withFile(yaml))).toThrow(ConfigError);
+    }
+    expect(loadSettings(withFile('max_conns: 3')).maxConns).toBe(3);
+  });
+});
+
+describe('the folder', () => {
+  it('is what --folder names, or the environment', () => {
+    const env = { DIRECT_AGENT_FOLDER: 'mine' };
+    expect(folderOf({ env, cwd: '/work' })).toBe('/work/mine');
+    expect(folderOf({ env, cwd: '/work', flags: { folder: '/other' } })).toBe('/other');
+    expect(folderOf({ env: {} })).toContain('direct-agent');
+    const files = { '/work/mine/config.yaml': `${required}max_conns: 9` };
+    const { configFolder: _, ...sources } = withFile(undefined, { files, env });
+    expect(loadConfig(sources).maxConns).toBe(9);
   });
 });

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import envPaths from 'env-paths';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import type { AccessMode } from './access.ts';
 import type { LogLevel } from './log.ts';
 import {
   bearerToken,
@@ -48,6 +49,10 @@ export interface AgentSettings {
   readonly allowedPrefixes: readonly string[];
   readonly allowManagement: boolean;
   readonly upstreamHeaders: Readonly<Record<string, string>>;
+  /** Whom the agent accepts of those whom the edge lets through. */
+  readonly access: AccessMode;
+  /** Whether it takes plain HTTPS requests, which the edge can read. */
+  readonly tunnel: boolean;
   readonly logLevel: LogLevel;
   /** The file that was read, if there was one. */
   readonly file: string | undefined;
@@ -175,6 +180,8 @@ function readConfig(sources: ConfigSources, complete = true): Read {
     allowedPrefixes: data.allowed_prefixes,
     allowManagement: data.allow_management,
     upstreamHeaders: data.upstream_headers,
+    access: data.access,
+    tunnel: data.tunnel,
     logLevel: data.log_level,
     file: text === undefined ? undefined : path,
     warnings,

@@ -96,7 +96,7 @@ export class Devices {
   constructor(options: DevicesOptions) {
     this.#options = options;
     this.#path = pathIn(options.folder);
-    this.refresh();
+    this.#load();
     this.#watch = setInterval(() => this.refresh(), WATCH_MS);
     this.#watch.unref();
   }
@@ -144,17 +144,8 @@ export class Devices {
 
   /** Looks at the file, and takes over what has changed. A file that cannot be read admits nobody. */
   refresh(): void {
-    let next: Device[] = [];
-    try {
-      const version = versionOf(this.#path);
-      if (version === this.#version) return;
-      this.#version = version;
-      next = readDevices(this.#path);
-    } catch (error) {
-      this.#options.log('error', `devices: no device is accepted: ${reasonOf(error)}`);
-    }
     const before = this.#devices;
-    this.#devices = new Map(next.map((device) => [device.key, device]));
+    if (!this.#load()) return;
     for (const key of before.keys()) if (!this.#devices.has(key)) this.#options.removed(key);
     this.#options.changed();
   }
@@ -163,9 +154,33 @@ export class Devices {
     clearInterval(this.#watch);
   }
 
+  /** False if the file is the same as before. */
+  #load(): boolean {
+    const version = currentVersion(this.#path);
+    if (version === this.#version) return false;
+    this.#version = version;
+    let devices: Device[] = [];
+    try {
+      devices = readDevices(this.#path);
+    } catch (error) {
+      this.#options.log('error', `devices: no device is accepted: ${reasonOf(error)}`);
+    }
+    this.#devices = new Map(devices.map((device) => [device.key, device]));
+    return true;
+  }
+
   async #change(change: (devices: readonly Device[]) => readonly Device[]): Promise<void> {
     await changePrivate(this.#path, () => writeDevices(this.#path, change(readDevices(this.#path))));
     this.refresh();
+  }
+}
+
+/** A file that cannot be looked at has a version, too: that is said once, and not each second. */
+function currentVersion(path: string): string | undefined {
+  try {
+    return versionOf(path);
+  } catch (error) {
+    return reasonOf(error);
   }
 }
 

@@ -2,6 +2,7 @@
 /** The command line of the agent: which command there is, and what it takes. Exit codes are in docs/configuration.md. */
 import { hostname } from 'node:os';
 import { Command, CommanderError, Option } from 'commander';
+import { ACCESS_MODES } from './access.ts';
 import { CommandError, EXIT, type ExitCode } from './command-error.ts';
 import type { Context, Flags } from './commands/context.ts';
 import { listPaired, removePaired } from './commands/device.ts';
@@ -99,6 +100,12 @@ function addServing(command: Command): Command {
     .option('--max-body-bytes <size>', 'largest request body, such as 10MB')
     .addOption(new Option('--allowed-prefixes <paths>', 'further paths to serve').argParser(list))
     .option('--allow-management', 'also serve the routes that pull, load or delete models')
+    .addOption(
+      new Option('--access <who>', 'edge: whom the edge lets in; paired: of these, known devices only').choices(
+        ACCESS_MODES,
+      ),
+    )
+    .option('--tunnel <yes|no>', 'serve plain HTTPS requests, which the edge can read')
     .addOption(new Option('--log-level <level>').choices(LEVELS));
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { DirectError } from '../shared/errors.ts';
 import { DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_CONNECTIONS, MAX_ID_LENGTH } from '../shared/limits.ts';
 import { parseTarget } from '../shared/target.ts';
+import { ACCESS_MODES } from './access.ts';
 import { isLoopback } from './edge-address.ts';
 import { LEVELS } from './log.ts';
 
@@ -25,6 +26,8 @@ export const settings = z.object({
     .union([z.record(z.string(), z.string()), z.array(z.string()), z.string()])
     .transform(checked(headers))
     .default({}),
+  access: z.enum(ACCESS_MODES).default('edge'),
+  tunnel: z.union([z.boolean(), z.string()]).transform(checked(yesOrNo)).default(true),
   log_level: z.enum(LEVELS).default('info'),
 });
 
@@ -42,6 +45,8 @@ export const EXPECTED: Record<Key, string> = {
   allowed_prefixes: 'a list of paths such as /custom',
   allow_management: 'true or false',
   upstream_headers: 'a map, or lines of the form “Name: value”',
+  access: 'edge or paired',
+  tunnel: 'true or false',
   log_level: 'error, warn, info or debug',
 };
 export const KEYS = Object.keys(EXPECTED);

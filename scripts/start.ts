@@ -86,8 +86,8 @@ try {
       log('error', `link: ${error.message} ${error.entry.hint}`);
       reject(error);
     };
-    const hostKeys = identity.keys;
-    startAgent({ config, servers, search: serversOrDemo, hostKeys, log, up: () => resolve(), refused })
+    const up = () => resolve();
+    startAgent({ config, servers, search: serversOrDemo, hostKeys: identity.keys, folder: FOLDER, log, up, refused })
       .then((agent) => endings.push(() => agent.close()))
       .catch(reject);
   });

@@ -14,12 +14,19 @@ import {
 import { isId } from './signal.ts';
 
 /** Times are milliseconds since 1970. */
+export interface DeviceInfo {
+  readonly id: string;
+  readonly name: string;
+  readonly paired_at: number;
+  readonly last_used_at: number | null;
+}
+
 export interface HostInfo {
   /** The upstreams, with the models that they had when they were found. */
-  serves: { name: string; models: string[] }[];
+  serves: readonly { readonly name: string; readonly models: readonly string[] }[];
   /** `paired`: the agent accepts only devices that it knows. */
   access: 'edge' | 'paired';
-  devices: { id: string; name: string; paired_at: number; last_used_at: number | null }[];
+  devices: readonly DeviceInfo[];
 }
 
 /** From the agent, alone in its message: when its link comes up, and when something changes. */
@@ -40,7 +47,10 @@ export function hostInfoMessage(info: HostInfo): string {
     name: cut(name),
     models: models.slice(0, MAX_INFO_MODELS).map(cut),
   }));
-  const devices = info.devices.slice(0, MAX_DEVICES);
+  // Field by field: a device has more to it that is nobody's business.
+  const devices = info.devices.slice(0, MAX_DEVICES).map(({ id, name, paired_at, last_used_at }) => {
+    return { id, name, paired_at, last_used_at };
+  });
   const signal: HostInfoSignal = { type: 'host_info', serves, access: info.access, devices };
   for (;;) {
     const text = JSON.stringify(signal);

@@ -1,6 +1,7 @@
 /** The signaling resource of one host, `/_direct/h/{host id}` (shared/PROTOCOL.md, section 2). */
 import { Hono, type MiddlewareHandler } from 'hono';
 import { DirectError, type ErrorBody } from '../shared/errors.ts';
+import { parseHostInfo } from '../shared/host-info.ts';
 import { MAX_BATCH_BYTES, MAX_SIGNAL_BYTES, PROTOCOL_VERSION } from '../shared/limits.ts';
 import { newId } from '../shared/new-id.ts';
 import {
@@ -109,6 +110,11 @@ signaling.post('/signal', async (c) => {
   const announcement = caller === 'agent' ? parseAnnounce(raw) : undefined;
   if (announcement !== undefined) {
     await c.env.HOSTS.getByName(host).announce(announcement);
+    return c.body(null, 204);
+  }
+  const info = caller === 'agent' ? parseHostInfo(raw) : undefined;
+  if (info !== undefined) {
+    await c.env.HOSTS.getByName(host).inform(info);
     return c.body(null, 204);
   }
   const parts = bySession(parseSignalList(raw));

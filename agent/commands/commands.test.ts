@@ -180,7 +180,11 @@ describe('key', () => {
     const keys = [info, { ...info, id: 'k2', name: 'a\x1b[2J', models: ['m'], requests_per_minute: 60, expires_at: 0 }];
     edge.on('GET /_direct/api/keys', { json: { keys } });
     await listKeys(shell.context, {});
-    expect(shell.stdout.join('\n')).toMatchInlineSnapshot();
+    expect(shell.stdout.join('\n')).toMatchInlineSnapshot(`
+      "ID  NAME    KEY        LAST USED  LIMITS
+      k1  laptop  dak_…KKKK  never      no limits
+      k2  a[2J    dak_…KKKK  never      models m; 60 requests a minute; until 1970-01-01"
+    `);
     await listKeys(shell.context, { json: true });
     expect(JSON.parse(shell.stdout.at(-1) ?? '')).toEqual({ keys });
   });

@@ -44,6 +44,10 @@ export async function createKey(context: Context, flags: Flags): Promise<ExitCod
   context.err(`Made the API key “${plain(info.name)}” (${info.id}) for the host ${config.hostId}: ${limitsOf(info)}.`);
   context.err('It is shown this once, on the next line. Keep it as you keep a password.');
   context.out(flags.json === true ? JSON.stringify({ ...info, key }, null, 2) : key);
+  if (config.access === 'paired' || !config.tunnel) {
+    const setting = config.access === 'paired' ? 'access: paired' : 'tunnel: no';
+    context.err(`While “${setting}” is set, this host refuses plain HTTPS, and with it all API keys.`);
+  }
   context.err(`Base URL for OpenAI clients: ${edge}/v1`);
   context.err(
     `Try it:  curl ${edge}/v1/models -H "Authorization: Bearer <the key>" -H "Direct-Host: ${config.hostId}"`,
@@ -129,7 +133,7 @@ function prefixOf(prefix: string): string {
   } catch (error) {
     if (!(error instanceof DirectError)) throw error;
     throw new CommandError(
-      EXIT.config,
+      EXIT.usage,
       `--prefix: ${JSON.stringify(prefix)} is no path. Write a path such as /v1/chat.`,
     );
   }

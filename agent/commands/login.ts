@@ -62,7 +62,8 @@ export async function login(context: Context, typedEdge: string, flags: Flags): 
   showQr(context, link);
   out(link);
   if (flags.serve === false) return EXIT.ok;
-  return await serve(context, { config: { ...settings, ...connectionOf(saved) }, identity, servers });
+  const config = { ...settings, ...connectionOf(saved) };
+  return await serve(context, { config, folder: store.folder, identity, servers });
 }
 
 function hostName({ hostname }: Context, named: unknown): string {

@@ -11,6 +11,8 @@ import type { Context } from './context.ts';
 
 export interface ServeOptions {
   config: Config;
+  /** The agent's own files. */
+  folder: string;
   identity: HostIdentity;
   servers: readonly LocalServer[];
   /** The link to the edge came up for the first time. */
@@ -22,7 +24,7 @@ export interface ServeOptions {
  * @throws CommandError when the edge refuses for good
  */
 export async function serve(context: Context, options: ServeOptions): Promise<ExitCode> {
-  const { config, identity, servers } = options;
+  const { config, folder, identity, servers } = options;
   const log = makeLog(config.logLevel, (text) => context.err(text.trimEnd()));
   for (const warning of config.warnings) log('warn', `config: ${warning}`);
   for (const { name, url, models } of servers) log('info', `serving ${name} at ${url} (${models.length} models)`);
@@ -36,6 +38,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
     servers,
     search: () => findServers(config),
     hostKeys: identity.keys,
+    folder,
     log,
     up: () => {
       up?.();

@@ -12,6 +12,7 @@ export async function up(context: Context, flags: Flags): Promise<ExitCode> {
   const servers = await findServers(config);
   return await serve(context, {
     config,
+    folder: store.folder,
     identity,
     servers,
     up: () => {
