@@ -4,8 +4,11 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { codeAnswer, DEVICE_CODE, FakeEdge, FakeProcess, oauth, TOKEN } from './test-fake-edge.ts';
+
+// A process takes half a second to start, and several where all tests run.
+vi.setConfig({ testTimeout: 30_000 });
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url));
 const children: ChildProcess[] = [];
@@ -49,6 +52,23 @@ test('login goes on to serve with what it was given, until the edge refuses; the
   }
 });
 
+test('up says where to go once the link is up, on stdout for programs, and ends with Ctrl+C or for good', async () => {
+  const edge = (await FakeEdge.start()).allowLogin().on('POST /_direct/api/device/code', quick);
+  const { folder } = new FakeProcess();
+  expect(await run(folder, 'login', edge.url, '--no-serve').exit).toBe(0);
+  expect(edge.agents).toEqual([]);
+  const { child, output, exit } = run(folder, 'up');
+  await expect.poll(() => output.stdout, { timeout: 10_000 }).toMatch(/\/#host=attic&key=[\w-]{43}\n$/);
+  child.kill('SIGINT');
+  expect(await exit).toBe(0);
+  const other = run(folder, 'up');
+  await expect.poll(() => other.output.stdout, { timeout: 10_000 }).toBe(output.stdout);
+  // The owner removes the host.
+  edge.agents.at(-1)?.close(4401);
+  expect(await other.exit).toBe(69);
+  expect(other.output.stderr).toContain(`Run: direct-agent login ${edge.url}\n`);
+});
+
 test('Ctrl+C while a login waits ends it without a trace', async () => {
   const edge = (await FakeEdge.start()).allowLogin().on('POST /_direct/api/device/code', quick);
   edge.on('POST /_direct/api/device/token', oauth('authorization_pending'));
@@ -68,7 +88,6 @@ test('mistakes of the command line have their own code, and no stack trace', asy
     ['login', 'http://edge.example'],
     ['logn', 'x'],
     ['key', 'create'],
-    ['up', '--log-level', 'loud'],
     ['device', 'remove', 'nobody'],
   ];
   const runs = wrong.map((args) => run(folder, ...args));

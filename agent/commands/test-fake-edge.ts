@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
+import { type WebSocket, WebSocketServer } from 'ws';
 import { DirectError, type ErrorCode, errorBody } from '../../shared/errors.ts';
 import { CommandError, type ExitCode } from '../command-error.ts';
 import type { Context } from './context.ts';
@@ -31,6 +32,8 @@ afterEach(async () => {
 
 export class FakeEdge {
   readonly calls: Call[] = [];
+  /** Links of agents; they are let in where there is no reply to UPGRADE. */
+  readonly agents: WebSocket[] = [];
   url = '';
   /** By method and path, each used once; the last one stays. */
   readonly replies = new Map<string, Reply[]>();
@@ -38,9 +41,17 @@ export class FakeEdge {
   static async start(): Promise<FakeEdge> {
     const edge = new FakeEdge();
     const server = createServer((request, response) => void edge.#answer(request, response));
-    server.on('upgrade', (request, socket) => {
+    const sockets = new WebSocketServer({ noServer: true });
+    server.on('upgrade', (request, socket, head) => {
       edge.calls.push({ method: 'UPGRADE', path: request.url ?? '', ...fieldsOf(request), body: '' });
       const reply = edge.#next('UPGRADE');
+      if (reply === undefined) {
+        sockets.handleUpgrade(request, socket, head, (accepted) => {
+          edge.agents.push(accepted);
+          accepted.send(JSON.stringify({ type: 'ready', protocol_version: 1, host: { id: 'attic' } }));
+        });
+        return;
+      }
       const body = JSON.stringify(typeof reply === 'string' ? errorBody(new DirectError(reply)) : {});
       socket.end(`HTTP/1.1 409 No\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`);
     });
@@ -50,6 +61,7 @@ export class FakeEdge {
     if (typeof address !== 'object' || address === null) throw new Error('no address');
     edge.url = `http://127.0.0.1:${address.port}`;
     endings.push(() => {
+      for (const agent of edge.agents) agent.terminate();
       server.closeAllConnections();
       server.close();
     });
