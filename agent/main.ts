@@ -2,10 +2,10 @@
 /** The command line of the agent. People read stderr; exit codes are in docs/configuration.md. */
 import { Command, Option } from 'commander';
 import envPaths from 'env-paths';
-import { ACCESS_MODES } from './access.ts';
 import { startAgent } from './agent.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { discoverServers, type LocalServer } from './discovery.ts';
+import { ACCESS_MODES } from './door.ts';
 import { LEVELS, makeLog } from './log.ts';
 
 /** Exit codes: the edge refused us for good, or the configuration is wrong (as in sysexits.h). */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { DirectError } from '../shared/errors.ts';
 import { DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_CONNECTIONS, MAX_ID_LENGTH } from '../shared/limits.ts';
 import { parseTarget } from '../shared/target.ts';
-import { ACCESS_MODES } from './access.ts';
+import { ACCESS_MODES } from './door.ts';
 import { LEVELS } from './log.ts';
 
 /** More than a home connection or the edge's memory of it can use; a higher number is a slip. */
