@@ -7,12 +7,12 @@ import { sealedAgentPath } from '../shared/sealed-path.ts';
 import { Sessions } from '../shared/sessions.ts';
 import type { IceServer } from '../shared/signal.ts';
 import { signAnswer } from '../shared/signed-answer.ts';
-import { Access } from './access.ts';
 import { Channels } from './channels.ts';
 import type { Config } from './config.ts';
 import { Connections } from './connections.ts';
 import { Devices } from './devices.ts';
 import type { LocalServer } from './discovery.ts';
+import { Door } from './door.ts';
 import { Link, type LinkOptions, type Transport } from './link.ts';
 import { PairingDesk } from './pairing.ts';
 import { UpstreamProxy } from './proxy.ts';
@@ -77,7 +77,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     removed: (key) => sessions.closeOf(key, 'E_DEVICE_UNKNOWN'),
     changed: () => link.inform(),
   });
-  const access = new Access({
+  const door = new Door({
     ...config,
     hostKey: await hostKeyBytes(hostKeys),
     devices,
@@ -90,7 +90,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   });
   const sessions = new Sessions({
     environment: nodeEnvironment,
-    admit: (path, device) => access.admit(path, device),
+    admit: (path, device) => door.admit(path, device),
     stream: (stream) => void proxy.serve(stream),
   });
   const connections = new Connections({

@@ -71,6 +71,8 @@ allowed_prefixes: [/custom/, /sdapi]
 allow_management: true
 upstream_headers:
   Authorization: Bearer local
+access: paired
+tunnel: no
 log_level: debug
 `;
     expect(loadConfig(withFile(yaml))).toMatchObject({
@@ -82,6 +84,8 @@ log_level: debug
       allowedPrefixes: ['/custom', '/sdapi'],
       allowManagement: true,
       upstreamHeaders: { authorization: 'Bearer local' },
+      access: 'paired',
+      tunnel: false,
       logLevel: 'debug',
     });
   });
@@ -97,6 +101,8 @@ log_level: debug
       DIRECT_AGENT_ALLOWED_PREFIXES: '/a,/b',
       DIRECT_AGENT_ALLOW_MANAGEMENT: 'yes',
       DIRECT_AGENT_UPSTREAM_HEADERS: 'X-One: 1\nX-Two: a:b, c',
+      DIRECT_AGENT_ACCESS: 'paired',
+      DIRECT_AGENT_TUNNEL: 'off',
       DIRECT_AGENT_LOG_LEVEL: 'warn',
       PATH: '/bin',
     };
@@ -109,6 +115,8 @@ log_level: debug
       allowedPrefixes: ['/a', '/b'],
       allowManagement: true,
       upstreamHeaders: { 'x-one': '1', 'x-two': 'a:b, c' },
+      access: 'paired',
+      tunnel: false,
       logLevel: 'warn',
       file: undefined,
     });
@@ -245,6 +253,8 @@ describe('mistakes', () => {
       prefixDots: problemsOf(yaml('allowed_prefixes: [/a, /../b]')),
       bool: problemsOf(env('ALLOW_MANAGEMENT', 'maybe')),
       level: problemsOf(env('LOG_LEVEL', 'verbose')),
+      access: problemsOf(yaml('access: pared')),
+      tunnel: problemsOf(env('TUNNEL', 'never')),
       spacedToken: problemsOf(env('TOKEN', 'Bearer hunter2')),
       numericToken: problemsOf(withFile(`signaling_url: ${EDGE}\ntoken: 123456\n`)),
       headerType: problemsOf(yaml('upstream_headers: {Authorization: [hunter2]}')),
@@ -264,6 +274,7 @@ describe('mistakes', () => {
     expect(JSON.stringify(report)).not.toContain('hostkey');
     expect(report).toMatchInlineSnapshot(`
       {
+        "access": "access (/etc/da/config.yaml:3): "pared" is not valid. Write edge or paired.",
         "alias": "config (/etc/da/config.yaml): an alias (*name) has no anchor (&name) before it. Write the value itself.",
         "bool": "allow_management (DIRECT_AGENT_ALLOW_MANAGEMENT): "maybe" is neither yes nor no. Write true or false.",
         "bothTokens": "token and token_file (/etc/da/config.yaml:2, /etc/da/config.yaml:3) are both set. Remove one of them.",
@@ -296,6 +307,7 @@ describe('mistakes', () => {
         "spacedToken": "token (DIRECT_AGENT_TOKEN): the value (secret, not shown) is empty or contains spaces. Copy the whole token, nothing else.",
         "stun": "stun_urls[1] (DIRECT_AGENT_STUN_URLS): "stun://stun.example:3478" is no STUN address. Write stun:HOST:PORT, such as stun:stun.cloudflare.com:3478.",
         "stunPort": "stun_urls[0] (/etc/da/config.yaml:3): "stun:a.example:70000" is no STUN address. Write stun:HOST:PORT, such as stun:stun.cloudflare.com:3478.",
+        "tunnel": "tunnel (DIRECT_AGENT_TUNNEL): "never" is neither yes nor no. Write true or false.",
         "turn": "stun_urls[0] (--stun-urls): "turn:turn.example" is no STUN address. Write stun:HOST:PORT, such as stun:stun.cloudflare.com:3478.",
         "twice": "config (/etc/da/config.yaml:4): not valid YAML: Map keys must be unique. Correct the line.",
         "type": "max_conns (/etc/da/config.yaml:3): [1] is not valid. Write a whole number from 1 to 1000.",

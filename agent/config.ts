@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import envPaths from 'env-paths';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
-import type { AccessMode } from './access.ts';
+import type { AccessMode } from './door.ts';
 import type { LogLevel } from './log.ts';
 import {
   bearerToken,

@@ -2,7 +2,6 @@
 /** The command line of the agent: which command there is, and what it takes. Exit codes are in docs/configuration.md. */
 import { hostname } from 'node:os';
 import { Command, CommanderError, Option } from 'commander';
-import { ACCESS_MODES } from './access.ts';
 import { CommandError, EXIT, type ExitCode } from './command-error.ts';
 import type { Context, Flags } from './commands/context.ts';
 import { listPaired, removePaired } from './commands/device.ts';
@@ -13,6 +12,7 @@ import { pair } from './commands/pair.ts';
 import { status } from './commands/status.ts';
 import { up } from './commands/up.ts';
 import { ConfigError } from './config.ts';
+import { ACCESS_MODES } from './door.ts';
 import { LEVELS } from './log.ts';
 
 const ending = new AbortController();

@@ -79,6 +79,15 @@ describe('login', () => {
     );
   });
 
+  test('sends no name that is longer than an edge takes, and none that misleads', async () => {
+    const edge = (await FakeEdge.start()).allowLogin();
+    const shell = new FakeProcess();
+    const upstream = [`http://127.0.0.1:2/${'x'.repeat(100)}`];
+    await login(shell.context, edge.url, { ...flags, upstream, name: ` a\u202eb${'c'.repeat(100)}` });
+    const { host_name, serves = '' } = Object.fromEntries(new URLSearchParams(edge.to(CODE)[0]?.body));
+    expect([host_name, JSON.parse(serves)[0].name.length]).toEqual([`ab${'c'.repeat(62)}`, 64]);
+  });
+
   test.skipIf(process.platform === 'win32')('keeps its files to its user, and leaves no others', async () => {
     const edge = (await FakeEdge.start()).allowLogin();
     const shell = new FakeProcess();

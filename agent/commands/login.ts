@@ -67,12 +67,18 @@ export async function login(context: Context, typedEdge: string, flags: Flags): 
 }
 
 function hostName({ hostname }: Context, named: unknown): string {
-  const name = typeof named === 'string' && named.trim() !== '' ? named.trim() : (hostname().split('.')[0] ?? '');
-  return plain(name).slice(0, MAX_NAME_LENGTH) || 'host';
+  const name = typeof named === 'string' ? named : (hostname().split('.')[0] ?? '');
+  return shortened(name.trim()) || 'host';
+}
+
+/** As the edge takes names. */
+function shortened(name: string): string {
+  return [...plain(name)].slice(0, MAX_NAME_LENGTH).join('');
 }
 
 function serves({ name, models }: LocalServer): Serves {
-  return { name, models: models.slice(0, MAX_MODELS_SHOWN) };
+  // A server without a name of its own is called by its URL.
+  return { name: shortened(name), models: models.slice(0, MAX_MODELS_SHOWN) };
 }
 
 function sayWhatItReplaces({ edge, host_name }: Credentials, next: string): string {

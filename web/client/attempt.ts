@@ -6,6 +6,7 @@ import { directBinding } from '../../shared/signed-answer.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { DirectPath } from './direct-path.ts';
 import type { HostSession } from './host-session.ts';
+import type { HostTrust } from './host-trust.ts';
 import { PeerLink } from './peer-link.ts';
 import { SignalChannel } from './signal-channel.ts';
 import { createSession, type Signaling } from './signaling.ts';
@@ -18,6 +19,8 @@ export interface AttemptOptions {
   diagnostics: Diagnostics;
   /** Whose session gets the path. */
   host: HostSession;
+  /** Says whose answer counts. */
+  trust: HostTrust;
   /** The id of the next signaling session. */
   sessionId(): string;
   /** The edge was asked for a signaling session, which serves other paths as well. */
@@ -29,10 +32,11 @@ export interface AttemptOptions {
 
 /**
  * Connects to the agent.
- * @throws DirectError the edge's or the agent's code, or `E_HANDSHAKE_TIMEOUT`; the signal's reason after an abort.
+ * @throws DirectError the edge's or the agent's code, that of the host's key, or `E_HANDSHAKE_TIMEOUT`; the signal's
+ * reason after an abort.
  */
 export async function attempt(options: AttemptOptions): Promise<DirectPath> {
-  const { signaling, diagnostics, signal } = options;
+  const { signaling, diagnostics, trust, signal } = options;
   const { environment } = signaling;
   const { timer } = environment;
   const log = (what: string) => diagnostics.log(what);
@@ -49,7 +53,7 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
   let channel: SignalChannel | undefined;
   let path: DirectPath | undefined;
   let offer = '';
-  let binding: Uint8Array = new Uint8Array();
+  const answered = Promise.withResolvers<{ binding: Uint8Array }>();
   const peer = new PeerLink(
     { RTCPeerConnection: options.RTCPeerConnection, iceTransportPolicy: options.iceTransportPolicy, timer },
     {
@@ -65,17 +69,20 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
       step: log,
     },
   );
-  const answer = async ({ sdp }: AnswerSignal) => {
+  const answer = async (message: AnswerSignal) => {
     log('answer received');
-    binding = await directBinding(offer, sdp);
-    await peer.answer(sdp);
+    // While ICE gathers. Nothing of the answer is used before: its fingerprint decides whom DTLS believes.
+    const [binding] = await Promise.all([directBinding(offer, message.sdp), trust.answer(message, offer)]);
+    giveUp.signal.throwIfAborted();
+    await peer.answer(message.sdp).catch((error: unknown) => {
+      throw new DirectError('E_PROTOCOL', 'the answer is unusable', { cause: error });
+    });
+    answered.resolve({ binding });
   };
   const receive = (message: SessionSignal) => {
     if (message.session_id !== sessionId) return;
     if (message.type === 'answer') {
-      answer(message).catch((error: unknown) => {
-        failed.reject(new DirectError('E_PROTOCOL', 'the answer is unusable', { cause: error }));
-      });
+      answer(message).catch(failed.reject);
     } else if (message.type === 'candidate') {
       peer.addCandidate(message.candidate);
     } else if (message.type === 'error') {
@@ -84,7 +91,9 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
   };
 
   const run = async (): Promise<DirectPath> => {
-    offer = await peer.offer();
+    const [made, canVerify] = await Promise.all([peer.offer(), trust.canVerify()]);
+    if (!canVerify) throw new DirectError('E_HOST_KEY_UNCONFIRMED');
+    offer = made;
     giveUp.signal.throwIfAborted();
     const session = createSession(signaling, { offer, session_id: sessionId }, giveUp.signal);
     options.asked(session);
@@ -95,7 +104,7 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
     // First, because it takes round trips; candidates wait in it until it is open.
     channel = new SignalChannel(signaling, sessionId, { step: log, signal: receive, failed: failed.reject });
     peer.gather(ready.ice_servers);
-    await opened.promise;
+    const [{ binding }] = await Promise.all([answered.promise, opened.promise]);
     giveUp.signal.throwIfAborted();
     const { host, lost } = options;
     path = new DirectPath({ sessionId, binding, peer, signaling: channel, host, environment, diagnostics, lost });

@@ -110,7 +110,7 @@ describe('a connection', () => {
     edge.signal({ session_id, type: 'candidate', candidate: early });
     await edge.clock.advance(0);
     expect(edge.connection.calls).not.toContain('addIceCandidate early');
-    edge.signal({ session_id, type: 'answer', sdp: 'v=0 answer' });
+    edge.signal(await edge.signedAnswer(session_id));
     await edge.clock.advance(0);
     expect(edge.connection.calls.slice(-2)).toEqual(['setRemoteDescription v=0 answer', 'addIceCandidate early']);
   });
@@ -152,7 +152,6 @@ describe('requests', () => {
 
   test.each<[string, (edge: TestEdge) => Partial<ConnectOptions> | undefined]>([
     ['the runtime has no WebSocket', (edge) => ({ environment: { ...edge.environment, WebSocket: undefined } })],
-    ['the runtime cannot seal', (edge) => ({ environment: { ...edge.environment, canSeal: async () => false } })],
     ['WebSockets are forbidden', (edge) => ({ environment: { ...edge.environment, WebSocket: Forbidden as never } })],
     ['WebSockets are refused', (edge) => void Object.assign(edge, { socketFate: 'refused' })],
     ['the host announces no keys', (edge) => void Object.assign(edge, { announces: false })],
@@ -165,7 +164,7 @@ describe('requests', () => {
     await edge.clock.advance(0);
     expect(await (await response).text()).toBe('over https');
     expect([client.state, client.path, await client.ready]).toEqual(['connecting', 'tunnel', 'tunnel']);
-    edge.openChannel();
+    void edge.openChannel();
     await edge.clock.advance(0);
     expect(await (await client.fetch('/v1/x')).text()).toBe('over the path');
     expect(client.path).toBe('direct');
@@ -216,7 +215,7 @@ describe('requests', () => {
     expect([client.state, client.path, await client.ready]).toEqual(['connecting', 'tunnel', 'tunnel']);
     // Later ones do not wait at all, and use the path when it comes after all.
     expect(await (await client.fetch('/v1/x')).text()).toBe('over https');
-    edge.openChannel();
+    void edge.openChannel();
     await edge.clock.advance(SHORT);
     expect(await (await client.fetch('/v1/x')).text()).toBe('over the path');
   });

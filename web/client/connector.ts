@@ -10,6 +10,7 @@ import type { SessionReady } from '../../shared/signal.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { Direct, type DirectState } from './direct.ts';
 import { HostSession } from './host-session.ts';
+import { type HostKeyQuestion, HostTrust } from './host-trust.ts';
 import { Relay } from './relay.ts';
 import type { Signaling } from './signaling.ts';
 import { unlessAborted } from './unless-aborted.ts';
@@ -21,12 +22,19 @@ export interface ConnectorEvents {
   /** Of the direct path. */
   state(state: DirectState): void;
   path(path: ClientPath): void;
+  /** The key of a host of which none was pinned. */
+  hostKey(hostKey: string): void;
   rtt(ms: number): void;
 }
 
 export interface ConnectorOptions {
   signaling: Signaling;
   diagnostics: Diagnostics;
+  /** The host's id. */
+  hostId: string;
+  /** See `ConnectOptions`. */
+  hostKey: string | undefined;
+  confirmHostKey: ((question: HostKeyQuestion) => Promise<boolean>) | undefined;
   /** False: no direct path. */
   webrtc: boolean;
   iceTransportPolicy: RTCIceTransportPolicy;
@@ -36,6 +44,7 @@ export class Connector {
   readonly #options: ConnectorOptions;
   readonly #events: ConnectorEvents;
   readonly #host: HostSession;
+  readonly #trust: HostTrust;
   readonly #direct: Direct;
   readonly #relay: Relay;
   readonly #unwatch: () => void;
@@ -44,6 +53,8 @@ export class Connector {
   #waiting: (() => void)[] = [];
   #isStarted = false;
   #isDecided = false;
+  /** DIRECT_DEADLINE_MS have passed. */
+  #isOverdue = false;
   #closed = false;
   #state: DirectState = 'off';
   #path: ClientPath = 'tunnel';
@@ -53,6 +64,20 @@ export class Connector {
     this.#events = events;
     const { signaling, diagnostics, webrtc, iceTransportPolicy } = options;
     const { environment } = signaling;
+    this.#trust = new HostTrust(
+      { host: options.hostId, hostKey: options.hostKey, confirm: options.confirmHostKey, environment, diagnostics },
+      {
+        asked: () => this.#changed(),
+        pinned: (hostKey) => events.hostKey(hostKey),
+        confirmed: () => {
+          this.#relay.resume();
+          this.#direct.resume();
+          this.#changed();
+        },
+        broken: (error) => this.#break(error),
+      },
+    );
+    const trust = this.#trust;
     this.#host = new HostSession(environment, diagnostics, {
       moved: () => {
         this.#relay.used();
@@ -76,18 +101,22 @@ export class Connector {
     const host = this.#host;
     const sessionId = environment.newId();
     const ids = [sessionId];
-    this.#relay = new Relay({ signaling, diagnostics, host, changed: () => this.#relayChanged() });
+    this.#relay = new Relay({ signaling, diagnostics, host, trust, changed: () => this.#relayChanged() });
     this.#direct = new Direct({
       signaling,
       diagnostics,
       host,
+      trust,
       iceTransportPolicy,
       // The first one serves the relay as well.
       sessionId: () => ids.shift() ?? environment.newId(),
       asked: (session) => admission.resolve(session),
       changed,
     });
-    this.#cancelDeadline = environment.timer(DIRECT_DEADLINE_MS, () => this.#decide('no path in time'));
+    this.#cancelDeadline = environment.timer(DIRECT_DEADLINE_MS, () => {
+      this.#isOverdue = true;
+      this.#changed();
+    });
     this.#unwatch = environment.network.watch({
       wake: (reason) => this.#wake(reason),
       leave: () => this.#host.close('E_GOING_AWAY'),
@@ -109,8 +138,22 @@ export class Connector {
     return this.#path;
   }
 
-  /** Why there is no direct path, or without WebRTC no relay. */
+  /** Why there is no direct path, or without WebRTC no relay; before all, what is wrong with the host's key. */
   get error(): DirectError | undefined {
+    return this.#trust.error ?? this.#trust.inability ?? this.#pathError;
+  }
+
+  /** Why no request may go to the host any more, by any way. */
+  get stopped(): DirectError | undefined {
+    return this.#trust.error;
+  }
+
+  /** See `Client`. */
+  get hostKey(): string | undefined {
+    return this.#trust.hostKey;
+  }
+
+  get #pathError(): DirectError | undefined {
     return this.#direct.state === 'off' ? this.#relay.error : this.#direct.error;
   }
 
@@ -140,15 +183,26 @@ export class Connector {
     this.#host.close('E_CANCELLED');
     this.#direct.close();
     this.#relay.close();
+    this.#trust.close();
     this.#decide('closed');
   }
 
   /** Whether a path may come so soon that requests wait for it. */
   #hopeful(): boolean {
-    if (this.#closed) return false;
+    if (this.#closed || this.#trust.error !== undefined) return false;
+    // Nothing goes to a host by any way before the person has answered.
+    if (this.#trust.isAsking) return true;
     if (this.#relay.state === 'connecting' || this.#host.isBetweenPaths) return true;
     // Where there is no relay and the tunnel would refuse, too, the direct path is the only one.
     return this.#options.signaling.token === undefined && !this.#isDecided && this.#direct.state === 'connecting';
+  }
+
+  /** Somebody lies about the host, or the person does not believe it: no path is tried again, the tunnel neither. */
+  #break(error: DirectError): void {
+    this.#host.close(error.code);
+    this.#direct.fail(error);
+    this.#relay.fail(error);
+    this.#changed();
   }
 
   #wake(reason: string): void {
@@ -189,6 +243,7 @@ export class Connector {
     }
     if (this.#host.active?.isOpen === true) this.#decide('there is a path');
     else if (this.#isStarted && !this.#hopeful()) this.#decide('no path soon');
+    else if (this.#isOverdue && !this.#trust.isAsking) this.#decide('no path in time');
     for (const look of this.#waiting.splice(0)) look();
   }
 
@@ -197,6 +252,7 @@ export class Connector {
     if (active !== undefined) return active.kind;
     // The relay's error is the newer one: it is tried more often.
     const { error } = this.#relay.state === 'off' ? this.#direct : this.#relay;
+    if (this.#trust.error !== undefined) return 'offline';
     const offline = error?.code === 'E_HOST_OFFLINE' || !this.#options.signaling.environment.network.online();
     return offline ? 'offline' : 'tunnel';
   }

@@ -6,6 +6,7 @@ import { hasBody } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
 import { type Diagnostics, loggedPath } from './diagnostics.ts';
 import type { ClientEnvironment } from './environment.ts';
+import { isKeyError } from './host-trust.ts';
 import { networkError } from './network-error.ts';
 import type { Hop } from './redirect.ts';
 import type { RequestBody } from './request-body.ts';
@@ -95,7 +96,7 @@ export async function exchangeOver(
   }
 }
 
-/** A client that closed the session itself wants no request to go on elsewhere. */
+/** A client that closed the session itself, on purpose or because somebody lies about the host, wants no request to go on elsewhere. */
 function asPathFailure(
   session: Session,
   exchange: ClientExchange,
@@ -103,13 +104,14 @@ function asPathFailure(
   error: unknown,
 ): PathFailure | undefined {
   const ended = session.error;
-  if (ended === undefined || ended.code === 'E_CANCELLED' || !(error instanceof DirectError)) return undefined;
+  if (ended === undefined || !(error instanceof DirectError)) return undefined;
+  if (ended.code === 'E_CANCELLED' || isKeyError(ended)) return undefined;
   return new PathFailure(ended, exchange.stream.sentAny, upload.begun);
 }
 
 /** What the end of a session is to its requests: an agent that stops has forgotten them as one that was restarted. */
 export function requestError(end: DirectError): DirectError {
-  if (end.code === 'E_CANCELLED' || end.code === 'E_HOST_RESTARTED') return end;
+  if (end.code === 'E_CANCELLED' || end.code === 'E_HOST_RESTARTED' || isKeyError(end)) return end;
   return new DirectError(end.code === 'E_GOING_AWAY' ? 'E_HOST_RESTARTED' : 'E_PATH_LOST', undefined, { cause: end });
 }
 

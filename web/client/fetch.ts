@@ -25,6 +25,8 @@ export interface FetchOptions {
   diagnostics: Diagnostics;
   /** The session for a new request, or undefined: HTTPS. */
   route(signal: AbortSignal | undefined): Promise<Session | undefined>;
+  /** Why no request may go to the host, by any way. */
+  stopped?(): DirectError | undefined;
 }
 
 /** A request is sent again over a new session at most so often, then over HTTPS. */
@@ -175,6 +177,8 @@ class Call {
   async #https(request: Request, again: boolean | undefined): Promise<Response> {
     const { environment, diagnostics, host, token, edgeOrigin, origin } = this.#options;
     const url = new URL(request.url);
+    const stopped = belongsToHost(url, origin) ? this.#options.stopped?.() : undefined;
+    if (stopped !== undefined) throw networkError(stopped);
     if (url.origin === edgeOrigin) {
       request.headers.set('direct-host', host);
       const own = request.headers.get('authorization');

@@ -4,4 +4,5 @@ export { type Client, type ClientEvents, type ConnectOptions, connect } from './
 export type { ClientPath } from './connector.ts';
 export type { DirectState } from './direct.ts';
 export type { ClientEnvironment } from './environment.ts';
+export type { HostKeyQuestion } from './host-trust.ts';
 export { type PatchOptions, patchFetch } from './patch-fetch.ts';

@@ -10,7 +10,7 @@ export const ACCESS_MODES = ['edge', 'paired'] as const;
 /** `edge`: whoever the edge lets in. `paired`: of these only devices whose key this host knows. */
 export type AccessMode = (typeof ACCESS_MODES)[number];
 
-export interface AccessOptions {
+export interface DoorOptions {
   access: AccessMode;
   /** Whether plain HTTPS by way of the edge is served, where no device can prove itself. */
   tunnel: boolean;
@@ -20,10 +20,10 @@ export interface AccessOptions {
   pairing: Pick<PairingDesk, 'pair'>;
 }
 
-export class Access {
-  readonly #options: AccessOptions;
+export class Door {
+  readonly #options: DoorOptions;
 
-  constructor(options: AccessOptions) {
+  constructor(options: DoorOptions) {
     this.#options = options;
   }
 
