@@ -12,6 +12,8 @@ import type { Credentials, HostIdentity } from './store.ts';
 const SLOW_DOWN_MS = 5_000;
 /** The interval where the edge names none (RFC 8628, section 3.2). */
 const DEFAULT_INTERVAL_S = 5;
+/** Whatever the edge says. */
+const MIN_INTERVAL_MS = 1_000;
 /** While the edge cannot be reached the pause doubles up to this. */
 const MAX_BACKOFF_MS = 60_000;
 const CLIENT_ID = 'direct-agent';
@@ -78,7 +80,7 @@ export async function deviceFlow(options: DeviceFlowOptions): Promise<Credential
     `The code ${code.user_code} has expired and nobody approved it. Run the same command again for a new one.`,
   );
   const expiresAt = started + code.expires_in * 1_000;
-  let interval = code.interval * 1_000;
+  let interval = Math.max(MIN_INTERVAL_MS, code.interval * 1_000);
   let backoff = 0;
   while (true) {
     await options.sleep(Math.min(Math.max(interval, backoff), Math.max(0, expiresAt - now())), signal);

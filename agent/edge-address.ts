@@ -50,8 +50,13 @@ export function pairLink(edge: string, hostId: string, hostKey: string, secret: 
 }
 
 /** Where the owner approves a login. */
+export function approvePage(edge: string): string {
+  return `${edge}/_direct/approve`;
+}
+
+/** As `approvePage`, with the code filled in, and the key that the page is to find in it. */
 export function approveLink(edge: string, userCode: string, hostKey: string): string {
-  return `${edge}/_direct/approve#code=${userCode}&key=${hostKey}`;
+  return `${approvePage(edge)}#code=${userCode}&key=${hostKey}`;
 }
 
 /** Where the owner sees and removes hosts. */

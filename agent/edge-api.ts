@@ -128,10 +128,18 @@ export class EdgeApi {
         more,
       );
     }
-    const wait = more.retryAfterMs === undefined ? '' : ` (${seconds} s)`;
+    if (code === 'E_RATE_LIMITED') {
+      const when = more.retryAfterMs === undefined ? 'in a few minutes' : `in ${Math.ceil(seconds)} s`;
+      return new EdgeError(EXIT.tryAgain, `The edge ${edge} got too many requests. Try again ${when}.`, more);
+    }
+    if (code === 'E_BAD_REQUEST') {
+      // What the table says of it is about signaling; what is wrong stands in brackets behind.
+      const detail = (message ?? '').replace(entry.message, '').trim();
+      return new EdgeError(EXIT.refused, `The edge ${edge} refused the request: ${plain(detail)}`, more);
+    }
     return new EdgeError(
       entry.retry ? EXIT.tryAgain : EXIT.refused,
-      `The edge ${edge} says: ${plain(message ?? entry.message)} ${entry.hint}${wait}`,
+      `The edge ${edge} says: ${plain(message ?? entry.message)} ${entry.hint}`,
       more,
     );
   }

@@ -122,7 +122,7 @@ describe('key', () => {
   const info = {
     id: 'k1',
     name: 'laptop',
-    hint: 'dak_…KKKK',
+    hint: 'KKKK',
     hosts: ['attic'],
     prefixes: null,
     models: null,
@@ -181,9 +181,9 @@ describe('key', () => {
     edge.on('GET /_direct/api/keys', { json: { keys } });
     await listKeys(shell.context, {});
     expect(shell.stdout.join('\n')).toMatchInlineSnapshot(`
-      "ID  NAME    KEY        LAST USED  LIMITS
-      k1  laptop  dak_…KKKK  never      no limits
-      k2  a[2J    dak_…KKKK  never      models m; 60 requests a minute; until 1970-01-01"
+      "ID  NAME    KEY    LAST USED  LIMITS
+      k1  laptop  …KKKK  never      no limits
+      k2  a[2J    …KKKK  never      models m; 60 requests a minute; until 1970-01-01"
     `);
     await listKeys(shell.context, { json: true });
     expect(JSON.parse(shell.stdout.at(-1) ?? '')).toEqual({ keys });

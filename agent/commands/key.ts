@@ -67,7 +67,7 @@ export async function listKeys(context: Context, flags: Flags): Promise<ExitCode
     const rows = keys.map((key) => [
       key.id,
       key.name,
-      key.hint,
+      `…${key.hint}`,
       key.last_used_at === null ? 'never' : day(key.last_used_at),
       limitsOf(key),
     ]);

@@ -4,7 +4,7 @@ import { EXIT, type ExitCode, plain } from '../command-error.ts';
 import { loadSettings } from '../config.ts';
 import { deviceFlow, type Serves } from '../device-flow.ts';
 import type { LocalServer } from '../discovery.ts';
-import { dashboard, hostLink, parseEdge } from '../edge-address.ts';
+import { approvePage, dashboard, hostLink, parseEdge } from '../edge-address.ts';
 import { EdgeApi } from '../edge-api.ts';
 import type { Credentials } from '../store.ts';
 import { type Context, configSources, connectionOf, type Flags, hostApi, openStore, showQr } from './context.ts';
@@ -48,6 +48,7 @@ export async function login(context: Context, typedEdge: string, flags: Flags): 
       err(`Code:             ${userCode}`);
       err(`Host fingerprint: ${shortFingerprint}`);
       err('Both must be the same on the page. The link is for you alone.');
+      err(`Without it, open ${approvePage(edge)} and type the code.`);
       err('');
       err(`Waiting for up to ${Math.ceil(expiresInMs / 60_000)} minutes; Ctrl+C gives up.`);
     },
