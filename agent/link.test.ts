@@ -102,6 +102,7 @@ function makeLink(edge: FakeEdge, options: Partial<LinkOptions> = {}) {
     url: edge.url,
     token: 'secret',
     signal: (signal) => void signals.push(signal),
+    revoked: (subject) => void seen.push({ revoked: subject }),
     channels: {
       control: (control, socket) => {
         seen.push(control);
