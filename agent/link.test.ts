@@ -189,6 +189,17 @@ describe('by WebSocket', () => {
     expect(ups).toEqual(['websocket']);
   });
 
+  test('a revoked subject is told, also in the order of channels', async () => {
+    const edge = await new FakeEdge().listen();
+    const { seen, signals } = makeLink(edge);
+    await until(() => edge.sockets.length === 1);
+    edge.sockets[0]?.send('{"type":"revoked","subject":"nobody"}');
+    edge.sockets[0]?.send('{"type":"revoked","subject":"key:k1"}');
+    edge.sockets[0]?.send(Buffer.from([1]));
+    await until(() => seen.length === 2);
+    expect([seen, signals]).toEqual([[{ revoked: 'key:k1' }, [1]], []]);
+  });
+
   test('channels get binary and control messages, in order, and hear of the end', async () => {
     const edge = await new FakeEdge().listen();
     const { seen, signals } = makeLink(edge);

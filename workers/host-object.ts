@@ -133,14 +133,13 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
    * requests. Nothing of it is let through later, except for those that are not revoked for good (`Revocations`).
    */
   revoke(subject: string): void {
-    const agent = this.#agent();
-    this.#revocations.add(subject, agent);
+    this.#revocations.add(subject, this.#agent());
     this.#queue.revoke(subject);
     this.ctx.storage.kv.put(
       'admitted',
       this.#admissions().filter(({ grant }) => grant.subject !== subject),
     );
-    this.#channels.relay.revoke(subject, agent);
+    this.#channels.relay.revoke(subject);
   }
 
   async #deliver(signals: SessionSignal[]): Promise<void> {

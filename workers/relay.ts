@@ -90,12 +90,10 @@ export class Relay {
     for (const socket of openSockets(this.#ctx, ALL)) closeWith(socket, 'E_HOST_OFFLINE');
   }
 
-  /** Who used them may not any longer. */
-  revoke(subject: string, agent: Sender | undefined): void {
+  /** Who used them may not any longer. The agent ends the channels, since it has been told. */
+  revoke(subject: string): void {
     for (const socket of openSockets(this.#ctx, ALL)) {
-      if (attachment(socket).subject !== subject) continue;
-      closeWith(socket, 'E_UNAUTHORIZED');
-      this.closedByClient(socket, agent);
+      if (attachment(socket).subject === subject) closeWith(socket, 'E_UNAUTHORIZED');
     }
   }
 
