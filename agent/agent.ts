@@ -4,7 +4,7 @@ import { generateHostKeys, type HostKeys, hostKeyBytes } from '../shared/host-id
 import { hostInfoMessage } from '../shared/host-info.ts';
 import { RelayKeys } from '../shared/relay-keys.ts';
 import { sealedAgentPath } from '../shared/sealed-path.ts';
-import { Sessions } from '../shared/sessions.ts';
+import { type AcceptOptions, Sessions } from '../shared/sessions.ts';
 import type { IceServer } from '../shared/signal.ts';
 import { signAnswer } from '../shared/signed-answer.ts';
 import { Channels } from './channels.ts';
@@ -91,7 +91,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const sessions = new Sessions({
     environment: nodeEnvironment,
     admit: (path, device) => door.admit(path, device),
-    stream: (stream) => void proxy.serve(stream),
+    stream: (stream, grant) => void proxy.serve(stream, grant),
   });
   const connections = new Connections({
     maxConnections: config.maxConns,
@@ -102,17 +102,18 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     log: (line) => log('info', line),
   });
   const channels = new Channels({
-    accept: (path, { session_id: sessionId, relay }) => {
+    accept: (path, { session_id: sessionId, relay, grant, from }) => {
       const ended = (error: DirectError) => {
         if (!isOrdinary(error)) log('info', `channel: closed for ${error.code}: ${error.message}`);
       };
       // Where the client's end is not the edge itself, the edge must not read what passes.
       if (!relay) {
-        sessions.accept(path, { sessionId, kind: 'relay', tunnel: true }, { ended });
+        sessions.accept(path, { sessionId, kind: 'relay', grant: 'in-heads' }, { ended });
         return;
       }
       const sealed = sealedAgentPath(path, relayKeys, sessionId);
-      sessions.accept(sealed, { sessionId, kind: 'relay', binding: () => sealed.binding }, { ended });
+      const options: AcceptOptions = { sessionId, kind: 'relay', binding: () => sealed.binding, grant, from };
+      sessions.accept(sealed, options, { ended });
     },
     log: (line) => log('info', line),
     environment: nodeEnvironment,
@@ -134,6 +135,10 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     },
     ...(options.linkTiming === undefined ? {} : { timing: options.linkTiming }),
     signal: (signal) => connections.handle(signal),
+    revoked: (subject) => {
+      sessions.revoke(subject);
+      proxy.revoke(subject);
+    },
     up: (transport) => {
       log('info', `link: connected to the edge by ${transport === 'websocket' ? 'WebSocket' : 'HTTPS polling'}`);
       options.up?.(transport);

@@ -66,7 +66,7 @@ describe('a host for paired devices', () => {
   test('refuses who has no device, an unknown one, and the tunnel', async () => {
     expect(await refusal(door.admit(path(), undefined))).toBe('E_DEVICE_UNKNOWN');
     expect(await refusal(door.admit(path(), await proof(me)))).toBe('E_DEVICE_UNKNOWN');
-    expect(await refusal(door.admit(path({ tunnel: true }), undefined))).toBe('E_DEVICE_UNKNOWN');
+    expect(await refusal(door.admit(path({ grant: 'in-heads' }), undefined))).toBe('E_DEVICE_UNKNOWN');
   });
 
   test('takes a device in by its link, and knows it from then on', async () => {
@@ -221,7 +221,7 @@ describe('a host for whom the edge lets in', () => {
   test('asks for no device, and takes in who has a link', async () => {
     door = rig('edge');
     expect(await door.admit(path(), undefined)).toBeUndefined();
-    expect(await door.admit(path({ tunnel: true }), undefined)).toBeUndefined();
+    expect(await door.admit(path({ grant: 'in-heads' }), undefined)).toBeUndefined();
     expect(await door.admit(path(), await proof(me))).toBeUndefined();
     const { secret } = await createPairing(folder, now);
     expect(await door.admit(path(), await proof(me, secret))).toBeUndefined();
@@ -230,7 +230,7 @@ describe('a host for whom the edge lets in', () => {
 
   test('may refuse the tunnel alone', async () => {
     door = rig('edge', false);
-    await expect(door.admit(path({ tunnel: true }), undefined)).rejects.toMatchObject({
+    await expect(door.admit(path({ grant: 'in-heads' }), undefined)).rejects.toMatchObject({
       code: 'E_FORBIDDEN',
       detail: 'the host does not take the tunnel',
     });

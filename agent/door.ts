@@ -33,7 +33,8 @@ export class Door {
    */
   async admit(path: AcceptOptions, proof: DeviceProof | undefined): Promise<string | undefined> {
     const isPaired = this.#options.access === 'paired';
-    if (path.tunnel) {
+    // Here the edge itself is the client.
+    if (path.grant === 'in-heads') {
       if (isPaired) throw new DirectError('E_DEVICE_UNKNOWN', 'plain HTTPS cannot show which device it is');
       if (!this.#options.tunnel) throw new DirectError('E_FORBIDDEN', 'the host does not take the tunnel');
       return undefined;

@@ -82,10 +82,10 @@ describe('before a path is admitted', () => {
 
   test('the one who decides is told what path it is, and whose device', async () => {
     const { dial, asked } = door();
-    await dial({ tunnel: true, from: 'somewhere' }).say(hello());
+    await dial({ grant: 'in-heads', from: 'somewhere' }).say(hello());
     await dial().say(hello({ device: undefined }));
     expect(asked.map(({ path, device: proof }) => [path, proof])).toEqual([
-      [{ sessionId: SIGNALING, kind: 'relay', tunnel: true, from: 'somewhere' }, device(1)],
+      [{ sessionId: SIGNALING, kind: 'relay', grant: 'in-heads', from: 'somewhere' }, device(1)],
       [{ sessionId: SIGNALING, kind: 'relay' }, undefined],
     ]);
   });

@@ -4,6 +4,7 @@
  */
 import type { DeviceProof } from './device-identity.ts';
 import { DirectError, type ErrorCode, ProtocolError } from './errors.ts';
+import type { Grant } from './grant.ts';
 import { agentHello, parseClientHello } from './hello.ts';
 import { HANDSHAKE_TIMEOUT_MS, MAX_SESSIONS } from './limits.ts';
 import type { Path } from './path.ts';
@@ -11,10 +12,16 @@ import { type LinkOwner, PathLink, type SessionEnvironment } from './path-link.t
 import { type PathOptions, Session } from './session.ts';
 import type { Stream } from './stream.ts';
 
+/**
+ * What the streams of a session may do. `in-heads`: its client is the edge, which says it in each request's head.
+ * Undefined: the edge has said nothing, so nothing.
+ */
+export type SessionGrant = Grant | 'in-heads' | undefined;
+
 export interface SessionsOptions {
   environment: SessionEnvironment;
   /** A client opened a stream. */
-  stream(stream: Stream): void;
+  stream(stream: Stream, grant: SessionGrant): void;
   /**
    * Whether a client may use the path, asked when it has said HELLO and before anything else of it is looked at.
    * Returns whose the path is, if that was proved: a session takes the paths of one owner only.
@@ -31,10 +38,10 @@ export interface SessionsOptions {
 export interface AcceptOptions extends Omit<PathOptions, 'binding' | 'prove'> {
   /** The path may be accepted before its keys are there; when HELLO has come they are. */
   binding?(): Uint8Array | undefined;
-  /** The client is the edge itself. */
-  tunnel?: boolean;
+  /** From the edge, which let the path's client in. */
+  grant?: SessionGrant;
   /** A name of the client's address, if the edge gives one: who guesses is told from others by it. */
-  from?: string;
+  from?: string | undefined;
 }
 
 export interface PathEvents {
@@ -52,13 +59,26 @@ export interface AcceptedPath {
   close(code: ErrorCode): void;
 }
 
+interface Accepted extends Required<PathEvents> {
+  readonly options: AcceptOptions;
+  readonly grant: SessionGrant;
+  /** Whose it is, once it was admitted as somebody's. */
+  owner: string | undefined;
+}
+
+/** A session, whose it is, and what it may do: what the edge said with its latest path. */
+interface Entry {
+  readonly session: Session;
+  readonly owner: string | undefined;
+  grant: SessionGrant;
+}
+
 export class Sessions {
   readonly #options: SessionsOptions;
-  readonly #sessions = new Map<string, Session>();
+  readonly #sessions = new Map<string, Entry>();
   #closed: ErrorCode | undefined;
-  readonly #accepted = new WeakMap<PathLink, Required<PathEvents> & { options: AcceptOptions }>();
-  /** Whose paths were admitted as somebody's. */
-  readonly #owners = new WeakMap<PathLink | Session, string>();
+  /** Paths that have not ended, with HELLO or without. */
+  readonly #accepted = new Map<PathLink, Accepted>();
 
   constructor(options: SessionsOptions) {
     this.#options = options;
@@ -78,6 +98,8 @@ export class Sessions {
     });
     this.#accepted.set(link, {
       options,
+      owner: undefined,
+      grant: options.grant,
       opened: () => {
         cancel();
         events.opened?.();
@@ -102,14 +124,21 @@ export class Sessions {
   /** Ends every session, telling the clients why; from now on others are refused with the same code. */
   close(code: ErrorCode): void {
     this.#closed = code;
-    for (const session of [...this.#sessions.values()]) session.close(code);
+    for (const { session } of [...this.#sessions.values()]) session.close(code);
+  }
+
+  /** Ends the sessions of `subject` and its paths that are none yet with `E_UNAUTHORIZED`. */
+  revoke(subject: string): void {
+    const isTheirs = ({ grant }: { grant: SessionGrant }) => typeof grant === 'object' && grant.subject === subject;
+    for (const entry of [...this.#sessions.values()]) if (isTheirs(entry)) entry.session.close('E_UNAUTHORIZED');
+    for (const [link, accepted] of [...this.#accepted]) {
+      if (isTheirs(accepted)) this.#refuse(link, new DirectError('E_UNAUTHORIZED'));
+    }
   }
 
   /** Ends the sessions whose paths were admitted as those of `owner`, and tells their clients why. */
   closeOf(owner: string, code: ErrorCode): void {
-    for (const session of [...this.#sessions.values()]) {
-      if (this.#owners.get(session) === owner) session.close(code);
-    }
+    for (const entry of [...this.#sessions.values()]) if (entry.owner === owner) entry.session.close(code);
   }
 
   /** Owns the links that belong to no session yet. */
@@ -133,28 +162,29 @@ export class Sessions {
     if (admit === undefined || accepted === undefined) return undefined;
     const { device } = parseClientHello(json, link.sessionId);
     return admit(accepted.options, device).then((owner) => {
-      if (owner !== undefined) this.#owners.set(link, owner);
+      accepted.owner = owner;
     });
   }
 
   #hello(link: PathLink, json: string): void {
     const { session: id, resumed, survivalMs } = parseClientHello(json, link.sessionId);
     if (this.#closed !== undefined) throw new ProtocolError('no more sessions', this.#closed);
-    let session = this.#sessions.get(id);
-    if (session === undefined && resumed) throw new ProtocolError('the session is not known here', 'E_HOST_RESTARTED');
-    const owner = this.#owners.get(link);
-    // Whoever learned the session's id has not learned its owner's key.
-    if (session !== undefined && this.#owners.get(session) !== owner) {
-      throw new ProtocolError('the session is another one’s', 'E_DEVICE_UNKNOWN');
+    let entry = this.#sessions.get(id);
+    if (entry === undefined && resumed) throw new ProtocolError('the session is not known here', 'E_HOST_RESTARTED');
+    const accepted = this.#accepted.get(link);
+    entry ??= this.#create(id, survivalMs, accepted);
+    if (subjectOf(entry.grant) !== subjectOf(accepted?.grant)) {
+      throw new ProtocolError('the session is another’s', 'E_UNAUTHORIZED');
     }
-    session ??= this.#create(id, survivalMs);
-    if (owner !== undefined) this.#owners.set(session, owner);
-    session.adopt(link);
+    // Whoever learned the session's id has not learned its owner's key.
+    if (entry.owner !== accepted?.owner) throw new ProtocolError('the session is another’s', 'E_DEVICE_UNKNOWN');
+    entry.grant = accepted?.grant;
+    entry.session.adopt(link);
     link.sayHello(agentHello(link.sessionId));
-    this.#accepted.get(link)?.opened();
+    accepted?.opened();
   }
 
-  #create(id: string, survivalMs: number): Session {
+  #create(id: string, survivalMs: number, accepted: Accepted | undefined): Entry {
     const { environment, stream, moved, maxSessions = MAX_SESSIONS } = this.#options;
     if (this.#sessions.size >= maxSessions) this.#makeRoom();
     const session = new Session({
@@ -163,27 +193,28 @@ export class Sessions {
       environment,
       survivalMs,
       events: {
-        stream,
+        stream: (opened) => stream(opened, entry.grant),
         ...(moved === undefined ? {} : { moved: () => moved(session) }),
         lost: (link, error) => {
           this.#ended(link, error);
           if (session.links.length > 0) return;
           // To the end of the line for `#makeRoom`.
           this.#sessions.delete(id);
-          this.#sessions.set(id, session);
+          this.#sessions.set(id, entry);
         },
         closed: () => this.#sessions.delete(id),
       },
     });
-    this.#sessions.set(id, session);
-    return session;
+    const entry: Entry = { session, owner: accepted?.owner, grant: accepted?.grant };
+    this.#sessions.set(id, entry);
+    return entry;
   }
 
   /** The session that has been without a path for longest is the least likely to be missed. */
   #makeRoom(): void {
-    const left = [...this.#sessions.values()].find(({ links }) => links.length === 0);
+    const left = [...this.#sessions.values()].find(({ session }) => session.links.length === 0);
     if (left === undefined) throw new ProtocolError('too many sessions', 'E_HOST_BUSY');
-    left.close('E_PATH_LOST');
+    left.session.close('E_PATH_LOST');
   }
 
   #refuse(link: PathLink, error: DirectError): void {
@@ -196,4 +227,9 @@ export class Sessions {
     this.#accepted.delete(link);
     events?.ended(error);
   }
+}
+
+/** What all paths of a session have in common. */
+function subjectOf(grant: SessionGrant): string | undefined {
+  return typeof grant === 'object' ? grant.subject : grant;
 }

@@ -1,6 +1,7 @@
 /** Who is calling, with the coarse limit for those who guess. */
 import type { Context } from 'hono';
 import { DirectError } from '../shared/errors.ts';
+import type { Grant } from '../shared/grant.ts';
 import { authenticate, type Caller } from './auth.ts';
 import { countRequest } from './coarse-limit.ts';
 import type { Settings } from './settings.ts';
@@ -30,4 +31,9 @@ export async function callerOf(c: EdgeContext): Promise<Caller> {
 export async function refuseCaller(c: EdgeContext, detail: string): Promise<never> {
   await count(c);
   throw new DirectError('E_UNAUTHORIZED', detail);
+}
+
+/** What the caller may do on a host that it may use. */
+export function grantOf(caller: Caller): Grant {
+  return { subject: caller === 'owner' ? 'owner' : 'anonymous' };
 }

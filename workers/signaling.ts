@@ -14,7 +14,8 @@ import {
 } from '../shared/signal.ts';
 import { authenticate } from './auth.ts';
 import { bySession } from './batch.ts';
-import { callerOf, count, type EdgeContext, type EdgeEnv, refuseCaller } from './caller.ts';
+import { callerOf, count, type EdgeContext, type EdgeEnv, grantOf, refuseCaller } from './caller.ts';
+import { clientName } from './client-address.ts';
 import { singleServers } from './ice-servers.ts';
 import { unwrap } from './outcome.ts';
 import { readBytes, readText } from './request-body.ts';
@@ -79,7 +80,7 @@ signaling.get('/', async (c) => {
 signaling.use('/session', allow('POST'));
 signaling.post('/session', async (c) => {
   const host = hostOf(c);
-  const { iceServers, openHosts } = c.get('settings');
+  const { iceServers, openHosts, ownerToken } = c.get('settings');
   await count(c);
   const caller = await authenticate(c.req.header('Authorization'), c.get('settings'));
   const open = openHosts.has(host);
@@ -88,9 +89,9 @@ signaling.post('/session', async (c) => {
   }
   const asked = parseSessionRequest(await readText(c.req.raw, MAX_SIGNAL_BYTES));
   const { offer = null, session_id: id = newId() } = asked;
-  const created = unwrap(
-    await c.env.SESSIONS.getByName(id).create({ id, host, iceServers, offer, open, owner: caller === 'owner' }),
-  );
+  const grant = grantOf(caller);
+  const from = await clientName(c.req.header('CF-Connecting-IP'), ownerToken);
+  const created = unwrap(await c.env.SESSIONS.getByName(id).create({ id, host, iceServers, offer, open, grant, from }));
   const ready: SessionReady = {
     session_id: id,
     expires_at: created.expiresAt,

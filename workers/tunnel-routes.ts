@@ -2,8 +2,9 @@
 import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { DirectError } from '../shared/errors.ts';
+import { DIRECT_GRANT, encodeGrant } from '../shared/grant.ts';
 import { isId } from '../shared/signal.ts';
-import { callerOf, type EdgeContext, type EdgeEnv, refuseCaller } from './caller.ts';
+import { callerOf, type EdgeContext, type EdgeEnv, grantOf, refuseCaller } from './caller.ts';
 import { markEnd } from './marked-body.ts';
 import { readSettings } from './settings.ts';
 import { DIRECT_HOST } from './tunnel-headers.ts';
@@ -19,12 +20,15 @@ tunnel.use(cors({ origin: '*', exposeHeaders: ['*'], maxAge: 7200 }));
 tunnel.all('*', async (c) => {
   c.set('settings', readSettings(c.env));
   // Hosts that are open for signaling are not open for this: a request here reaches the model.
-  if ((await callerOf(c)) !== 'owner') return refuseCaller(c, 'the tunnel needs the owner’s token');
+  const caller = await callerOf(c);
+  if (caller !== 'owner') return refuseCaller(c, 'the tunnel needs the owner’s token');
   const { raw } = c.req;
   const { pathname, search } = new URL(raw.url);
   const url = `https://${TUNNEL_HOSTNAME}${pathname}${search}`;
   const marked = raw.body !== null && !raw.headers.has('content-length');
   const request = marked ? new Request(url, new Request(raw, { body: markEnd(raw.body) })) : new Request(url, raw);
+  // In place of what the client may have set; the agent believes it of this way only.
+  request.headers.set(DIRECT_GRANT, encodeGrant(grantOf(caller)));
   // Said again: the copy has a signal of its own, and the object must see when the client goes away.
   return c.env.HOSTS.getByName(hostOf(c)).fetch(request, { signal: raw.signal });
 });

@@ -41,7 +41,7 @@ export class Device {
   /** @throws TypeError when `pairing` is no secret. */
   constructor(options: DeviceOptions) {
     this.#options = options;
-    const { device, pairing } = options;
+    const { pairing } = options;
     if (pairing !== undefined) {
       this.#pairing = parsePairingSecret(pairing);
       if (this.#pairing === undefined) {
@@ -49,7 +49,12 @@ export class Device {
       }
     }
     // Read while the edge is asked for a session. Whoever needs them hears of a failure.
-    if (device !== undefined || pairing !== undefined) this.#load().catch(() => {});
+    if (this.isWanted) this.#load().catch(() => {});
+  }
+
+  /** Whether there may be something to prove; if not, HELLO need not wait for it. */
+  get isWanted(): boolean {
+    return this.#options.device !== undefined || this.#options.pairing !== undefined;
   }
 
   /**
