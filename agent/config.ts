@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import envPaths from 'env-paths';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import type { AccessMode } from './door.ts';
 import type { LogLevel } from './log.ts';
 import {
   bearerToken,
@@ -18,13 +19,27 @@ import {
 } from './settings.ts';
 
 const ENV_PREFIX = 'DIRECT_AGENT_';
+const FOLDER = `${ENV_PREFIX}FOLDER`;
+/** Variables that say where to look, and no setting. */
+const PLACES: readonly string[] = [`${ENV_PREFIX}CONFIG`, FOLDER];
+const NO_EDGE =
+  'The agent does not know its edge. Run: direct-agent login <edge>; or set signaling_url and token (docs/configuration.md).';
+const CONNECTION_KEYS = ['signaling_url', 'token', 'token_file'] as const;
 
 /** What the agent runs with; every value is checked. */
-export interface Config {
+export interface Config extends Connection, AgentSettings {}
+
+/** Where the agent serves, and what it shows there. */
+export interface Connection {
   /** Ends in `/_direct/h/{host id}`, without a slash after it. */
   readonly signalingUrl: string;
   readonly hostId: string;
+  /** Secret. */
   readonly token: string;
+}
+
+/** Everything that does not come from a login. */
+export interface AgentSettings {
   /** Base URLs without a slash at the end; empty: find local servers. */
   readonly upstreams: readonly string[];
   /** Empty: use what the edge sends. */
@@ -34,6 +49,10 @@ export interface Config {
   readonly allowedPrefixes: readonly string[];
   readonly allowManagement: boolean;
   readonly upstreamHeaders: Readonly<Record<string, string>>;
+  /** Whom the agent accepts of those whom the edge lets through. */
+  readonly access: AccessMode;
+  /** Whether it takes plain HTTPS requests, which the edge can read. */
+  readonly tunnel: boolean;
   readonly logLevel: LogLevel;
   /** The file that was read, if there was one. */
   readonly file: string | undefined;
@@ -50,8 +69,10 @@ export interface ConfigSources {
   /** Permission bits, or undefined where they mean nothing. */
   readonly fileMode?: (path: string) => number | undefined;
   readonly cwd?: string;
-  /** Where `config.yaml` is looked for. */
+  /** Where `config.yaml` is looked for; `folderOf` if it is not given. */
   readonly configFolder?: string;
+  /** What `direct-agent login` saved. It counts where neither signaling_url nor a token is set. */
+  readonly login?: Connection | undefined;
 }
 
 /** Every problem of the configuration at once, one line each. */
@@ -74,17 +95,50 @@ interface Found {
   readonly folder: string;
 }
 
+/** The folder with the agent's files: `--folder`, DIRECT_AGENT_FOLDER, or where this system keeps configuration. */
+export function folderOf({ flags = {}, env = process.env, cwd = process.cwd() }: ConfigSources = {}): string {
+  const named = flags.folder ?? env[FOLDER];
+  if (typeof named === 'string' && named !== '') return expand(named, cwd);
+  return envPaths('direct-agent', { suffix: '' }).config;
+}
+
 /**
  * Reads file, environment and flags, in that order of increasing priority.
  * @throws {ConfigError} naming the key, where it stands, its value unless secret, and the fix
  */
 export function loadConfig(sources: ConfigSources = {}): Config {
+  const { agentSettings, connection } = readConfig(sources);
+  if (connection === undefined) throw new ConfigError([NO_EDGE]);
+  return { ...connection, ...agentSettings };
+}
+
+/**
+ * The settings without a connection, for a login that makes one.
+ * @throws {ConfigError} also when a connection is configured: it would win over the login ever after
+ */
+export function loadSettings(sources: ConfigSources = {}): AgentSettings {
+  const { agentSettings, connectionOrigins } = readConfig({ ...sources, login: undefined }, false);
+  if (connectionOrigins.length === 0) return agentSettings;
+  throw new ConfigError([
+    `${connectionOrigins.join(', ')}: set there, so it would win over a login. Remove it, then log in; or do not log in and run: direct-agent up`,
+  ]);
+}
+
+interface Read {
+  readonly agentSettings: AgentSettings;
+  readonly connection: Connection | undefined;
+  /** Where signaling_url, token and token_file are set. */
+  readonly connectionOrigins: readonly string[];
+}
+
+/** With `complete`, a connection that is missing or half is one of the problems. */
+function readConfig(sources: ConfigSources, complete = true): Read {
   const { flags = {}, env = process.env, readFile = readText, fileMode = permissions, cwd = process.cwd() } = sources;
   const problems: string[] = [];
   const warnings: string[] = [];
 
   const named = flags.config ?? env[`${ENV_PREFIX}CONFIG`];
-  const folder = sources.configFolder ?? envPaths('direct-agent', { suffix: '' }).config;
+  const folder = sources.configFolder ?? folderOf(sources);
   const path = typeof named === 'string' ? expand(named, cwd) : join(folder, 'config.yaml');
   const text = readOptional(path, readFile, typeof named === 'string');
   const fromFile = text === undefined ? new Map<Key, Found>() : readYaml(path, text, problems);
@@ -94,9 +148,11 @@ export function loadConfig(sources: ConfigSources = {}): Config {
 
   const parsed = settings.safeParse(Object.fromEntries([...found].map(([key, { value }]) => [key, value])));
   for (const issue of parsed.error?.issues ?? []) problems.push(explain(issue, found));
-  if (!found.has('token') && !found.has('token_file')) {
-    problems.push(missing('token', 'the agent cannot prove to the edge that it may serve this host'));
-  }
+  const connectionOrigins = CONNECTION_KEYS.flatMap((key) => {
+    const origin = found.get(key)?.origin;
+    return origin === undefined ? [] : [`${key} (${origin})`];
+  });
+  if (complete) problems.push(...missingParts(found, sources.login));
   const tokenFile = found.get('token_file');
   let token = parsed.data?.token;
   if (parsed.success && tokenFile !== undefined && parsed.data.token_file !== undefined) {
@@ -109,16 +165,14 @@ export function loadConfig(sources: ConfigSources = {}): Config {
       problems.push(`token_file (${tokenFile.origin}): the file ${name} ${reason}.`);
     }
   }
-  if (problems.length > 0 || !parsed.success || token === undefined) throw new ConfigError(problems);
+  if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
 
   const { data } = parsed;
   const bases = data.upstream.map((url) => url.replace(/\/v1$/, ''));
   if (bases.join() !== data.upstream.join()) warnings.push('upstream: left out the /v1 at its end; requests bring it.');
   if (data.allowed_prefixes.includes('/'))
     warnings.push('allowed_prefixes: / lets clients reach every path of the upstream.');
-  return {
-    ...data.signaling_url,
-    token,
+  const agentSettings: AgentSettings = {
     upstreams: bases,
     stunUrls: data.stun_urls,
     maxConns: data.max_conns,
@@ -126,10 +180,35 @@ export function loadConfig(sources: ConfigSources = {}): Config {
     allowedPrefixes: data.allowed_prefixes,
     allowManagement: data.allow_management,
     upstreamHeaders: data.upstream_headers,
+    access: data.access,
+    tunnel: data.tunnel,
     logLevel: data.log_level,
     file: text === undefined ? undefined : path,
     warnings,
   };
+  const { signaling_url: url } = data;
+  if (url === undefined && token === undefined) return { agentSettings, connection: sources.login, connectionOrigins };
+  token ??= sources.login?.token;
+  const connection = url === undefined || token === undefined ? undefined : { ...url, token };
+  return { agentSettings, connection, connectionOrigins };
+}
+
+/**
+ * What a connection lacks. A login fills the gap of a missing token only for the same edge and host: no edge shall
+ * see the credential of another one.
+ */
+function missingParts(found: ReadonlyMap<Key, Found>, login: Connection | undefined): string[] {
+  const url = found.get('signaling_url');
+  const token = found.get('token') ?? found.get('token_file');
+  if (url === undefined && token === undefined) return login === undefined ? [NO_EDGE] : [];
+  if (url === undefined) {
+    const way = `Or remove the token (${token?.origin}) and run: direct-agent login <edge>`;
+    return [`${missing('signaling_url', 'the agent does not know its edge')} ${way}`];
+  }
+  if (token !== undefined || String(url.value).replace(/\/$/, '') === login?.signalingUrl) return [];
+  const other = login === undefined ? '' : `The login of this machine is for ${login.signalingUrl}. `;
+  const way = `${other}Or remove signaling_url (${url.origin}) and run: direct-agent login <edge>`;
+  return [`${missing('token', 'the agent cannot prove to the edge that it may serve this host')} ${way}`];
 }
 
 // ---- sources ---------------------------------------------------------------------------------
@@ -194,7 +273,7 @@ function readEnv(
 ): Map<Key, Found> {
   const found = new Map<Key, Found>();
   for (const [name, value] of Object.entries(env)) {
-    if (!name.startsWith(ENV_PREFIX) || name === `${ENV_PREFIX}CONFIG` || value === undefined || value === '') continue;
+    if (!name.startsWith(ENV_PREFIX) || PLACES.includes(name) || value === undefined || value === '') continue;
     const key = name.slice(ENV_PREFIX.length).toLowerCase();
     if (isKey(key)) found.set(key, { value, origin: name, priority: 1, folder });
     else problems.push(unknownKey(name, 'environment', KEYS.map(envName)));
@@ -255,7 +334,7 @@ function permissions(path: string): number | undefined {
 function explain(issue: z.core.$ZodIssue, found: Map<Key, Found>): string {
   const [key = '', ...inner] = issue.path.map(String);
   const entry = isKey(key) ? found.get(key) : undefined;
-  if (!isKey(key) || entry === undefined) return missing(key, 'the agent does not know its edge');
+  if (!isKey(key) || entry === undefined) return `${key} is not valid.`;
   const secret = SECRETS.includes(key);
   const place = secret ? key : [key, ...inner.map((index) => `[${index}]`)].join('');
   const shown = secret ? 'the value (secret, not shown)' : show(pick(entry.value, inner));

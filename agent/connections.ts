@@ -80,7 +80,7 @@ export class Connections {
     let binding: Uint8Array | undefined;
     const path = sessions.accept(
       peer.path,
-      { sessionId: id, kind: 'direct', binding: () => binding },
+      { sessionId: id, kind: 'direct', binding: () => binding, grant: offer.grant, from: offer.from },
       {
         ended: (error) => {
           if (error.code === 'E_HANDSHAKE_TIMEOUT') this.#sendError(id, error.code);

@@ -102,6 +102,7 @@ function makeLink(edge: FakeEdge, options: Partial<LinkOptions> = {}) {
     url: edge.url,
     token: 'secret',
     signal: (signal) => void signals.push(signal),
+    revoked: (subject) => void seen.push({ revoked: subject }),
     channels: {
       control: (control, socket) => {
         seen.push(control);
@@ -188,6 +189,17 @@ describe('by WebSocket', () => {
     expect(ups).toEqual(['websocket']);
   });
 
+  test('a revoked subject is told, also in the order of channels', async () => {
+    const edge = await new FakeEdge().listen();
+    const { seen, signals } = makeLink(edge);
+    await until(() => edge.sockets.length === 1);
+    edge.sockets[0]?.send('{"type":"revoked","subject":"nobody"}');
+    edge.sockets[0]?.send('{"type":"revoked","subject":"key:k1"}');
+    edge.sockets[0]?.send(Buffer.from([1]));
+    await until(() => seen.length === 2);
+    expect([seen, signals]).toEqual([[{ revoked: 'key:k1' }, [1]], []]);
+  });
+
   test('channels get binary and control messages, in order, and hear of the end', async () => {
     const edge = await new FakeEdge().listen();
     const { seen, signals } = makeLink(edge);
@@ -219,6 +231,50 @@ describe('by WebSocket', () => {
     expect(downs.slice(0, 6)).toEqual([10, 20, 40, 40, 40, 40]);
     edge.allowSockets = true;
     await until(() => ups.length === 1);
+  });
+});
+
+describe('what the edge shows of the host', () => {
+  test('is told on each WebSocket, and again when it changes', async () => {
+    const edge = await new FakeEdge().listen();
+    const infos = ['first', 'second'];
+    const { link } = makeLink(edge, { info: () => infos[0] ?? '' });
+    await until(() => edge.received.length === 1);
+    infos.shift();
+    link.inform();
+    await until(() => edge.received.length === 2);
+    edge.sockets[0]?.terminate();
+    await until(() => edge.received.length === 3);
+    expect(edge.received).toEqual(['first', 'second', 'second']);
+  });
+
+  test('is posted by an agent that polls, and again when the edge could not take it', async () => {
+    const edge = await new FakeEdge().listen();
+    Object.assign(edge, { allowSockets: false, status: 403, body: 'no', postStatus: 503 });
+    makeLink(edge, { info: () => 'info' });
+    await until(() => edge.polls.length === 1);
+    edge.polls[0]?.response.writeHead(204).end();
+    await until(() => edge.posted.length === 1);
+    edge.postStatus = 204;
+    await until(() => edge.polls.length === 2);
+    edge.polls[1]?.response.writeHead(204).end();
+    await until(() => edge.posted.length === 2);
+    await until(() => edge.polls.length === 3);
+    edge.polls[2]?.response.writeHead(204).end();
+    await until(() => edge.polls.length === 4);
+    expect(edge.posted).toEqual(['info', 'info']);
+  });
+
+  test('may lead its owner to remove a device', async () => {
+    const edge = await new FakeEdge().listen();
+    const forgotten: string[] = [];
+    const { ups } = makeLink(edge, { forgetDevice: (id) => void forgotten.push(id) });
+    await until(() => ups.length === 1);
+    for (const id of ['../x', 1, 'abcdefghijklmnop']) {
+      edge.sockets[0]?.send(JSON.stringify({ type: 'forget_device', id }));
+    }
+    await until(() => forgotten.length > 0);
+    expect(forgotten).toEqual(['abcdefghijklmnop']);
   });
 });
 

@@ -34,7 +34,7 @@ const proxy = new UpstreamProxy({
 });
 const sessions = new Sessions({
   environment: nodeEnvironment,
-  stream: (stream) => void proxy.serve(stream),
+  stream: (stream) => void proxy.serve(stream, { subject: 'owner' }),
   handshakeTimeoutMs: Number(handshakeTimeoutMs),
 });
 const hostKeys = await generateHostKeys();

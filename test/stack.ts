@@ -1,5 +1,8 @@
 /** The whole product in one process for a test: edge in workerd, agent with werift, fake LLM as upstream. */
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type AgentOptions, type RunningAgent, startAgent } from '../agent/agent.ts';
 import { loadConfig } from '../agent/config.ts';
 import { discoverServers } from '../agent/discovery.ts';
@@ -30,6 +33,8 @@ export class Stack {
   readonly fake: FakeLlm;
   /** What the agent logged, a line each. */
   readonly log: string[] = [];
+  /** The agent's own files. */
+  readonly folder = mkdtempSync(join(tmpdir(), 'direct-agent-'));
   readonly #options: StackOptions;
   #agent: RunningAgent | undefined;
 
@@ -93,6 +98,7 @@ export class Stack {
         config,
         servers,
         search,
+        folder: this.folder,
         linkTiming,
         ...(this.#options.hostKeys === undefined ? {} : { hostKeys: this.#options.hostKeys }),
         log: (level, line) => void this.log.push(`${level} ${line}`),
@@ -119,5 +125,6 @@ export class Stack {
   async close(): Promise<void> {
     await this.stopAgent();
     await Promise.all([this.edge.close(), this.fake.close()]);
+    rmSync(this.folder, { recursive: true });
   }
 }

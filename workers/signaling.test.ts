@@ -12,6 +12,7 @@ import {
   call,
   candidate,
   clientPoll,
+  clientSocket,
   codeOf,
   newHost,
   newSession,
@@ -62,7 +63,26 @@ describe('POST /session', () => {
     expect(await agent.next()).toEqual({
       ...offer(session_id),
       ice_servers: [{ urls: ['stun:stun.example.com:3478'] }],
+      grant: { subject: 'owner' },
     });
+  });
+
+  it('says in each offer what the client may do, whatever the client says', async () => {
+    const host = newHost();
+    const agent = await agentSocket(host);
+    const claim = { grant: { subject: 'owner' }, from: 'somebodyelse0000' };
+    const env = { OPEN_HOSTS: host };
+    const headers = { 'CF-Connecting-IP': '192.0.2.1' };
+    const { session_id } = await newSession(host, { offer: SDP, ...claim }, { env, headers });
+    const first = (await agent.next()) as { from: string };
+    expect(first).toMatchObject({ session_id, grant: { subject: 'anonymous' } });
+    expect(first.from).toMatch(/^[A-Za-z0-9_-]{16}$/);
+    expect(first.from).not.toBe(claim.from);
+    await post(`${base(host)}/signal`, { ...offer(session_id), ...claim });
+    expect(await agent.next()).toEqual(first);
+    const client = await clientSocket(host, session_id);
+    client.send({ ...offer(session_id), ...claim });
+    expect(await agent.next()).toEqual(first);
   });
 
   it.each([

@@ -1,6 +1,7 @@
 /** The signaling resource of one host, `/_direct/h/{host id}` (shared/PROTOCOL.md, section 2). */
 import { Hono, type MiddlewareHandler } from 'hono';
 import { DirectError, type ErrorBody } from '../shared/errors.ts';
+import { parseHostInfo } from '../shared/host-info.ts';
 import { MAX_BATCH_BYTES, MAX_SIGNAL_BYTES, PROTOCOL_VERSION } from '../shared/limits.ts';
 import { newId } from '../shared/new-id.ts';
 import {
@@ -13,7 +14,8 @@ import {
 } from '../shared/signal.ts';
 import { identify, refuse } from './auth.ts';
 import { bySession } from './batch.ts';
-import { count, type EdgeContext, type EdgeEnv, mayServe, mayUse } from './caller.ts';
+import { count, type EdgeContext, type EdgeEnv, grantOf, mayServe, mayUse } from './caller.ts';
+import { clientName } from './client-address.ts';
 import { singleServers } from './ice-servers.ts';
 import { unwrap } from './outcome.ts';
 import { readBytes, readText } from './request-body.ts';
@@ -96,7 +98,7 @@ signaling.get('/', async (c) => {
 signaling.use('/session', allow('POST'));
 signaling.post('/session', async (c) => {
   const host = hostOf(c);
-  const { iceServers, openHosts } = c.get('settings');
+  const { iceServers, openHosts, ownerToken } = c.get('settings');
   await count(c);
   const { caller } = await identify(c, { host });
   const open = openHosts.has(host);
@@ -105,16 +107,9 @@ signaling.post('/session', async (c) => {
   }
   const asked = parseSessionRequest(await readText(c.req.raw, MAX_SIGNAL_BYTES));
   const { offer = null, session_id: id = newId() } = asked;
-  const created = unwrap(
-    await c.env.SESSIONS.getByName(id).create({
-      id,
-      host,
-      iceServers,
-      offer,
-      open,
-      owner: caller.kind !== 'anonymous',
-    }),
-  );
+  const grant = grantOf(caller);
+  const from = await clientName(c.req.header('CF-Connecting-IP'), ownerToken);
+  const created = unwrap(await c.env.SESSIONS.getByName(id).create({ id, host, iceServers, offer, open, grant, from }));
   const ready: SessionReady = {
     session_id: id,
     expires_at: created.expiresAt,
@@ -134,6 +129,11 @@ signaling.post('/signal', async (c) => {
   const announcement = isAgent ? parseAnnounce(raw) : undefined;
   if (announcement !== undefined) {
     await c.env.HOSTS.getByName(host).announce(announcement);
+    return c.body(null, 204);
+  }
+  const info = isAgent ? parseHostInfo(raw) : undefined;
+  if (info !== undefined) {
+    await c.env.HOSTS.getByName(host).inform(info);
     return c.body(null, 204);
   }
   const parts = bySession(parseSignalList(raw));

@@ -2,6 +2,7 @@
 
 import type { DirectError } from '../../shared/errors.ts';
 import { type ClientPath, Connector } from './connector.ts';
+import type { DeviceIdentity } from './device.ts';
 import { addressFlags, createDiagnostics, type LogLine } from './diagnostics.ts';
 import type { DirectState } from './direct.ts';
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
@@ -32,6 +33,16 @@ export interface ConnectOptions {
    * on first use”): an edge that lies from the beginning is not noticed.
    */
   confirmHostKey?: (question: HostKeyQuestion) => Promise<boolean>;
+  /**
+   * What this device proves to a host that accepts paired devices only. `auto`: a key of its own for each edge and host,
+   * which the browser keeps and no script can read; in Node it lasts as long as the program. It is made with `pairing`
+   * and shown to the host from then on. Or an Ed25519 key pair of WebCrypto, which is always shown.
+   */
+  device?: 'auto' | DeviceIdentity;
+  /** The secret of a pairing link, from its fragment: this device becomes one of the host’s, once. */
+  pairing?: string;
+  /** What the host’s owner reads in the list of devices, when it is paired. */
+  deviceName?: string;
   /** Requests to this origin are for the host; the edge's own unless told otherwise. */
   origin?: string;
   /** False: no direct path; requests go through the edge. */
@@ -70,7 +81,8 @@ export interface Client {
   /**
    * Why there is no direct path, if an attempt failed or a path was lost; without WebRTC, why there is no relay. With
    * `E_HOST_KEY`, `E_HOST_KEY_CHANGED` or `E_HOST_KEY_UNCONFIRMED` and `path` “offline”, the host is not who it should
-   * be, and every request fails with that code.
+   * be, and every request fails with that code. So it is with `E_DEVICE_UNKNOWN` and `E_PAIRING`, where the host does
+   * not accept this device.
    */
   readonly error: DirectError | undefined;
   /** Resolves with the path when requests need not wait for one any longer; never rejects. */
@@ -83,7 +95,7 @@ export interface Client {
 
 /**
  * Connects to a host, in the background: requests may be made at once.
- * @throws TypeError when the URL is no http or https URL or names no host, or `hostKey` is no key.
+ * @throws TypeError when the URL is no http or https URL or names no host, `hostKey` is no key, or `pairing` no secret.
  */
 export function connect(options: ConnectOptions): Client {
   const environment = completeEnvironment(options.environment);
@@ -99,6 +111,10 @@ export function connect(options: ConnectOptions): Client {
       hostId: hostId(base),
       hostKey: options.hostKey,
       confirmHostKey: options.confirmHostKey,
+      edge: base.origin,
+      device: options.device,
+      pairing: options.pairing,
+      deviceName: options.deviceName,
       webrtc: options.webrtc ?? flags.webrtc ?? true,
       iceTransportPolicy: options.iceTransportPolicy ?? flags.iceTransportPolicy ?? 'all',
     },

@@ -3,10 +3,12 @@
  * first and directly as soon as that works; over HTTPS where neither is to be had.
  */
 import type { DirectError } from '../../shared/errors.ts';
+import { hostKeyFromText } from '../../shared/host-identity.ts';
 import { DIRECT_DEADLINE_MS } from '../../shared/limits.ts';
 import type { PathKind } from '../../shared/path.ts';
 import type { Session } from '../../shared/session.ts';
 import type { SessionReady } from '../../shared/signal.ts';
+import { Device, type DeviceIdentity } from './device.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { Direct, type DirectState } from './direct.ts';
 import { HostSession } from './host-session.ts';
@@ -35,6 +37,11 @@ export interface ConnectorOptions {
   /** See `ConnectOptions`. */
   hostKey: string | undefined;
   confirmHostKey: ((question: HostKeyQuestion) => Promise<boolean>) | undefined;
+  /** The edge's origin. */
+  edge: string;
+  device: 'auto' | DeviceIdentity | undefined;
+  pairing: string | undefined;
+  deviceName: string | undefined;
   /** False: no direct path. */
   webrtc: boolean;
   iceTransportPolicy: RTCIceTransportPolicy;
@@ -56,6 +63,8 @@ export class Connector {
   /** DIRECT_DEADLINE_MS have passed, without the time that a person took. */
   #isOverdue = false;
   #closed = false;
+  /** The host does not accept this device. */
+  #refusal: DirectError | undefined;
   #state: DirectState = 'off';
   #path: ClientPath = 'tunnel';
 
@@ -79,7 +88,21 @@ export class Connector {
       },
     );
     const trust = this.#trust;
+    const device = new Device({ ...options, host: options.hostId, keys: environment.deviceKeys });
+    const prove = async (sessionId: string, binding: Uint8Array) => {
+      // Where a path is attached, its host has proved this key.
+      const { hostKey } = trust;
+      return hostKey === undefined
+        ? undefined
+        : device.prove({ hostKey: hostKeyFromText(hostKey), sessionId, binding });
+    };
     this.#host = new HostSession(environment, diagnostics, {
+      prove: device.isWanted ? prove : undefined,
+      accepted: () => device.accepted(),
+      refused: (error) => {
+        this.#refusal ??= error;
+        this.#break(error);
+      },
       moved: () => {
         this.#relay.used();
         this.#changed();
@@ -136,14 +159,14 @@ export class Connector {
     return this.#path;
   }
 
-  /** Why there is no direct path, or without WebRTC no relay; before all, what is wrong with the host's key. */
+  /** Why there is no direct path, or without WebRTC no relay; before all, why nothing may go to the host. */
   get error(): DirectError | undefined {
-    return this.#trust.error ?? this.#trust.inability ?? this.#pathError;
+    return this.stopped ?? this.#trust.inability ?? this.#pathError;
   }
 
   /** Why no request may go to the host any more, by any way. */
   get stopped(): DirectError | undefined {
-    return this.#trust.error;
+    return this.#trust.error ?? this.#refusal;
   }
 
   /** See `Client`. */
@@ -187,7 +210,7 @@ export class Connector {
 
   /** Whether a path may come so soon that requests wait for it. */
   #hopeful(): boolean {
-    if (this.#closed || this.#trust.error !== undefined) return false;
+    if (this.#closed || this.stopped !== undefined) return false;
     // Nothing goes to a host by any way before the person has answered.
     if (this.#trust.isAsking) return true;
     if (this.#relay.state === 'connecting' || this.#host.isBetweenPaths) return true;
@@ -195,7 +218,7 @@ export class Connector {
     return this.#options.signaling.token === undefined && !this.#isDecided && this.#direct.state === 'connecting';
   }
 
-  /** Somebody lies about the host, or the person does not believe it: no path is tried again, the tunnel neither. */
+  /** Somebody lies about the host, the person does not believe it, or the host wants no such device: no path is tried again, the tunnel neither. */
   #break(error: DirectError): void {
     this.#host.close(error.code);
     this.#direct.fail(error);
@@ -260,7 +283,7 @@ export class Connector {
     if (active !== undefined) return active.kind;
     // The relay's error is the newer one: it is tried more often.
     const { error } = this.#relay.state === 'off' ? this.#direct : this.#relay;
-    if (this.#trust.error !== undefined) return 'offline';
+    if (this.stopped !== undefined) return 'offline';
     const offline = error?.code === 'E_HOST_OFFLINE' || !this.#options.signaling.environment.network.online();
     return offline ? 'offline' : 'tunnel';
   }

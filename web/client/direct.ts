@@ -141,8 +141,7 @@ export class Direct {
     if (isNewlyRestarted(this.#error, before)) this.#woken = true;
     this.#options.diagnostics.log(`attempt failed: ${this.#error.code} ${this.#error.detail ?? ''}`);
     if (this.#options.trust.isUnable) this.#enter({ name: 'off' });
-    else if (FINAL_CODES.includes(this.#error.code)) this.#enter({ name: 'failed' });
-    else this.#waitForNext();
+    else this.#waitUnlessFinal(this.#error);
   }
 
   #lost(error: DirectError): void {
@@ -151,7 +150,12 @@ export class Direct {
     this.#error = error;
     this.#failures = now() - this.#state.since >= STABLE_AFTER_MS ? 0 : this.#failures + 1;
     this.#woken = error.code === 'E_HOST_RESTARTED';
-    this.#waitForNext();
+    this.#waitUnlessFinal(error);
+  }
+
+  #waitUnlessFinal({ code }: DirectError): void {
+    if (FINAL_CODES.includes(code)) this.#enter({ name: 'failed' });
+    else this.#waitForNext();
   }
 
   #waitForNext(): void {

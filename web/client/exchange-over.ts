@@ -4,6 +4,7 @@ import { ClientExchange } from '../../shared/exchange.ts';
 import { encodeHead, type HeaderList, type RequestHead } from '../../shared/head.ts';
 import { hasBody } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
+import { isDeviceRefusal } from './device.ts';
 import { type Diagnostics, loggedPath } from './diagnostics.ts';
 import type { ClientEnvironment } from './environment.ts';
 import { isKeyError } from './host-trust.ts';
@@ -106,12 +107,15 @@ function asPathFailure(
   const ended = session.error;
   if (ended === undefined || !(error instanceof DirectError)) return undefined;
   if (ended.code === 'E_CANCELLED' || isKeyError(ended)) return undefined;
+  // A host that refuses the device has run nothing; one that has accepted it before may have.
+  if (isDeviceRefusal(ended) && !session.isEstablished) return undefined;
   return new PathFailure(ended, exchange.stream.sentAny, upload.begun);
 }
 
 /** What the end of a session is to its requests: an agent that stops has forgotten them as one that was restarted. */
 export function requestError(end: DirectError): DirectError {
-  if (end.code === 'E_CANCELLED' || end.code === 'E_HOST_RESTARTED' || isKeyError(end)) return end;
+  if (end.code === 'E_CANCELLED' || end.code === 'E_HOST_RESTARTED') return end;
+  if (isKeyError(end) || isDeviceRefusal(end)) return end;
   return new DirectError(end.code === 'E_GOING_AWAY' ? 'E_HOST_RESTARTED' : 'E_PATH_LOST', undefined, { cause: end });
 }
 
