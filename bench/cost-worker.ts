@@ -3,6 +3,8 @@
  * nothing depends on what a client believes it sent. Worker and objects share one isolate here, and so one set of
  * counters, which the Worker shows at COUNTS_PATH.
  */
+
+import { RpcTarget } from 'cloudflare:workers';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import worker, * as objects from '../workers/index.ts';
 import { add, type Counts, NO_COUNTS, type ObjectCounts } from './cost-counts.ts';
@@ -117,9 +119,30 @@ function counted(className: string, name: string, method: Method): Method {
   };
 }
 
+/** Parts of objects, which their methods hand out, with the object that each belongs to. */
+const owners = new WeakMap<object, Watched>();
+
+/** A call of a part is in the same request as the call that got it (Workers RPC: a session is one request). */
+function countPart(owner: Watched, part: RpcTarget): void {
+  if (owners.has(part)) return;
+  owners.set(part, owner);
+  const prototype: Record<string, unknown> = Object.getPrototypeOf(part);
+  for (const name of Object.getOwnPropertyNames(prototype)) {
+    const method = prototype[name];
+    if (name === 'constructor' || typeof method !== 'function') continue;
+    prototype[name] = function (this: object, ...args: unknown[]) {
+      const object = owners.get(this);
+      if (object === undefined || running.getStore() === object) return method.apply(this, args);
+      object.enter();
+      return running.run(object, () => untilOver(object, () => method.apply(this, args)));
+    };
+  }
+}
+
 /** Runs an event; a response is over when its body is. */
 function untilOver(object: Watched, run: () => unknown): unknown {
   const over = (value: unknown) => {
+    if (value instanceof RpcTarget) countPart(object, value);
     if (value instanceof Response && value.body !== null) return untilRead(value, value.body, () => object.leave());
     object.leave();
     return value;

@@ -38,12 +38,17 @@ describe('the counting edge', () => {
   const ask = (path: string, init: RequestInit = {}) =>
     fetch(`${counting.stack.edge.url}${path}`, { ...init, headers: { authorization: `Bearer ${OWNER_TOKEN}` } });
 
-  test('sees a tunnelled request as one of the Worker and one of its object, which stays awake for it', async () => {
+  /** What it costs to know that a request is the owner's: from this address the owner has come before. */
+  const asking = { calls: 1, fetches: 0, rowsWritten: 0 };
+
+  test('sees a tunnelled request as one of the Worker, one of the account, and one of its object, which stays awake', async () => {
+    await ask('/_direct/h/home');
     const counts = await count(async () =>
       expect((await ask('/v1/test/trickle?n=5&ms=40')).text()).resolves.toContain('4'),
     );
     expect(counts.workerRequests).toBe(1);
     const { objects, fetches, calls, messages, billedMs } = counts.classes.HostObject ?? NO_COUNTS;
+    expect(counts.classes.AccountObject).toMatchObject(asking);
     // The object itself is known since the agent connected.
     expect({ objects, fetches, calls }).toEqual({ objects: 0, fetches: 1, calls: 0 });
     expect(messages).toBeGreaterThan(0);
@@ -67,6 +72,7 @@ describe('the counting edge', () => {
       expect(created.status).toBe(201);
     });
     expect(counts.workerRequests).toBe(1);
+    expect(counts.classes.AccountObject).toMatchObject(asking);
     expect(counts.classes.SessionObject).toMatchObject({ objects: 1, calls: 1 });
     expect(counts.classes.HostObject).toMatchObject({ objects: 0, calls: 1 });
     // The session and its alarm; the host counts admissions.

@@ -1,6 +1,6 @@
 import { env, exports } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
-import { PAGE_HEADERS } from './pages.ts';
+import { PAGE_HEADERS } from './page-headers.ts';
 import { AGENT, base, type Call, call, codeOf, newHost, OWNER, openSocket, post } from './test-edge.ts';
 
 const HOST = base('home');

@@ -1,6 +1,7 @@
 /** The edge's own pages: files of the assets, with the header fields that keep a browser from being talked into things. */
 import { Hono } from 'hono';
 import type { EdgeContext, EdgeEnv } from './caller.ts';
+import { PAGE_HEADERS } from './page-headers.ts';
 
 /** Addresses of pages, and the files that they show. One document is the dashboard, whatever its address. */
 const FILES: Readonly<Record<string, string>> = {
@@ -13,26 +14,6 @@ const FILES: Readonly<Record<string, string>> = {
 export function isPage(path: string): boolean {
   return Object.hasOwn(FILES, path);
 }
-
-/** As in web/public/_headers, for files that are served without the Worker. */
-export const PAGE_HEADERS: Readonly<Record<string, string>> = {
-  'Content-Security-Policy': [
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self' data:",
-    // With WebSockets of the same origin, in Firefox and Chrome since 2018 and in Safari since 16 (w3c/webappsec-csp#7):
-    // older browsers also lack the keys that the relay needs. Any `wss:` would let a script tell everyone everything.
-    "connect-src 'self'",
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-    "require-trusted-types-for 'script'",
-  ].join('; '),
-  'Cross-Origin-Opener-Policy': 'same-origin',
-  'Cross-Origin-Resource-Policy': 'same-origin',
-  'Permissions-Policy': 'camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()',
-};
 
 export const pages = new Hono<EdgeEnv>();
 
