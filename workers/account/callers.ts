@@ -44,7 +44,7 @@ export interface Answer {
 }
 
 /** For callers that name no host where there is none or more than one. */
-const DEFAULT_HOST = 'home';
+export const DEFAULT_HOST = 'home';
 
 export class Callers extends RpcTarget {
   readonly #parts: CredentialParts;
