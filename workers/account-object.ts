@@ -9,7 +9,7 @@ import { DurableObject } from 'cloudflare:workers';
 import type { Account } from './account/account.ts';
 import { ApiKeys } from './account/api-keys.ts';
 import { Audit } from './account/audit.ts';
-import { Callers, DEFAULT_HOST } from './account/callers.ts';
+import { type Answer, Callers, DEFAULT_HOST, type Question } from './account/callers.ts';
 import { DeviceGrants } from './account/device-grants.ts';
 import type { Expiring } from './account/expiry.ts';
 import { Guesses } from './account/guesses.ts';
@@ -17,6 +17,7 @@ import { Hosts } from './account/hosts.ts';
 import { Invitations } from './account/invitations.ts';
 import { Passkeys } from './account/passkeys.ts';
 import { WebSessions } from './account/web-sessions.ts';
+import type { Outcome } from './outcome.ts';
 import { revokeAt } from './revoke.ts';
 
 /** The name of the only one. */
@@ -73,8 +74,9 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
     return this.#account.sessions;
   }
 
-  callers(): Callers {
-    return this.#callers;
+  /** Not by a part: what is held of one keeps this object in memory, for as long as a tunnelled request takes. */
+  identify(question: Question): Outcome<Answer> {
+    return this.#callers.identify(question);
   }
 
   hosts(): Hosts {

@@ -37,7 +37,7 @@ export async function identify(c: EdgeContext, { host, cookie = true }: Options 
   const isWrong = credential.kind === 'owner' && !credential.right;
   if (isWrong) await count(c);
   const question = { credential, address: addressOf(c), ...(host === undefined ? {} : { host }) };
-  const outcome = await c.env.ACCOUNTS.getByName(ACCOUNT).callers().identify(question);
+  const outcome = await c.env.ACCOUNTS.getByName(ACCOUNT).identify(question);
   if (!outcome.ok && !isWrong) await count(c);
   const answer = unwrap(outcome);
   const { kind } = answer.caller;

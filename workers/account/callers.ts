@@ -1,5 +1,4 @@
 /** Who has a credential: what the Worker asks once for each request that shows one. */
-import { RpcTarget } from 'cloudflare:workers';
 import { DirectError } from '../../shared/errors.ts';
 import { type Caller, mayUse } from '../caller.ts';
 import { accepted, type Outcome, refused, unwrap } from '../outcome.ts';
@@ -46,11 +45,10 @@ export interface Answer {
 /** For callers that name no host where there is none or more than one. */
 export const DEFAULT_HOST = 'home';
 
-export class Callers extends RpcTarget {
+export class Callers {
   readonly #parts: CredentialParts;
 
   constructor(parts: CredentialParts) {
-    super();
     this.#parts = parts;
   }
 
