@@ -1,9 +1,10 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { expect, it } from 'vitest';
-import { API, accountStub, asOwner, audited, LoggingIn, loggedIn } from '../test-account.ts';
+import { API, asOwner, audited, LoggingIn, loggedIn } from '../test-account.ts';
 import { TestAgent } from '../test-agent.ts';
 import {
   AGENT,
+  accountStub,
   agentPoll,
   base,
   type Call,
