@@ -23,7 +23,6 @@ const PATIENCE = { timeout: 20_000, interval: 20 };
 
 let stack: Stack;
 let edge: MaliciousEdge;
-let hostKeys: HostKeys;
 let hostKey: string;
 /** The liar's own. */
 let theirs: HostKeys;
@@ -34,10 +33,9 @@ const clients: Client[] = [];
 let before = 0;
 
 beforeAll(async () => {
-  hostKeys = await generateHostKeys();
   theirs = await generateHostKeys();
-  hostKey = encodeBase64url(await hostKeyBytes(hostKeys));
-  stack = await Stack.start({ hostKeys });
+  stack = await Stack.start();
+  hostKey = encodeBase64url(await hostKeyBytes(stack.hostKeys));
 });
 afterAll(() => stack?.close());
 beforeEach(async () => {
