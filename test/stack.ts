@@ -7,6 +7,7 @@ import { type AgentOptions, type RunningAgent, startAgent } from '../agent/agent
 import { loadConfig } from '../agent/config.ts';
 import { discoverServers } from '../agent/discovery.ts';
 import { type LocalEdge, type LocalEdgeOptions, startEdge } from '../scripts/edge.ts';
+import { generateHostKeys, type HostKeys } from '../shared/host-identity.ts';
 import { type FakeLlm, startFakeLlm } from './fake-llm.ts';
 
 export const HOST_ID = 'home';
@@ -28,6 +29,8 @@ function variablesOf({ variables }: StackOptions): Record<string, string> {
 export class Stack {
   edge: LocalEdge;
   readonly fake: FakeLlm;
+  /** Who the host is, whichever agent runs. */
+  readonly hostKeys: HostKeys;
   /** What the agent logged, a line each. */
   readonly log: string[] = [];
   /** The agent's own files. */
@@ -35,18 +38,20 @@ export class Stack {
   readonly #options: StackOptions;
   #agent: RunningAgent | undefined;
 
-  private constructor(edge: LocalEdge, fake: FakeLlm, options: StackOptions) {
+  private constructor(edge: LocalEdge, fake: FakeLlm, hostKeys: HostKeys, options: StackOptions) {
     this.edge = edge;
     this.fake = fake;
+    this.hostKeys = hostKeys;
     this.#options = options;
   }
 
   static async start(options: StackOptions = {}): Promise<Stack> {
-    const [edge, fake] = await Promise.all([
+    const [edge, fake, hostKeys] = await Promise.all([
       startEdge({ port: 0, ...options.edge, variables: variablesOf(options) }),
       startFakeLlm({ strictHost: true }),
+      generateHostKeys(),
     ]);
-    const stack = new Stack(edge, fake, options);
+    const stack = new Stack(edge, fake, hostKeys, options);
     await stack.startAgent();
     return stack;
   }
@@ -97,6 +102,7 @@ export class Stack {
         search,
         folder: this.folder,
         linkTiming,
+        hostKeys: this.hostKeys,
         log: (level, line) => void this.log.push(`${level} ${line}`),
         up: () => resolve(),
         refused: reject,

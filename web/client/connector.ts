@@ -55,12 +55,12 @@ export class Connector {
   readonly #direct: Direct;
   readonly #relay: Relay;
   readonly #unwatch: () => void;
-  readonly #cancelDeadline: () => void;
+  #cancelDeadline: () => void = () => {};
   readonly #decided = Promise.withResolvers<void>();
   #waiting: (() => void)[] = [];
   #isStarted = false;
   #isDecided = false;
-  /** DIRECT_DEADLINE_MS have passed. */
+  /** DIRECT_DEADLINE_MS have passed, without the time that a person took. */
   #isOverdue = false;
   #closed = false;
   /** The host does not accept this device. */
@@ -79,6 +79,7 @@ export class Connector {
         asked: () => this.#changed(),
         pinned: (hostKey) => events.hostKey(hostKey),
         confirmed: () => {
+          this.#startDeadline();
           this.#relay.resume();
           this.#direct.resume();
           this.#changed();
@@ -136,10 +137,7 @@ export class Connector {
       asked: (session) => admission.resolve(session),
       changed,
     });
-    this.#cancelDeadline = environment.timer(DIRECT_DEADLINE_MS, () => {
-      this.#isOverdue = true;
-      this.#changed();
-    });
+    this.#startDeadline();
     this.#unwatch = environment.network.watch({
       wake: (reason) => this.#wake(reason),
       leave: () => this.#host.close('E_GOING_AWAY'),
@@ -233,6 +231,16 @@ export class Connector {
     this.#direct.wake(reason);
     this.#relay.wake();
     this.#changed();
+  }
+
+  #startDeadline(): void {
+    if (this.#isDecided) return;
+    this.#cancelDeadline();
+    this.#isOverdue = false;
+    this.#cancelDeadline = this.#options.signaling.environment.timer(DIRECT_DEADLINE_MS, () => {
+      this.#isOverdue = true;
+      this.#changed();
+    });
   }
 
   #decide(why: string): void {

@@ -16,7 +16,7 @@ export interface ClientEnvironment extends SessionEnvironment {
   network: Network;
   /** Milliseconds since 1970: the host's keys expire. */
   wallClock(): number;
-  /** Whether WebCrypto has what the relay's encryption needs; without it there is no relay. */
+  /** Whether WebCrypto can check what a host signs, and seal for it; without it requests go through the edge only. */
   canSeal(): Promise<boolean>;
   /** Where the keys of this device are: in the browser’s database, elsewhere in memory. */
   deviceKeys: DeviceKeyStore;

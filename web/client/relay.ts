@@ -111,12 +111,7 @@ export class Relay {
 
   /** The person who was asked about the host's key has agreed: requests wait for what comes of it. */
   resume(): void {
-    if (this.#state !== 'waiting') return;
-    if (this.#held) this.#connect(true);
-    else if (this.#attempt !== undefined && this.#current === undefined) {
-      this.#attempt.awaited = true;
-      this.#enter('connecting');
-    }
+    if (this.#held && this.#state === 'waiting') this.#connect(true);
   }
 
   /** Ends the path and all attempts: only a person can help. */
