@@ -132,7 +132,7 @@ export class UpstreamProxy {
     this.#rates.count(grant);
     if (TUNNELLING.includes(head.method)) throw new DirectError('E_FORBIDDEN_TARGET', head.method);
     const { path, query } = admitTarget(head.path, head.method, this.#options.policy);
-    if (grant.prefixes !== undefined) checkPrefix(path, grant.prefixes);
+    if (grant.prefixes !== undefined) checkPrefix({ path, query }, grant.prefixes);
     const { models } = grant;
     const use = models === undefined ? undefined : modelUse(head, { path, query }, models);
     const upstream = await this.#options.upstream(path);
