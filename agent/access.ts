@@ -48,7 +48,8 @@ export function checkPrefix({ path, query }: { path: string; query: string }, pr
   for (const route of routes) {
     const segments = split(route);
     const isBelow = (prefix: string) => split(prefix).every((segment, i) => segment === segments[i]);
-    if (!prefixes.some(isBelow)) throw new DirectError('E_FORBIDDEN', `the credential is not for ${route.slice(0, 100)}`);
+    if (prefixes.some(isBelow)) continue;
+    throw new DirectError('E_FORBIDDEN', `the credential is not for ${route.slice(0, 100)}`);
   }
 }
 
