@@ -34,6 +34,9 @@ interface Status {
 
 type Seen = Pick<Status, 'credential' | 'online' | 'problem'> & { exitCode: ExitCode };
 
+/** To people; `--json` has all. */
+const MAX_MODELS_SHOWN = 12;
+
 const presence = z.object({ online: z.boolean() });
 
 /** @throws CommandError or ConfigError */
@@ -93,7 +96,8 @@ function describe(found: Status, servers: readonly LocalServer[]): string[] {
     ...(servers.length === 0 ? ['Serves:       no local LLM server found'] : []),
     ...servers.map(({ name, url, models }, index) => {
       const title = index === 0 ? 'Serves:     ' : '            ';
-      const shown = models.length === 0 ? 'no models' : models.join(', ');
+      const more = models.length > MAX_MODELS_SHOWN ? `, and ${models.length - MAX_MODELS_SHOWN} more` : '';
+      const shown = models.length === 0 ? 'no models' : models.slice(0, MAX_MODELS_SHOWN).join(', ') + more;
       return `${title}  ${name} at ${url}: ${shown}`;
     }),
   ];
