@@ -68,8 +68,7 @@ export async function status(context: Context, flags: Flags): Promise<ExitCode> 
 /** The edge's view, by the one call that asks for nothing else. */
 async function look(context: Context, config: Config): Promise<Seen> {
   try {
-    const path = new URL(config.signalingUrl).pathname;
-    const { body } = await hostApi(context, config).request('GET', path);
+    const { body } = await hostApi(context, config).request('GET', `/_direct/h/${config.hostId}`);
     const parsed = presence.safeParse(body);
     return { credential: 'accepted', online: parsed.data?.online ?? null, problem: null, exitCode: EXIT.ok };
   } catch (error) {
