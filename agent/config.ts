@@ -4,21 +4,20 @@ import { dirname, join, resolve } from 'node:path';
 import envPaths from 'env-paths';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import {
+  ENV_PREFIX,
+  envName,
+  explain,
+  flagName,
+  missing,
+  type Origin,
+  reasonOf,
+  unknownKey,
+} from './config-messages.ts';
 import type { AccessMode } from './door.ts';
 import type { LogLevel } from './log.ts';
-import {
-  bearerToken,
-  commaSeparated,
-  EXPECTED,
-  isKey,
-  KEYS,
-  type Key,
-  Mistake,
-  SECRETS,
-  settings,
-} from './settings.ts';
+import { bearerToken, isKey, KEYS, type Key, Mistake, SECRETS, settings } from './settings.ts';
 
-const ENV_PREFIX = 'DIRECT_AGENT_';
 const FOLDER = `${ENV_PREFIX}FOLDER`;
 /** Variables that say where to look, and no setting. */
 const PLACES: readonly string[] = [`${ENV_PREFIX}CONFIG`, FOLDER];
@@ -86,10 +85,7 @@ export class ConfigError extends Error {
   }
 }
 
-interface Found {
-  readonly value: unknown;
-  /** For people: `config.yaml:3`, `DIRECT_AGENT_TOKEN`, `--token`. */
-  readonly origin: string;
+interface Found extends Origin {
   readonly priority: 0 | 1 | 2;
   /** Relative file names start here. */
   readonly folder: string;
@@ -309,14 +305,6 @@ function warnIfReadable(path: string, fileMode: (path: string) => number | undef
   );
 }
 
-function envName(key: string): string {
-  return ENV_PREFIX + key.toUpperCase();
-}
-
-function flagName(key: string): string {
-  return `--${key.replaceAll('_', '-')}`;
-}
-
 function expand(path: string, folder: string): string {
   return path.startsWith('~/') ? join(homedir(), path.slice(2)) : resolve(folder, path);
 }
@@ -327,75 +315,4 @@ function readText(path: string): string {
 
 function permissions(path: string): number | undefined {
   return process.platform === 'win32' ? undefined : statSync(path).mode;
-}
-
-// ---- messages --------------------------------------------------------------------------------
-
-function explain(issue: z.core.$ZodIssue, found: Map<Key, Found>): string {
-  const [key = '', ...inner] = issue.path.map(String);
-  const entry = isKey(key) ? found.get(key) : undefined;
-  if (!isKey(key) || entry === undefined) return `${key} is not valid.`;
-  const secret = SECRETS.includes(key);
-  const place = secret ? key : [key, ...inner.map((index) => `[${index}]`)].join('');
-  const shown = secret ? 'the value (secret, not shown)' : show(pick(entry.value, inner));
-  const what = issue.code === 'custom' ? issue.message : `is not valid. Write ${EXPECTED[key]}`;
-  return `${place} (${entry.origin}): ${shown} ${what}.`;
-}
-
-function missing(key: string, consequence: string): string {
-  // Other users of the machine see command lines, so secrets have no flag; the token may come from a file.
-  const flag = SECRETS.includes(key)
-    ? `put it into a file that ${flagName(`${key}_file`)} names`
-    : `use ${flagName(key)}`;
-  return `${key} is missing: ${consequence}. Set it in config.yaml or as ${envName(key)}, or ${flag}.`;
-}
-
-function unknownKey(name: string, origin: string, known: readonly string[]): string {
-  const near = nearest(name, known);
-  const fix = near === undefined ? `Known keys: ${known.join(', ')}` : `Did you mean ${near}?`;
-  return `${name} (${origin}) is no known key. ${fix}`;
-}
-
-function pick(value: unknown, path: readonly string[]): unknown {
-  const items = typeof value === 'string' && path.length > 0 ? commaSeparated(value) : value;
-  const [first] = path;
-  if (first === undefined || typeof items !== 'object' || items === null) return items;
-  return new Map<string, unknown>(Object.entries(items)).get(first);
-}
-
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  // A URL may hold secrets as well: credentials, a token in the query, a host key in the fragment.
-  const safe = text.replace(/\/\/[^/@"]*@/g, '//…@').replace(/([?#])[^"]+/g, '$1…');
-  return safe.length > 100 ? `${safe.slice(0, 100)}…` : safe;
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof Error && 'code' in error) return String(error.code);
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** The known name with the fewest edits (Levenshtein), if they are few enough to be a slip. */
-function nearest(name: string, known: readonly string[]): string | undefined {
-  const plain = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, '');
-  let best: string | undefined;
-  let fewest = Math.max(2, Math.floor(plain(name).length / 3)) + 1;
-  for (const candidate of known) {
-    const edits = distance(plain(name), plain(candidate));
-    if (edits < fewest) [best, fewest] = [candidate, edits];
-  }
-  return best;
-}
-
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, swap));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

@@ -115,11 +115,7 @@ export class EdgeApi {
     const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
     const more = { code, transient: entry.retry, retryAfterMs: seconds >= 0 ? seconds * 1_000 : undefined };
     if (code === 'E_UNAUTHORIZED' && token !== undefined) {
-      return new EdgeError(
-        EXIT.refused,
-        `The edge ${edge} does not accept this host’s credential: it was revoked or replaced. Run: direct-agent login ${edge}`,
-        more,
-      );
+      return new EdgeError(EXIT.refused, credentialRefused(edge), more);
     }
     if (code === 'E_NOT_FOUND') {
       return new EdgeError(
@@ -166,6 +162,11 @@ export class EdgeApi {
       { transient: status >= 500 || status === 429 || status === 408 },
     );
   }
+}
+
+/** The sentence for `E_UNAUTHORIZED` as an answer to a host's credential. */
+export function credentialRefused(edge: string): string {
+  return `The edge ${edge} does not accept this host’s credential: it is wrong, or was revoked or replaced. Run: direct-agent login ${edge}`;
 }
 
 /** What `schema` makes of an answer. @throws EdgeError that shows nothing of it: it may hold a secret. */

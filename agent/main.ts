@@ -29,6 +29,9 @@ process.on('unhandledRejection', (reason) => {
   say(`unexpected: ${reason instanceof Error ? reason.stack : 'a rejection without an error'}`);
 });
 
+// Who reads only the first lines of either has what they want; an agent goes on serving.
+for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
+
 const context: Context = {
   out: (line) => void process.stdout.write(`${line}\n`),
   err: (line) => void process.stderr.write(`${line}\n`),

@@ -110,6 +110,19 @@ describe('status', () => {
     expect(JSON.parse(shell.stdout.join('\n'))).toMatchObject({ credential, online: null });
   });
 
+  test('asks an edge below a path there', async () => {
+    const edge = (await FakeEdge.start()).on('GET /below/_direct/h/x', { json: { id: 'x', online: true } });
+    const shell = new FakeProcess();
+    const env = {
+      ...shell.context.env,
+      DIRECT_AGENT_SIGNALING_URL: `${edge.url}/below/_direct/h/x`,
+      DIRECT_AGENT_TOKEN: 'hunter2',
+    };
+    expect(await shell.run(status({ ...shell.context, env }, { upstream }))).toEqual([0]);
+    expect(shell.printed).toContain(`Open:         ${edge.url}/below/#host=x&key=`);
+    expect(shell.printed).not.toContain('hunter2');
+  });
+
   test('says what to do before any login', async () => {
     const shell = new FakeProcess();
     const failure = await status(shell.context, {}).catch((error: unknown) => error);

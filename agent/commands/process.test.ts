@@ -8,7 +8,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { codeAnswer, DEVICE_CODE, FakeEdge, FakeProcess, oauth, TOKEN } from './test-fake-edge.ts';
 
 // A process takes half a second to start, and several where all tests run.
-vi.setConfig({ testTimeout: 30_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url));
 const children: ChildProcess[] = [];
@@ -58,11 +58,11 @@ test('up says where to go once the link is up, on stdout for programs, and ends 
   expect(await run(folder, 'login', edge.url, '--no-serve').exit).toBe(0);
   expect(edge.agents).toEqual([]);
   const { child, output, exit } = run(folder, 'up');
-  await expect.poll(() => output.stdout, { timeout: 10_000 }).toMatch(/\/#host=attic&key=[\w-]{43}\n$/);
+  await expect.poll(() => output.stdout, { timeout: 25_000 }).toMatch(/\/#host=attic&key=[\w-]{43}\n$/);
   child.kill('SIGINT');
   expect(await exit).toBe(0);
   const other = run(folder, 'up');
-  await expect.poll(() => other.output.stdout, { timeout: 10_000 }).toBe(output.stdout);
+  await expect.poll(() => other.output.stdout, { timeout: 25_000 }).toBe(output.stdout);
   // The owner removes the host.
   edge.agents.at(-1)?.close(4401);
   expect(await other.exit).toBe(69);
@@ -74,7 +74,7 @@ test('Ctrl+C while a login waits ends it without a trace', async () => {
   edge.on('POST /_direct/api/device/token', oauth('authorization_pending'));
   const { folder } = new FakeProcess();
   const { child, output, exit } = run(folder, 'login', edge.url, '--no-serve');
-  await expect.poll(() => edge.to('/_direct/api/device/token').length, { timeout: 10_000 }).toBe(1);
+  await expect.poll(() => edge.to('/_direct/api/device/token').length, { timeout: 25_000 }).toBe(1);
   child.kill('SIGINT');
   expect(await exit).toBe(130);
   expect(output.stdout).toBe('');

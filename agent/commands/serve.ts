@@ -5,6 +5,7 @@ import { CommandError, EXIT, type ExitCode } from '../command-error.ts';
 import type { AgentSettings, Config } from '../config.ts';
 import { discoverServers, type LocalServer } from '../discovery.ts';
 import { dashboard, edgeOf } from '../edge-address.ts';
+import { credentialRefused } from '../edge-api.ts';
 import { makeLog } from '../log.ts';
 import type { HostIdentity } from '../store.ts';
 import type { Context } from './context.ts';
@@ -67,9 +68,7 @@ function reasonOf({ code }: DirectError, edge: string): string {
   if (code === 'E_REPLACED') {
     return `Another agent with the same key took over this host (see ${dashboard(edge)}). This one stops.`;
   }
-  if (code === 'E_UNAUTHORIZED') {
-    return `The edge does not accept this host’s credential: it is wrong, or was revoked or replaced. Run: direct-agent login ${edge}`;
-  }
+  if (code === 'E_UNAUTHORIZED') return credentialRefused(edge);
   return `${ERRORS[code].message} ${ERRORS[code].hint}`;
 }
 

@@ -34,6 +34,9 @@ interface Status {
 
 type Seen = Pick<Status, 'credential' | 'online' | 'problem'> & { exitCode: ExitCode };
 
+/** To people; `--json` has all. */
+const MAX_MODELS_SHOWN = 12;
+
 const presence = z.object({ online: z.boolean() });
 
 /** @throws CommandError or ConfigError */
@@ -65,8 +68,7 @@ export async function status(context: Context, flags: Flags): Promise<ExitCode> 
 /** The edge's view, by the one call that asks for nothing else. */
 async function look(context: Context, config: Config): Promise<Seen> {
   try {
-    const path = new URL(config.signalingUrl).pathname;
-    const { body } = await hostApi(context, config).request('GET', path);
+    const { body } = await hostApi(context, config).request('GET', `/_direct/h/${config.hostId}`);
     const parsed = presence.safeParse(body);
     return { credential: 'accepted', online: parsed.data?.online ?? null, problem: null, exitCode: EXIT.ok };
   } catch (error) {
@@ -93,7 +95,8 @@ function describe(found: Status, servers: readonly LocalServer[]): string[] {
     ...(servers.length === 0 ? ['Serves:       no local LLM server found'] : []),
     ...servers.map(({ name, url, models }, index) => {
       const title = index === 0 ? 'Serves:     ' : '            ';
-      const shown = models.length === 0 ? 'no models' : models.join(', ');
+      const more = models.length > MAX_MODELS_SHOWN ? `, and ${models.length - MAX_MODELS_SHOWN} more` : '';
+      const shown = models.length === 0 ? 'no models' : models.slice(0, MAX_MODELS_SHOWN).join(', ') + more;
       return `${title}  ${name} at ${url}: ${shown}`;
     }),
   ];
