@@ -199,6 +199,48 @@ describe('requests', () => {
     expect([edge.relays.length, await client.ready]).toEqual([0, 'direct']);
   });
 
+  test('of who is signed in take the relay as those with a token do, and the cookie goes to the edge', async () => {
+    const edge = new TestEdge();
+    const { fetch } = edge.environment;
+    const sent: [string, RequestCredentials, string | null][] = [];
+    const environment = {
+      ...edge.environment,
+      fetch: (request: Request) => {
+        sent.push([new URL(request.url).pathname, request.credentials, request.headers.get('authorization')]);
+        return fetch(request);
+      },
+    };
+    const client = connect({ url: ORIGIN, host: 'home', webrtc: false, credentials: 'cookie', environment });
+    const response = client.fetch('/v1/x');
+    await edge.clock.advance(SHORT);
+    expect(await (await response).text()).toBe('over the path');
+    expect([client.path, sent]).toEqual(['relay', [['/_direct/h/home/session', 'same-origin', null]]]);
+    client.close();
+    // Over HTTPS the edge has to know who asks, even if the upstream must not.
+    await client.fetch('/v1/x', { credentials: 'omit' });
+    expect(sent.at(-1)).toEqual(['/v1/x', 'same-origin', null]);
+  });
+
+  test.each([{}, { token: 'owner' }, { token: 'owner', credentials: 'cookie' as const }])(
+    'send no cookie to the signaling with %o',
+    async (options) => {
+      const edge = new TestEdge();
+      const { fetch } = edge.environment;
+      const sent: RequestCredentials[] = [];
+      const environment = {
+        ...edge.environment,
+        fetch: (request: Request) => {
+          sent.push(request.credentials);
+          return fetch(request);
+        },
+      };
+      const client = connect({ url: ORIGIN, host: 'home', environment, ...options });
+      await edge.clock.advance(SHORT);
+      expect(sent).toEqual(['omit']);
+      client.close();
+    },
+  );
+
   test('without a token go over HTTPS after the deadline, while the attempt goes on', async () => {
     const edge = new TestEdge();
     edge.outcome = 'silence';

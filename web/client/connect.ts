@@ -18,6 +18,8 @@ export interface ConnectOptions {
   host?: string;
   /** The owner's token for the edge. */
   token?: string;
+  /** `cookie`: in place of a token, the cookie of who is signed in at the edge; for pages that the edge serves. */
+  credentials?: 'cookie';
   /**
    * The host's key, base64url, known from outside the edge: from the fragment of the agent's link, or kept from an
    * earlier visit. A host that does not prove it is not used, on any way: `E_HOST_KEY_CHANGED`. In a runtime without
@@ -102,11 +104,12 @@ export function connect(options: ConnectOptions): Client {
   const base = signalingBase(options.url, options.host);
   const flags = addressFlags(globalThis.location?.href);
   const { token } = options;
+  const cookie = options.credentials === 'cookie';
   const diagnostics = createDiagnostics(() => environment.now(), options.diagnostics ?? flags.diagnostics);
   const listeners = new Listeners<ClientEvents>();
   const connector = new Connector(
     {
-      signaling: { base: base.href, token, environment },
+      signaling: { base: base.href, token, cookie, environment },
       diagnostics,
       hostId: hostId(base),
       hostKey: options.hostKey,
@@ -131,6 +134,7 @@ export function connect(options: ConnectOptions): Client {
       origin,
       host: hostId(base),
       token,
+      cookie,
       edgeOrigin: base.origin,
       environment,
       diagnostics,

@@ -14,7 +14,7 @@ import { Direct, type DirectState } from './direct.ts';
 import { HostSession } from './host-session.ts';
 import { type HostKeyQuestion, HostTrust } from './host-trust.ts';
 import { Relay } from './relay.ts';
-import type { Signaling } from './signaling.ts';
+import { isIdentified, type Signaling } from './signaling.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
 /** Which way requests go: `tunnel` is plain HTTPS, `offline` is HTTPS too, with little hope. */
@@ -143,8 +143,8 @@ export class Connector {
       leave: () => this.#host.close('E_GOING_AWAY'),
     });
     if (!webrtc) diagnostics.log('no direct path, as asked for');
-    // Without a token the edge admits to its signaling at most.
-    if (signaling.token !== undefined) this.#relay.start({ sessionId, ready: admission.promise });
+    // Whom the edge does not know it admits to its signaling at most.
+    if (isIdentified(signaling)) this.#relay.start({ sessionId, ready: admission.promise });
     if (!webrtc || !this.#direct.start()) admission.resolve(undefined);
     this.#isStarted = true;
     this.#changed();
@@ -215,7 +215,7 @@ export class Connector {
     if (this.#trust.isAsking) return true;
     if (this.#relay.state === 'connecting' || this.#host.isBetweenPaths) return true;
     // Where there is no relay and the tunnel would refuse, too, the direct path is the only one.
-    return this.#options.signaling.token === undefined && !this.#isDecided && this.#direct.state === 'connecting';
+    return !isIdentified(this.#options.signaling) && !this.#isDecided && this.#direct.state === 'connecting';
   }
 
   /** Somebody lies about the host, the person does not believe it, or the host wants no such device: no path is tried again, the tunnel neither. */
