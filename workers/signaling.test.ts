@@ -64,6 +64,7 @@ describe('POST /session', () => {
       ...offer(session_id),
       ice_servers: [{ urls: ['stun:stun.example.com:3478'] }],
       grant: { subject: 'owner' },
+      from: expect.stringMatching(/^[\w-]{16}$/),
     });
   });
 
