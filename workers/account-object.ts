@@ -9,14 +9,16 @@ import { DurableObject } from 'cloudflare:workers';
 import type { Account } from './account/account.ts';
 import { ApiKeys } from './account/api-keys.ts';
 import { Audit } from './account/audit.ts';
-import { type Answer, Callers, type Question } from './account/callers.ts';
+import { type Answer, Callers, DEFAULT_HOST, type Question } from './account/callers.ts';
 import { DeviceGrants } from './account/device-grants.ts';
+import type { Expiring } from './account/expiry.ts';
 import { Guesses } from './account/guesses.ts';
 import { Hosts } from './account/hosts.ts';
 import { Invitations } from './account/invitations.ts';
 import { Passkeys } from './account/passkeys.ts';
 import { WebSessions } from './account/web-sessions.ts';
 import type { Outcome } from './outcome.ts';
+import { revokeAt } from './revoke.ts';
 
 /** The name of the only one. */
 export const ACCOUNT = 'main';
@@ -39,7 +41,7 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
     const audit = new Audit(sql, now);
     const guesses = new Guesses(sql, now, audit);
     const sessions = new WebSessions(sql, now, audit, guesses);
-    this.#account = { sql, now, audit, guesses, sessions };
+    this.#account = { sql, now, audit, guesses, sessions, expires: () => this.#awaitExpiry() };
     this.#keys = new ApiKeys(this.#account);
     this.#invitations = new Invitations(this.#account);
     this.#hosts = new Hosts(this.#account, (id) => {
@@ -49,6 +51,19 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
     this.#deviceGrants = new DeviceGrants(this.#account, this.#hosts);
     this.#passkeys = new Passkeys(this.#account);
     this.#callers = new Callers({ guesses, sessions, keys: this.#keys, hosts: this.#hosts });
+  }
+
+  /** Credentials have ended: so does what they began at hosts. */
+  override async alarm(): Promise<void> {
+    const now = this.now();
+    for (const part of this.#expiring) {
+      for (const { subject, hosts } of part.expired(now)) {
+        await revokeAt(this.env, hosts ?? this.#allHosts(), subject);
+      }
+      // Not before: an alarm that fails is repeated.
+      part.told(now);
+    }
+    await this.#awaitExpiry();
   }
 
   audit(): Audit {
@@ -82,5 +97,20 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
 
   passkeys(): Passkeys {
     return this.#passkeys;
+  }
+
+  /** One that agents serve with AGENT_TOKEN is in no list. */
+  #allHosts(): string[] {
+    const provisioned = this.env.DEFAULT_HOST?.trim() || DEFAULT_HOST;
+    return [...new Set([...this.#hosts.list().map(({ id }) => id), provisioned])];
+  }
+
+  get #expiring(): Expiring[] {
+    return [this.#keys, this.#invitations];
+  }
+
+  async #awaitExpiry(): Promise<void> {
+    const times = this.#expiring.map((part) => part.nextExpiry()).filter((at) => at !== undefined);
+    if (times.length > 0) await this.ctx.storage.setAlarm(Math.min(...times));
   }
 }

@@ -50,7 +50,7 @@ import { TUNNEL_HOSTNAME } from './tunnel-routes.ts';
 const POLLED_AT_STEP_MS = 5_000;
 
 /** What is stored of an agent, and of no use without it. Limits and revocations count on. */
-const TOLD_BY_THE_AGENT = ['announcement', 'polledAt'];
+const TOLD_BY_THE_AGENT = ['announcement', 'info', 'polledAt'];
 
 /** What a new session's client is told of the host. */
 type Admitted = Omit<SessionReady['host'], 'id'>;

@@ -1,14 +1,10 @@
 /** What tests of the account share: its clock, an agent that logs in, what the audit says. */
 import { runInDurableObject } from 'cloudflare:test';
-import { env } from 'cloudflare:workers';
 import { encodeBase64url } from '../shared/base64url.ts';
 import { generateHostKeys, type HostKeys, hostKeyBytes } from '../shared/host-identity.ts';
 import { transcript } from '../shared/transcript.ts';
 import type { AuditEvent } from './account/audit.ts';
-import { ACCOUNT } from './account-object.ts';
-import { type Call, call, OWNER, post } from './test-edge.ts';
-
-export const accountStub = () => env.ACCOUNTS.getByName(ACCOUNT);
+import { accountStub, type Call, call, OWNER, post } from './test-edge.ts';
 
 export const API = '/_direct/api';
 

@@ -10,4 +10,6 @@ export interface Account {
   readonly audit: Audit;
   readonly guesses: Guesses;
   readonly sessions: WebSessions;
+  /** A credential was made that will end by itself (expiry.ts). */
+  expires(): Promise<void>;
 }

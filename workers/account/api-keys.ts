@@ -7,6 +7,7 @@ import { hashSecret, newSecret } from '../secret.ts';
 import type { Account } from './account.ts';
 import type { By } from './audit.ts';
 import type { KeyRights } from './callers.ts';
+import type { Ending, Expiring } from './expiry.ts';
 
 /** What a key may reach; null: no limit. */
 export interface Scopes {
@@ -53,7 +54,7 @@ type Row = {
 
 const COLUMNS = `id, name, hint, hosts, prefixes, models, expires_at, requests_per_minute, created_at, last_used_at`;
 
-export class ApiKeys extends RpcTarget {
+export class ApiKeys extends RpcTarget implements Expiring {
   readonly #account: Account;
 
   constructor(account: Account) {
@@ -61,7 +62,8 @@ export class ApiKeys extends RpcTarget {
     this.#account = account;
     account.sql.exec(`CREATE TABLE IF NOT EXISTS api_keys (
       id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, name TEXT NOT NULL, hint TEXT NOT NULL, hosts TEXT, prefixes TEXT,
-      models TEXT, expires_at INTEGER, requests_per_minute INTEGER, created_at INTEGER NOT NULL, last_used_at INTEGER)`);
+      models TEXT, expires_at INTEGER, requests_per_minute INTEGER, created_at INTEGER NOT NULL, last_used_at INTEGER,
+      told INTEGER NOT NULL DEFAULT 0)`);
   }
 
   /** The newest first. `host`: only keys for this host and no other. */
@@ -97,6 +99,7 @@ export class ApiKeys extends RpcTarget {
         this.#account.now(),
       )
       .one();
+    if (asked.expires_at !== null) await this.#account.expires();
     audit.record({ ...by, action: 'key.create', detail: asked.name });
     return accepted({ ...apiKey(row), key });
   }
@@ -129,6 +132,21 @@ export class ApiKeys extends RpcTarget {
     this.#account.sql.exec('DELETE FROM api_keys WHERE id = ?', id);
     this.#account.audit.record({ ...by, action: 'key.revoke', detail: key.name });
     return accepted({ hosts: key.hosts });
+  }
+
+  nextExpiry(): number | undefined {
+    const query = 'SELECT min(expires_at) AS at FROM api_keys WHERE told = 0';
+    return this.#account.sql.exec<{ at: number | null }>(query).one().at ?? undefined;
+  }
+
+  expired(now: number): Ending[] {
+    const query = 'SELECT id, hosts FROM api_keys WHERE told = 0 AND expires_at <= ?';
+    const rows = this.#account.sql.exec<Pick<Row, 'id' | 'hosts'>>(query, now).toArray();
+    return rows.map(({ id, hosts }) => ({ subject: `key:${id}`, hosts: list(hosts) }));
+  }
+
+  told(now: number): void {
+    this.#account.sql.exec('UPDATE api_keys SET told = 1 WHERE told = 0 AND expires_at <= ?', now);
   }
 
   /** The host's id may name another host one day: no key reaches that one unasked. */

@@ -43,7 +43,7 @@ export interface Answer {
 }
 
 /** For callers that name no host where there is none or more than one. */
-const DEFAULT_HOST = 'home';
+export const DEFAULT_HOST = 'home';
 
 export class Callers {
   readonly #parts: CredentialParts;

@@ -6,6 +6,7 @@ import { accepted, type Outcome, refused } from '../outcome.ts';
 import { hashSecret, newSecret } from '../secret.ts';
 import type { Account } from './account.ts';
 import type { By } from './audit.ts';
+import type { Ending, Expiring } from './expiry.ts';
 import type { SignedIn } from './web-sessions.ts';
 
 export interface NewInvitation {
@@ -40,7 +41,7 @@ type Row = {
 
 const COLUMNS = 'id, name, hosts, expires_at, created_at, uses, last_used_at';
 
-export class Invitations extends RpcTarget {
+export class Invitations extends RpcTarget implements Expiring {
   readonly #account: Account;
 
   constructor(account: Account) {
@@ -48,7 +49,8 @@ export class Invitations extends RpcTarget {
     this.#account = account;
     account.sql.exec(`CREATE TABLE IF NOT EXISTS invitations (
       id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, name TEXT NOT NULL, hosts TEXT NOT NULL, expires_at INTEGER,
-      created_at INTEGER NOT NULL, uses INTEGER NOT NULL DEFAULT 0, last_used_at INTEGER)`);
+      created_at INTEGER NOT NULL, uses INTEGER NOT NULL DEFAULT 0, last_used_at INTEGER,
+      told INTEGER NOT NULL DEFAULT 0)`);
   }
 
   /** The newest first. */
@@ -77,6 +79,7 @@ export class Invitations extends RpcTarget {
         now(),
       )
       .one();
+    if (asked.expires_at !== null) await this.#account.expires();
     audit.record({ ...by, action: 'invitation.create', detail: `${asked.name}: ${asked.hosts.join(', ')}` });
     return accepted({ ...invitation(row), secret });
   }
@@ -126,6 +129,21 @@ export class Invitations extends RpcTarget {
     this.#account.sessions.endOf(id);
     this.#account.audit.record({ ...by, action: 'invitation.revoke', detail: row.name });
     return accepted({ hosts: invitation(row).hosts });
+  }
+
+  nextExpiry(): number | undefined {
+    const query = 'SELECT min(expires_at) AS at FROM invitations WHERE told = 0';
+    return this.#account.sql.exec<{ at: number | null }>(query).one().at ?? undefined;
+  }
+
+  expired(now: number): Ending[] {
+    const query = 'SELECT id, hosts FROM invitations WHERE told = 0 AND expires_at <= ?';
+    const rows = this.#account.sql.exec<Pick<Row, 'id' | 'hosts'>>(query, now).toArray();
+    return rows.map(({ id, hosts }) => ({ subject: `invitation:${id}`, hosts: JSON.parse(hosts) as string[] }));
+  }
+
+  told(now: number): void {
+    this.#account.sql.exec('UPDATE invitations SET told = 1 WHERE told = 0 AND expires_at <= ?', now);
   }
 
   /** The host's id may name another host one day: no guest reaches that one unasked. Guests open their link again. */

@@ -1,14 +1,10 @@
 /** The owner's passkeys (WebAuthn Level 3): several, discoverable, so that signing in needs no user name. */
 import { RpcTarget } from 'cloudflare:workers';
-import {
-  type AuthenticationResponseJSON,
-  generateAuthenticationOptions,
-  generateRegistrationOptions,
-  type PublicKeyCredentialCreationOptionsJSON,
-  type PublicKeyCredentialRequestOptionsJSON,
-  type RegistrationResponseJSON,
-  verifyAuthenticationResponse,
-  verifyRegistrationResponse,
+import type {
+  AuthenticationResponseJSON,
+  PublicKeyCredentialCreationOptionsJSON,
+  PublicKeyCredentialRequestOptionsJSON,
+  RegistrationResponseJSON,
 } from '@simplewebauthn/server';
 import { DirectError } from '../../shared/errors.ts';
 import { newId } from '../../shared/new-id.ts';
@@ -52,6 +48,12 @@ const USER = {
   userID: Uint8Array.from('owner', (char) => char.charCodeAt(0)),
 };
 
+/**
+ * Evaluated when it is needed: certificates are most of the Worker's code, and each isolate that starts would pay for it
+ * in CPU time, those of signaling too.
+ */
+const webAuthn = () => import('@simplewebauthn/server');
+
 type Purpose = 'register' | 'sign-in';
 
 type Row = {
@@ -90,6 +92,7 @@ export class Passkeys extends RpcTarget {
   }
 
   async registrationOptions({ rpID }: Site): Promise<PublicKeyCredentialCreationOptionsJSON> {
+    const { generateRegistrationOptions } = await webAuthn();
     const options = await generateRegistrationOptions({
       ...USER,
       rpID,
@@ -111,6 +114,7 @@ export class Passkeys extends RpcTarget {
     if (this.#rows().length >= MAX_PASSKEYS) {
       return refused(new DirectError('E_BAD_REQUEST', `there are ${MAX_PASSKEYS} passkeys; remove some first`));
     }
+    const { verifyRegistrationResponse } = await webAuthn();
     const registration = await verified(() =>
       verifyRegistrationResponse({
         response: response as RegistrationResponseJSON,
@@ -148,6 +152,7 @@ export class Passkeys extends RpcTarget {
   /** `client` is what counts as one (coarse-limit.ts). Refuses with `E_NOT_FOUND` while the owner has none. */
   async signInOptions({ rpID }: Site, client: string): Promise<Outcome<PublicKeyCredentialRequestOptionsJSON>> {
     if (!this.any()) return refused(new DirectError('E_NOT_FOUND', 'no passkey is registered'));
+    const { generateAuthenticationOptions } = await webAuthn();
     const options = await generateAuthenticationOptions({
       rpID,
       timeout: CHALLENGE_LIFETIME_MS,
@@ -159,6 +164,7 @@ export class Passkeys extends RpcTarget {
 
   /** Signs the owner in on a browser, whose `name` is for people. Refuses with `E_UNAUTHORIZED`. */
   async signIn(response: unknown, site: Site, name: string, address: string | null): Promise<Outcome<SignedIn>> {
+    const { verifyAuthenticationResponse } = await webAuthn();
     const row = this.#withCredential((response as { id?: unknown } | null)?.id);
     const assertion =
       row === undefined

@@ -3,7 +3,6 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { generateHostKeys } from '../../shared/host-identity.ts';
 import {
   API,
-  accountStub,
   asOwner,
   audited,
   type Granted,
@@ -12,7 +11,7 @@ import {
   newAddress,
   setAccountClock,
 } from '../test-account.ts';
-import { AGENT, base, call, codeOf, OWNER, openSocket, post } from '../test-edge.ts';
+import { AGENT, accountStub, base, call, codeOf, OWNER, openSocket, post } from '../test-edge.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;

@@ -1,8 +1,21 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { expect, it } from 'vitest';
-import { API, accountStub, asOwner, audited, LoggingIn, loggedIn } from '../test-account.ts';
+import { API, asOwner, audited, LoggingIn, loggedIn } from '../test-account.ts';
 import { TestAgent } from '../test-agent.ts';
-import { AGENT, agentPoll, base, call, codeOf, hostStub, newSession, OWNER, openSocket, SDP } from '../test-edge.ts';
+import {
+  AGENT,
+  accountStub,
+  agentPoll,
+  base,
+  type Call,
+  call,
+  codeOf,
+  hostStub,
+  newSession,
+  OWNER,
+  openSocket,
+  SDP,
+} from '../test-edge.ts';
 
 interface Listed {
   id: string;
@@ -32,11 +45,58 @@ it('are listed with their presence', async () => {
   expect(await listed(host_id)).toEqual({ ...offline, online: true, since: expect.any(Number) });
 });
 
+/** Hosts in place of the real ones, whose agents have told of themselves. */
+function tellingHosts(online = true) {
+  const devices = [{ id: 'd1', name: 'Phone', paired_at: 1, last_used_at: null }];
+  const serves = [{ name: 'Ollama', models: ['llama3.2'] }];
+  const forgotten: string[] = [];
+  const getByName = (host: string) => ({
+    presence: async () => ({ online }),
+    info: async () => ({ serves, access: 'paired', devices }),
+    forgetDevice: async (id: string) => {
+      if (!online) return { ok: false, code: 'E_HOST_OFFLINE', detail: null, retryAfterMs: null };
+      forgotten.push(`${host} ${id}`);
+      return { ok: true, value: null };
+    },
+  });
+  return { serves, devices, forgotten, env: { HOSTS: { getByName } as unknown as Cloudflare.Env['HOSTS'] } };
+}
+
+it('are listed with what their agents told, but for the devices', async () => {
+  const { host_id } = await loggedIn('Study');
+  const { serves, env } = tellingHosts();
+  const { hosts } = await (await asOwner('/hosts', { env })).json<{ hosts: Listed[] }>();
+  const study = hosts.find(({ id }) => id === host_id);
+  expect(study).toMatchObject({ online: true, serves, access: 'paired' });
+  expect(study).not.toHaveProperty('devices');
+});
+
+it('tell their devices, and forget one', async () => {
+  const { host_id } = await loggedIn('Kitchen');
+  const { devices, forgotten, env } = tellingHosts();
+  expect(await (await asOwner(`/hosts/${host_id}/devices`, { env })).json()).toEqual({ devices });
+  expect((await asOwner(`/hosts/${host_id}/devices/d1`, { method: 'DELETE', env })).status).toBe(204);
+  expect(forgotten).toEqual(['kitchen d1']);
+  expect(await audited(1)).toEqual([{ action: 'device.remove', detail: 'kitchen: d1' }]);
+  // It would reach the agent, which trusts the edge to send ids only.
+  expect((await asOwner(`/hosts/${host_id}/devices/d%201`, { method: 'DELETE', env })).status).toBe(404);
+  expect(forgotten).toHaveLength(1);
+});
+
+it('that are offline forget no device', async () => {
+  const { host_id } = await loggedIn();
+  const { env } = tellingHosts(false);
+  const response = await asOwner(`/hosts/${host_id}/devices/d1`, { method: 'DELETE', env });
+  expect([response.status, await codeOf(response)]).toEqual([503, 'E_HOST_OFFLINE']);
+});
+
 it('that agents serve with AGENT_TOKEN are listed by the default host, without a key', async () => {
-  expect(await listed('home')).toMatchObject({ id: 'home', name: 'home', host_key: null });
-  const response = await asOwner('/hosts', { env: { AGENT_TOKEN: undefined } });
-  const { hosts } = await response.json<{ hosts: Listed[] }>();
-  expect(hosts.map(({ id }) => id)).not.toContain('home');
+  const lists = async (env: NonNullable<Call['env']>) =>
+    (await (await asOwner('/hosts', { env })).json<{ hosts: Listed[] }>()).hosts;
+  const provisioned = { id: 'rack', name: 'rack', host_key: null };
+  expect(await lists({ DEFAULT_HOST: 'rack' })).toContainEqual(expect.objectContaining(provisioned));
+  const ids = (await lists({ DEFAULT_HOST: 'rack', AGENT_TOKEN: undefined })).map(({ id }) => id);
+  expect(ids).not.toContain('rack');
 });
 
 it('are renamed, and keep their ids', async () => {

@@ -1,6 +1,8 @@
 /** The hosts: who they are, whether they are there, and what they serve. */
 import { Hono } from 'hono';
 import { DirectError } from '../../shared/errors.ts';
+import { isId } from '../../shared/signal.ts';
+import { DEFAULT_HOST } from '../account/callers.ts';
 import type { Host } from '../account/hosts.ts';
 import { ACCOUNT } from '../account-object.ts';
 import { type Caller, type EdgeContext, type EdgeEnv, mayUse } from '../caller.ts';
@@ -12,9 +14,6 @@ import { forgetDevice, type HostState, stateOf } from './host-state.ts';
 import { jsonBody } from './json-body.ts';
 
 export const hosts = new Hono<EdgeEnv>();
-
-/** Hosts that are set up with AGENT_TOKEN may have any id; one of them can be known. */
-const PROVISIONED = 'home';
 
 hosts.get('/hosts', ownerOrGuest(), async (c) => {
   const usable = await usableHosts(c, c.get('caller'));
@@ -41,10 +40,13 @@ hosts.get('/hosts/:id/devices', owner(), async (c) => {
 
 hosts.delete('/hosts/:id/devices/:device', owner(), async (c) => {
   const id = await knownId(c);
-  unwrap(await forgetDevice(c, id, c.req.param('device')));
+  const device = c.req.param('device');
+  if (!isId(device)) throw new DirectError('E_NOT_FOUND', 'no such device');
+  unwrap(await forgetDevice(c, id, device));
+  const detail = `${id}: ${device}`;
   await c.env.ACCOUNTS.getByName(ACCOUNT)
     .audit()
-    .record({ ...byOf(c), action: 'device.remove', detail: id });
+    .record({ ...byOf(c), action: 'device.remove', detail });
   return c.body(null, 204);
 });
 
@@ -56,10 +58,13 @@ hosts.post('/host/logout', host(), async (c) => {
   return c.body(null, 204);
 });
 
-/** The hosts that `caller` may use as a client. One that agents serve with AGENT_TOKEN has never logged in. */
+/**
+ * The hosts that `caller` may use as a client. Agents with AGENT_TOKEN may serve any id, of which the default one can be
+ * known; it has never logged in.
+ */
 export async function usableHosts(c: EdgeContext, caller: Caller): Promise<Host[]> {
   const known = await c.env.ACCOUNTS.getByName(ACCOUNT).hosts().list();
-  const { agentToken, defaultHost = PROVISIONED } = c.get('settings');
+  const { agentToken, defaultHost = DEFAULT_HOST } = c.get('settings');
   if (agentToken !== undefined && known.every(({ id }) => id !== defaultHost)) {
     known.push({ id: defaultHost, name: defaultHost, host_key: null, created_at: 0, last_login_at: null });
   }

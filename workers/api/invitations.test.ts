@@ -1,17 +1,8 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Invitation } from '../account/invitations.ts';
-import {
-  API,
-  accountStub,
-  asOwner,
-  audited,
-  loggedIn,
-  newAddress,
-  notingHosts,
-  setAccountClock,
-} from '../test-account.ts';
-import { base, call, codeOf, post } from '../test-edge.ts';
+import { API, asOwner, audited, loggedIn, newAddress, notingHosts, setAccountClock } from '../test-account.ts';
+import { accountStub, base, call, codeOf, post } from '../test-edge.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;

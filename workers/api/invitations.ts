@@ -38,7 +38,7 @@ invitations.post('/invitations/accept', async (c) => {
 invitations.delete('/invitations/:id', owner(), async (c) => {
   const id = c.req.param('id');
   const { hosts } = unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).invitations().revoke(id, byOf(c)));
-  await revokeAt(c, hosts, `invitation:${id}`);
+  await revokeAt(c.env, hosts, `invitation:${id}`);
   return c.body(null, 204);
 });
 

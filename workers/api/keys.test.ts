@@ -2,8 +2,8 @@ import { runInDurableObject } from 'cloudflare:test';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ApiKey } from '../account/api-keys.ts';
 import { hashSecret } from '../secret.ts';
-import { API, accountStub, asOwner, audited, loggedIn, notingHosts, setAccountClock } from '../test-account.ts';
-import { base, call, codeOf } from '../test-edge.ts';
+import { API, asOwner, audited, loggedIn, notingHosts, setAccountClock } from '../test-account.ts';
+import { accountStub, base, call, codeOf } from '../test-edge.ts';
 
 const HOUR_MS = 3_600_000;
 

@@ -37,5 +37,5 @@ function currentOf(c: EdgeContext): string | undefined {
 async function end(c: EdgeContext, id: string, action: 'sign-out' | 'session.revoke'): Promise<void> {
   const by = { actor: grantOf(c.get('caller')).subject, address: addressOf(c) };
   const used = unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).sessions().end(id, action, by));
-  await revokeAt(c, used, `session:${id}`);
+  await revokeAt(c.env, used, `session:${id}`);
 }
