@@ -12,7 +12,8 @@ const ELSEWHERE = '/ws/chat';
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await Stack.start({ flags: { allowedPrefixes: ['/ws'] } });
+  const variables = { ALLOWED_ORIGINS: 'https://page.example' };
+  stack = await Stack.start({ flags: { allowedPrefixes: ['/ws'] }, variables });
 });
 afterAll(() => stack?.close());
 
@@ -141,14 +142,15 @@ describe('the handshake', () => {
   });
 
   test.each([
-    ['no key', {}],
-    ['a wrong key', { authorization: 'Bearer wrong' }],
-    ['the agent’s key', { authorization: `Bearer ${AGENT_TOKEN}` }],
-  ])('%s is refused with 401, and the upstream hears nothing', async (_name, headers) => {
+    ['no key', {}, 401, 'E_UNAUTHORIZED'],
+    ['a wrong key', { authorization: 'Bearer wrong' }, 401, 'E_UNAUTHORIZED'],
+    ['the agent’s key', { authorization: `Bearer ${AGENT_TOKEN}` }, 403, 'E_FORBIDDEN'],
+    ['a foreign page', { ...OWNER, origin: 'https://evil.example' }, 403, 'E_ORIGIN'],
+  ])('%s is refused, and the upstream hears nothing', async (_name, headers, status, code) => {
     const path = '/v1/realtime?refused';
     expect(await refused(path, { headers: headers as Record<string, string> })).toMatchObject({
-      status: 401,
-      json: { error: { code: 'E_UNAUTHORIZED' } },
+      status,
+      json: { error: { code } },
     });
     expect(seen(path)).toEqual([]);
   });

@@ -243,15 +243,18 @@ describe('HTTP as it should be', () => {
 
 describe('who may, and for which host', () => {
   test.each([
-    ['no key', {}],
-    ['a wrong key', { authorization: 'Bearer wrong' }],
-    ['the agent’s key', { authorization: `Bearer ${AGENT_TOKEN}` }],
-  ])('%s is refused, and the upstream hears nothing; though the host is open for signaling', async (_name, headers) => {
-    const path = '/v1/test/echo?refused';
-    const response = await fetch(stack.edge.url + path, { headers: headers as Record<string, string> });
-    expect([response.status, await response.json()]).toMatchObject([401, { error: { code: 'E_UNAUTHORIZED' } }]);
-    expect(seen(path)).toEqual([]);
-  });
+    ['no key', {}, 401, 'E_UNAUTHORIZED'],
+    ['a wrong key', { authorization: 'Bearer wrong' }, 401, 'E_UNAUTHORIZED'],
+    ['the agent’s key', { authorization: `Bearer ${AGENT_TOKEN}` }, 403, 'E_FORBIDDEN'],
+  ])(
+    '%s is refused, and the upstream hears nothing; though the host is open for signaling',
+    async (_name, headers, status, code) => {
+      const path = '/v1/test/echo?refused';
+      const response = await fetch(stack.edge.url + path, { headers: headers as Record<string, string> });
+      expect([response.status, await response.json()]).toMatchObject([status, { error: { code } }]);
+      expect(seen(path)).toEqual([]);
+    },
+  );
 
   test('Upstream-Authorization reaches the upstream as Authorization', async () => {
     const path = '/v1/test/echo?upstream-key';
