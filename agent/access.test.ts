@@ -52,12 +52,23 @@ describe('prefixes', () => {
     ['/v1/chat', '/V1/chat', false],
     ['/v1/chat', '/x/v1/chat', false],
     ['/', '/anything', true],
-  ])('%s and %s: %s', (prefix, path, allowed) => {
-    expect(refusal(() => checkPrefix(path, ['/other', prefix]))?.code).toBe(allowed ? undefined : 'E_FORBIDDEN');
+    ['/', '/v1/chat/api/v1/generate', true],
+    ['/v1/chat', '/v1/chat/completions?user=a/b', true],
+    ['/api', '/api/v1/generate', true],
+    ['/sdapi', '/sdapi/v1/txt2img', true],
+    // To KoboldCpp these are what they end in.
+    ['/v1/models', '/v1/models/api/v1/generate', false],
+    ['/v1/models', '/v1/models/v1/chat/completions', false],
+    ['/v1/models', '/v1/models?x=/api/v1/generate', false],
+    ['/api/v1', '/api/v1/api/extra/generate/stream', false],
+  ])('%s and %s: %s', (prefix, raw, allowed) => {
+    const [path = '', ...more] = raw.split(/(?=\?)/);
+    const target = { path, query: more.join('') };
+    expect(refusal(() => checkPrefix(target, ['/other', prefix]))?.code).toBe(allowed ? undefined : 'E_FORBIDDEN');
   });
 
   test('that are none allow nothing', () => {
-    expect(refusal(() => checkPrefix('/v1/models', []))).toMatchObject(forbidden);
+    expect(refusal(() => checkPrefix({ path: '/v1/models', query: '' }, []))).toMatchObject(forbidden);
   });
 });
 

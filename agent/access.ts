@@ -34,14 +34,23 @@ export function grantOf({ headers }: RequestHead, grant: SessionGrant): Grant {
   return decodeGrant(said[1]);
 }
 
+/** Where a route of KoboldCpp's may begin that is not the target's own beginning. */
+const INNER_ROUTE = /(?<!^|^\/(?:sd)?api)\/(?:api|sdapi|v1)\//g;
+
 /**
- * Whether `path`, as target.ts normalised it, is one of `prefixes` or below it.
+ * Checks that the target, as target.ts returned it, is one of `prefixes` or below it.
  * @throws DirectError `E_FORBIDDEN`
  */
-export function checkPrefix(path: string, prefixes: readonly string[]): void {
-  const segments = split(path);
-  const isBelow = (prefix: string) => split(prefix).every((segment, i) => segment === segments[i]);
-  if (!prefixes.some(isBelow)) throw new DirectError('E_FORBIDDEN', `the credential is not for ${path}`);
+export function checkPrefix({ path, query }: { path: string; query: string }, prefixes: readonly string[]): void {
+  const target = path + query;
+  // KoboldCpp goes by how the whole target ends, so what looks like a route at the end must be allowed as well.
+  const routes = [path, ...[...target.matchAll(INNER_ROUTE)].map(({ index }) => target.slice(index))];
+  for (const route of routes) {
+    const segments = split(route);
+    const isBelow = (prefix: string) => split(prefix).every((segment, i) => segment === segments[i]);
+    if (prefixes.some(isBelow)) continue;
+    throw new DirectError('E_FORBIDDEN', `the credential is not for ${route.slice(0, 100)}`);
+  }
 }
 
 function split(path: string): string[] {

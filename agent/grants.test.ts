@@ -27,7 +27,13 @@ interface Seen {
   fields: string[];
 }
 
-async function rig(options: { handler?: (request: IncomingMessage, response: ServerResponse) => void } = {}) {
+interface RigOptions {
+  handler?: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Revoked in the turn in which the first request arrives. */
+  revoked?: string | undefined;
+}
+
+async function rig(options: RigOptions = {}) {
   const seen: Seen[] = [];
   /** Requests that the upstream has lost. */
   const lost: string[] = [];
@@ -58,7 +64,11 @@ async function rig(options: { handler?: (request: IncomingMessage, response: Ser
   });
   const sessions = new Sessions({
     environment: nodeEnvironment,
-    stream: (stream, grant) => void proxy.serve(stream, grant),
+    stream: (stream, grant) => {
+      void proxy.serve(stream, grant);
+      if (options.revoked !== undefined) proxy.revoke(options.revoked);
+      options.revoked = undefined;
+    },
   });
   const clients: Session[] = [];
   /** A client's session with `grant`. */
@@ -301,6 +311,21 @@ describe('a revocation', () => {
     await expect(stream.readData()).rejects.toMatchObject({ code: 'E_UNAUTHORIZED' });
     await until(() => lost.length === 1);
     expect([seen.length, lost, other.error]).toEqual([2, ['/v1/a'], undefined]);
+  });
+
+  test('that comes in one turn with a request on the edge’s channel ends it', async () => {
+    for (const [subject, status] of [
+      ['key:a', 401],
+      ['key:b', 200],
+    ] as const) {
+      const { client, seen } = await rig({ revoked: 'key:a' });
+      const edge = client('in-heads');
+      const first = begin(edge, '/v1/a', tagged({ subject }));
+      expect((await first.readHead()).status).toBe(status);
+      const later = begin(edge, '/v1/b', tagged({ subject }));
+      expect((await later.readHead()).status).toBe(200);
+      expect(seen.map(({ url }) => url)).toEqual(status === 401 ? ['/v1/b'] : ['/v1/a', '/v1/b']);
+    }
   });
 
   test('ends the subject’s requests on the edge’s channels, at whatever stage, and no other', async () => {

@@ -28,6 +28,15 @@ export interface ProxyOptions {
   log(line: string): void;
 }
 
+/** A request whose grant is in its head. */
+interface Tagged {
+  /** Undefined until the head is read. */
+  subject: string | undefined;
+  /** Subjects that were revoked before that. */
+  readonly revoked: Set<string>;
+  end(): void;
+}
+
 /** A request that may be forwarded, and where to. */
 interface Asked {
   head: RequestHead;
@@ -56,8 +65,7 @@ export class UpstreamProxy {
   readonly #options: ProxyOptions;
   readonly #dispatcher: Agent;
   readonly #rates: RequestRates;
-  /** Requests whose grants came with them. */
-  readonly #running = new Set<{ subject: string; end(): void }>();
+  readonly #tagged = new Set<Tagged>();
   /** Of MAX_CHECKED_BYTES. */
   #checkedBytes = 0;
 
@@ -78,7 +86,10 @@ export class UpstreamProxy {
 
   /** Ends what runs for `subject` in sessions of the edge; all others end as a whole (`Sessions.revoke`). */
   revoke(subject: string): void {
-    for (const request of [...this.#running]) if (request.subject === subject) request.end();
+    for (const request of [...this.#tagged]) {
+      if (request.subject === undefined) request.revoked.add(subject);
+      else if (request.subject === subject) request.end();
+    }
   }
 
   /**
@@ -91,35 +102,39 @@ export class UpstreamProxy {
     stream.onabort = (error) => gone.abort(error);
     const reply = new Reply(exchange);
     let head: RequestHead | undefined;
-    let forget = () => {};
+    const tagged = sessionGrant === 'in-heads' ? this.#remember(gone, reply) : undefined;
     try {
       const asked = await exchange.readHead();
       head = withoutGrant(asked);
       reply.path = head.path;
       const grant = grantOf(asked, sessionGrant);
-      if (sessionGrant === 'in-heads') forget = this.#remember(grant.subject, gone, reply);
+      if (tagged !== undefined) {
+        if (tagged.revoked.has(grant.subject)) throw new DirectError('E_UNAUTHORIZED');
+        tagged.subject = grant.subject;
+      }
       await this.#forward(head, grant, exchange, reply, gone.signal);
     } catch (error) {
       await reply.fail(gone.signal.aborted ? gone.signal.reason : error);
     }
-    forget();
+    if (tagged !== undefined) this.#tagged.delete(tagged);
     // What the client still sends is of no use to anyone.
     stream.stop('E_CANCELLED');
     if (head !== undefined) this.#options.log(`${head.method} ${withoutQuery(head.path)} ${reply.outcome}`);
   }
 
-  /** Until the returned function is called, `revoke` ends the request. */
-  #remember(subject: string, gone: AbortController, reply: Reply): () => void {
-    const request = {
-      subject,
+  /** For `revoke`, which may come in the same turn as the head, and so before that is read. */
+  #remember(gone: AbortController, reply: Reply): Tagged {
+    const tagged: Tagged = {
+      subject: undefined,
+      revoked: new Set(),
       end: () => {
         gone.abort(new DirectError('E_UNAUTHORIZED'));
         // What waits for the client would not notice.
         reply.breakOff('E_UNAUTHORIZED');
       },
     };
-    this.#running.add(request);
-    return () => this.#running.delete(request);
+    this.#tagged.add(tagged);
+    return tagged;
   }
 
   async #forward(
@@ -132,7 +147,7 @@ export class UpstreamProxy {
     this.#rates.count(grant);
     if (TUNNELLING.includes(head.method)) throw new DirectError('E_FORBIDDEN_TARGET', head.method);
     const { path, query } = admitTarget(head.path, head.method, this.#options.policy);
-    if (grant.prefixes !== undefined) checkPrefix(path, grant.prefixes);
+    if (grant.prefixes !== undefined) checkPrefix({ path, query }, grant.prefixes);
     const { models } = grant;
     const use = models === undefined ? undefined : modelUse(head, { path, query }, models);
     const upstream = await this.#options.upstream(path);
@@ -343,8 +358,7 @@ class Reply {
       ['content-length', `${body.length}`],
       ['cache-control', 'no-store'],
     ];
-    if (known instanceof RateLimited)
-      headers.push(['retry-after', `${Math.max(1, Math.ceil(known.retryAfterMs / 1000))}`]);
+    if (known instanceof RateLimited) headers.push(['retry-after', `${Math.ceil(known.retryAfterMs / 1000)}`]);
     try {
       await this.head({ status: known.entry.http, statusText: '', headers });
       this.outcome += ` ${known.code}`;

@@ -100,7 +100,7 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     const key = await sessionKey(session.id);
     try {
       this.#revocations.check(grant);
-      kv.put('admitted', admitOne(this.#admissions(), { at: this.now(), sessionKey: key, grant, from }));
+      kv.put('admissions', admitOne(this.#admissions(), { at: this.now(), sessionKey: key, grant, from }));
       this.#admitting.arrived(key);
       const { online } = this.presence();
       checkOnline(online, session.open);
@@ -155,7 +155,7 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     this.#revocations.add(subject, this.#agent());
     this.#queue.revoke(subject);
     this.ctx.storage.kv.put(
-      'admitted',
+      'admissions',
       this.#admissions().filter(({ grant }) => grant.subject !== subject),
     );
     this.#channels.relay.revoke(subject);
@@ -338,7 +338,7 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   }
 
   #admissions(): Admission[] {
-    return this.ctx.storage.kv.get<Admission[]>('admitted') ?? [];
+    return this.ctx.storage.kv.get<Admission[]>('admissions') ?? [];
   }
 }
 
