@@ -44,7 +44,7 @@ export async function verifyAnswer(
   hostKey?: string,
 ): Promise<string> {
   if (host_key === undefined || signature === undefined) {
-    throw new DirectError('E_HOST_KEY', 'the answer is not signed; an agent of before that must be updated');
+    throw new DirectError('E_HOST_KEY', 'the answer is not signed; an old agent must be updated');
   }
   if (hostKey !== undefined && hostKey !== host_key) throw new DirectError('E_HOST_KEY_CHANGED');
   const [key, signed] = [decodeBase64url(host_key), decodeBase64url(signature)];

@@ -1,5 +1,5 @@
 /** An edge that lies: whatever it swaps or replays, the client notices before it uses it, and nothing goes anywhere. */
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { encodeBase64url } from '../../shared/base64url.ts';
 import {
   type Announcement,
@@ -8,11 +8,12 @@ import {
   hostKeyBytes,
   signAnnouncement,
 } from '../../shared/host-identity.ts';
+import { Session } from '../../shared/session.ts';
 import type { AnswerSignal } from '../../shared/signal.ts';
 import { signAnswer } from '../../shared/signed-answer.ts';
 import { type Client, type ConnectOptions, connect } from './connect.ts';
 import { ANSWER, OFFER, TestEdge } from './test-edge.ts';
-import { failure, ORIGIN, reply } from './test-host.ts';
+import { failure, ORIGIN } from './test-host.ts';
 
 const SECOND = 1_000;
 const HOUR = 3_600 * SECOND;
@@ -391,12 +392,14 @@ describe('a runtime without Ed25519', () => {
 
 test('the binding of a path is the same at both ends, and another one on each path', async () => {
   const edge = new TestEdge();
+  const attach = vi.spyOn(Session.prototype, 'attach');
   const client = connected(edge, { hostKey: await keyOf(edge) });
-  edge.answer = (exchange) => reply(exchange, 200, [], 'over the path');
   await edge.clock.advance(SECOND);
   expect(client.path).toBe('direct');
   const bindings = edge.agent.session?.links.map(({ kind, binding }) => [kind, binding]);
   expect(bindings?.map(([kind]) => kind)).toEqual(['relay', 'direct']);
   expect(bindings?.map(([, binding]) => binding?.length)).toEqual([32, 32]);
   expect(bindings?.[0]?.[1]).not.toEqual(bindings?.[1]?.[1]);
+  expect(attach.mock.calls.map(([, { kind, binding }]) => [kind, binding])).toEqual(bindings);
+  attach.mockRestore();
 });
