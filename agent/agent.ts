@@ -74,7 +74,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     folder: options.folder,
     now: () => Date.now(),
     log,
-    removed: (key) => sessions.closeOf(key, 'E_DEVICE_UNKNOWN'),
+    // In a later turn: a path that was admitted in this one has its session by then.
+    removed: (key) => void setImmediate(() => sessions.closeOf(key, 'E_DEVICE_UNKNOWN')),
     changed: () => link.inform(),
   });
   const door = new Door({

@@ -168,6 +168,24 @@ describe('before a path is admitted', () => {
     expect([asked.length, client.refused(), sessions.size]).toEqual([1, ERRORS.E_PROTOCOL.close, 0]);
   });
 
+  test('a session that is resumed and not known is refused once its client was admitted', async () => {
+    const { dial, asked, sessions, streams } = door();
+    const client = dial();
+    await client.say(hello({ resumed: true }), stream(0));
+    expect(client.refused()).toBeUndefined();
+    await asked[0]?.admit('me');
+    expect([client.refused(), sessions.size, streams.length]).toEqual([ERRORS.E_HOST_RESTARTED.close, 0, 0]);
+  });
+
+  test('the agent that stops admits nobody any more', async () => {
+    const { dial, asked, sessions } = door();
+    const client = dial();
+    await client.say(hello());
+    sessions.close('E_GOING_AWAY');
+    await asked[0]?.admit('me');
+    expect([client.refused(), sessions.size]).toEqual([ERRORS.E_GOING_AWAY.close, 0]);
+  });
+
   test('what is wrong with HELLO is said without asking', async () => {
     const { dial, asked } = door();
     const [foreign, malformed] = [dial(), dial()];
