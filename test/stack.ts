@@ -7,7 +7,8 @@ import { type AgentOptions, type RunningAgent, startAgent } from '../agent/agent
 import { loadConfig } from '../agent/config.ts';
 import { discoverServers } from '../agent/discovery.ts';
 import { type LocalEdge, type LocalEdgeOptions, startEdge } from '../scripts/edge.ts';
-import { generateHostKeys, type HostKeys } from '../shared/host-identity.ts';
+import { encodeBase64url } from '../shared/base64url.ts';
+import { generateHostKeys, type HostKeys, hostKeyBytes } from '../shared/host-identity.ts';
 import { type FakeLlm, startFakeLlm } from './fake-llm.ts';
 
 export const HOST_ID = 'home';
@@ -31,6 +32,8 @@ export class Stack {
   readonly fake: FakeLlm;
   /** Who the host is, whichever agent runs. */
   readonly hostKeys: HostKeys;
+  /** The public one, as links have it. */
+  readonly hostKey: string;
   /** What the agent logged, a line each. */
   readonly log: string[] = [];
   /** The agent's own files. */
@@ -38,10 +41,11 @@ export class Stack {
   readonly #options: StackOptions;
   #agent: RunningAgent | undefined;
 
-  private constructor(edge: LocalEdge, fake: FakeLlm, hostKeys: HostKeys, options: StackOptions) {
+  private constructor(edge: LocalEdge, fake: FakeLlm, hostKeys: HostKeys, hostKey: string, options: StackOptions) {
     this.edge = edge;
     this.fake = fake;
     this.hostKeys = hostKeys;
+    this.hostKey = hostKey;
     this.#options = options;
   }
 
@@ -51,7 +55,7 @@ export class Stack {
       startFakeLlm({ strictHost: true }),
       generateHostKeys(),
     ]);
-    const stack = new Stack(edge, fake, hostKeys, options);
+    const stack = new Stack(edge, fake, hostKeys, encodeBase64url(await hostKeyBytes(hostKeys)), options);
     await stack.startAgent();
     return stack;
   }
@@ -68,7 +72,7 @@ export class Stack {
 
   /** The URL that a person opens. */
   get pageUrl(): string {
-    return `${this.origin}/#host=${HOST_ID}&token=${OWNER_TOKEN}`;
+    return `${this.origin}/#host=${HOST_ID}&key=${this.hostKey}&token=${OWNER_TOKEN}`;
   }
 
   get connections(): number {
