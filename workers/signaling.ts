@@ -91,7 +91,8 @@ signaling.use('/', allow('GET'));
 signaling.get('/', async (c) => {
   const id = hostOf(c);
   const { caller } = await identify(c, { host: id });
-  if (!mayUse(caller, id)) return refuse(c, caller, 'presence is for clients of this host');
+  const may = mayUse(caller, id) || mayServe(caller, id);
+  if (!may) return refuse(c, caller, 'presence is for clients of this host and its agent');
   return c.json({ id, ...(await c.env.HOSTS.getByName(id).presence()) });
 });
 
