@@ -62,7 +62,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   let announcement = await relayKeys.announcement();
   const sessions = new Sessions({
     environment: nodeEnvironment,
-    stream: (stream) => void proxy.serve(stream),
+    stream: (stream, grant) => void proxy.serve(stream, grant),
   });
   const connections = new Connections({
     maxConnections: config.maxConns,
@@ -72,13 +72,13 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     log: (line) => log('info', line),
   });
   const channels = new Channels({
-    accept: (path, { session_id: sessionId, relay }) => {
+    accept: (path, { session_id: sessionId, relay, grant }) => {
       const ended = (error: DirectError) => {
         if (!isOrdinary(error)) log('info', `channel: closed for ${error.code}: ${error.message}`);
       };
       // Where the client's end is not the edge itself, the edge must not read what passes.
       const open = relay ? sealedAgentPath(path, relayKeys, sessionId) : path;
-      sessions.accept(open, { sessionId, kind: 'relay' }, { ended });
+      sessions.accept(open, { sessionId, kind: 'relay', grant: relay ? grant : 'in-heads' }, { ended });
     },
     log: (line) => log('info', line),
     environment: nodeEnvironment,
@@ -95,6 +95,10 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     announcement: () => announcement,
     ...(options.linkTiming === undefined ? {} : { timing: options.linkTiming }),
     signal: (signal) => connections.handle(signal),
+    revoked: (subject) => {
+      sessions.revoke(subject);
+      proxy.revoke(subject);
+    },
     up: (transport) => {
       log('info', `link: connected to the edge by ${transport === 'websocket' ? 'WebSocket' : 'HTTPS polling'}`);
       options.up?.(transport);

@@ -3,7 +3,7 @@ import { HANDSHAKE_TIMEOUT_MS } from '../shared/limits.ts';
 import { memoryPaths } from '../shared/memory-path.ts';
 import type { Path } from '../shared/path.ts';
 import { Sessions } from '../shared/sessions.ts';
-import type { Candidate, SessionSignal } from '../shared/signal.ts';
+import type { Candidate, OfferSignal, SessionSignal } from '../shared/signal.ts';
 import type { Stream } from '../shared/stream.ts';
 import { clientSession } from '../shared/test-sessions.ts';
 import { Connections } from './connections.ts';
@@ -43,9 +43,13 @@ function rig(options: { maxConnections?: number; handshakeTimeoutMs?: number; sd
   const sent: SessionSignal[] = [];
   const log: string[] = [];
   const streams: Stream[] = [];
+  const grants: unknown[] = [];
   const sessions = new Sessions({
     environment: nodeEnvironment,
-    stream: (stream) => void streams.push(stream),
+    stream: (stream, grant) => {
+      streams.push(stream);
+      grants.push(grant);
+    },
     handshakeTimeoutMs: options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
   });
   const connections = new Connections({
@@ -59,8 +63,9 @@ function rig(options: { maxConnections?: number; handshakeTimeoutMs?: number; sd
     send: (signal) => void sent.push(signal),
     log: (line) => void log.push(line),
   });
-  const offer = (session_id: string) => connections.handle({ session_id, type: 'offer', sdp: 'v=0 offer' });
-  return { connections, sessions, peers, sent, log, streams, offer };
+  const offer = (session_id: string, more: Partial<OfferSignal> = {}) =>
+    connections.handle({ session_id, type: 'offer', sdp: 'v=0 offer', ...more });
+  return { connections, sessions, peers, sent, log, streams, grants, offer };
 }
 
 const connectTo = (peer: FakePeer, sessionId: string) =>
@@ -83,6 +88,23 @@ describe('offers', () => {
     expect(connections.size).toBe(0);
     expect(log.at(-1)).toBe('webrtc: closed: E_GOING_AWAY: the page closes for session abcdefgh…');
     expect(log.join('\n')).not.toContain('abcdefghi');
+  });
+
+  test('give their grant to the session, and the connection ends when that is revoked', async () => {
+    const { connections, sessions, peers, grants, offer } = rig();
+    const grant = { subject: 'key:k1', models: ['one'] };
+    offer('one', { grant });
+    offer('two', { grant });
+    offer('three', { grant: { subject: 'owner' } });
+    await settle();
+    const client = connectTo(peers[0] as FakePeer, 'one');
+    void client.openStream().write(Buffer.from('x'));
+    await settle();
+    expect(grants).toEqual([grant]);
+    sessions.revoke('key:k1');
+    await settle();
+    expect([client.error?.code, connections.size]).toEqual(['E_UNAUTHORIZED', 1]);
+    expect(peers.map(({ closedWith }) => closedWith)).toEqual(['E_UNAUTHORIZED', 'E_UNAUTHORIZED', undefined]);
   });
 
   test('over the limit are refused at once with a clear error, and a free slot is used again', async () => {

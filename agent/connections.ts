@@ -76,7 +76,7 @@ export class Connections {
     });
     const path = sessions.accept(
       peer.path,
-      { sessionId: id, kind: 'direct' },
+      { sessionId: id, kind: 'direct', grant: offer.grant },
       {
         ended: (error) => {
           if (error.code === 'E_HANDSHAKE_TIMEOUT') this.#sendError(id, error.code);

@@ -102,6 +102,7 @@ function makeLink(edge: FakeEdge, options: Partial<LinkOptions> = {}) {
     url: edge.url,
     token: 'secret',
     signal: (signal) => void signals.push(signal),
+    revoked: (subject) => void seen.push({ revoked: subject }),
     channels: {
       control: (control, socket) => {
         seen.push(control);
@@ -186,6 +187,17 @@ describe('by WebSocket', () => {
     edge.sockets[0]?.send(offer('fine'));
     await until(() => signals.length === 1);
     expect(ups).toEqual(['websocket']);
+  });
+
+  test('a revoked subject is told, also in the order of channels', async () => {
+    const edge = await new FakeEdge().listen();
+    const { seen, signals } = makeLink(edge);
+    await until(() => edge.sockets.length === 1);
+    edge.sockets[0]?.send('{"type":"revoked","subject":"nobody"}');
+    edge.sockets[0]?.send('{"type":"revoked","subject":"key:k1"}');
+    edge.sockets[0]?.send(Buffer.from([1]));
+    await until(() => seen.length === 2);
+    expect([seen, signals]).toEqual([[{ revoked: 'key:k1' }, [1]], []]);
   });
 
   test('channels get binary and control messages, in order, and hear of the end', async () => {

@@ -7,7 +7,13 @@ import { type ChannelControl, parseChannelControl } from '../shared/channel.ts';
 import { DirectError, type ErrorCode } from '../shared/errors.ts';
 import type { Announcement } from '../shared/host-identity.ts';
 import { AGENT_PING_INTERVAL_MS, MAX_ENVELOPE_BYTES, POLL_HOLD_MS } from '../shared/limits.ts';
-import { type AnnounceSignal, parseSignalJson, parseSignalList, type SessionSignal } from '../shared/signal.ts';
+import {
+  type AnnounceSignal,
+  parseRevoked,
+  parseSignalJson,
+  parseSignalList,
+  type SessionSignal,
+} from '../shared/signal.ts';
 import type { LinkSocket } from './channels.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { PollConnection } from './poll-connection.ts';
@@ -20,6 +26,8 @@ export interface LinkOptions {
   token: string;
   /** A message of a client arrived. */
   signal(signal: SessionSignal): void;
+  /** Whatever goes on for this subject must end (`Grant.subject`). */
+  revoked(subject: string): void;
   /** What arrives besides signals, and the end of what it arrived by. */
   channels: LinkChannels;
   /** The keys that clients of the relay shall use; asked each time when the link comes up. */
@@ -246,6 +254,11 @@ export class Link {
       if (typeof raw === 'object' && raw !== null && 'type' in raw && raw.type === 'ready') {
         this.#options.up('websocket');
         this.announce();
+        return;
+      }
+      const revoked = parseRevoked(raw);
+      if (revoked !== undefined) {
+        this.#options.revoked(revoked);
         return;
       }
       const control = parseChannelControl(raw);

@@ -50,7 +50,11 @@ async function rig(
   });
   const [left, right] = memoryPaths();
   const common = { sessionId: 'test', environment: nodeEnvironment };
-  const agent = agentSession({ ...common, path: right, events: { stream: (stream) => void proxy.serve(stream) } });
+  const agent = agentSession({
+    ...common,
+    path: right,
+    events: { stream: (stream) => void proxy.serve(stream, { subject: 'owner' }) },
+  });
   const client = clientSession({ ...common, path: left });
   cleanups.push(() => {
     client.close('E_GOING_AWAY');

@@ -2,13 +2,17 @@
 import { Readable } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { Agent, type Dispatcher } from 'undici';
-import { DirectError, errorBody, ProtocolError } from '../shared/errors.ts';
+import { DirectError, type ErrorCode, errorBody, ProtocolError } from '../shared/errors.ts';
 import { AgentExchange } from '../shared/exchange.ts';
+import type { Grant } from '../shared/grant.ts';
 import type { HeaderList, RequestHead, ResponseHead } from '../shared/head.ts';
 import { hasBody } from '../shared/semantics.ts';
+import type { SessionGrant } from '../shared/sessions.ts';
 import type { Stream } from '../shared/stream.ts';
 import { admitTarget, type TargetPolicy } from '../shared/target.ts';
+import { checkPrefix, grantOf, RateLimited, RequestRates, withoutGrant } from './access.ts';
 import { fieldList, requestHeaders, responseHeaders, socketRequestHeaders, socketResponseHeaders } from './headers.ts';
+import { checkBody, filterList, type ModelUse, modelUse } from './model-scope.ts';
 import { openSocket, proxySocket } from './socket-proxy.ts';
 
 export interface ProxyOptions {
@@ -18,8 +22,19 @@ export interface ProxyOptions {
   maxBodyBytes: number;
   /** Header fields of our own for the upstream, such as its API key. */
   upstreamHeaders: Readonly<Record<string, string>>;
+  /** Monotonic milliseconds; tests have their own. */
+  now?(): number;
   /** A line for the log: method, path without query, status. Never headers or bodies. */
   log(line: string): void;
+}
+
+/** A request whose grant is in its head. */
+interface Tagged {
+  /** Undefined until the head is read. */
+  subject: string | undefined;
+  /** Subjects that were revoked before that. */
+  readonly revoked: Set<string>;
+  end(): void;
 }
 
 /** A request that may be forwarded, and where to. */
@@ -35,15 +50,28 @@ interface Asked {
 /** A TCP connection to a server on this machine or in its network takes milliseconds. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
+/**
+ * Bodies that are held as a whole because their model is checked, all together: a grant for one model must not fill the
+ * agent's memory. Six of the greatest by default.
+ */
+const MAX_CHECKED_BYTES = 64 * 1024 * 1024;
+/** A list of a thousand models has under 1 MB. */
+const MAX_LIST_BYTES = 4 * 1024 * 1024;
+
 /** CONNECT asks for a tunnel and TRACE shows the fields that we add; Fetch forbids both. */
 const TUNNELLING = ['CONNECT', 'TRACE', 'TRACK'];
 
 export class UpstreamProxy {
   readonly #options: ProxyOptions;
   readonly #dispatcher: Agent;
+  readonly #rates: RequestRates;
+  readonly #tagged = new Set<Tagged>();
+  /** Of MAX_CHECKED_BYTES. */
+  #checkedBytes = 0;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
+    this.#rates = new RequestRates(options.now ?? (() => performance.now()));
     this.#dispatcher = new Agent({
       // A model may think for longer than undici's 300 s; whether the path lives is the session's business.
       headersTimeout: 0,
@@ -56,37 +84,113 @@ export class UpstreamProxy {
     await this.#dispatcher.destroy();
   }
 
-  /** Serves one stream to its end. Never rejects: what goes wrong is answered or resets the stream. */
-  async serve(stream: Stream): Promise<void> {
+  /** Ends what runs for `subject` in sessions of the edge; all others end as a whole (`Sessions.revoke`). */
+  revoke(subject: string): void {
+    for (const request of [...this.#tagged]) {
+      if (request.subject === undefined) request.revoked.add(subject);
+      else if (request.subject === subject) request.end();
+    }
+  }
+
+  /**
+   * Serves one stream of a session with `sessionGrant` to its end. Never rejects: what goes wrong is answered or resets
+   * the stream.
+   */
+  async serve(stream: Stream, sessionGrant: SessionGrant): Promise<void> {
     const exchange = new AgentExchange(stream);
     const gone = new AbortController();
     stream.onabort = (error) => gone.abort(error);
     const reply = new Reply(exchange);
     let head: RequestHead | undefined;
+    const tagged = sessionGrant === 'in-heads' ? this.#remember(gone, reply) : undefined;
     try {
-      head = await exchange.readHead();
+      const asked = await exchange.readHead();
+      head = withoutGrant(asked);
       reply.path = head.path;
-      await this.#forward(head, exchange, reply, gone.signal);
+      const grant = grantOf(asked, sessionGrant);
+      if (tagged !== undefined) {
+        if (tagged.revoked.has(grant.subject)) throw new DirectError('E_UNAUTHORIZED');
+        tagged.subject = grant.subject;
+      }
+      await this.#forward(head, grant, exchange, reply, gone.signal);
     } catch (error) {
       await reply.fail(gone.signal.aborted ? gone.signal.reason : error);
     }
+    if (tagged !== undefined) this.#tagged.delete(tagged);
     // What the client still sends is of no use to anyone.
     stream.stop('E_CANCELLED');
     if (head !== undefined) this.#options.log(`${head.method} ${withoutQuery(head.path)} ${reply.outcome}`);
   }
 
-  async #forward(head: RequestHead, exchange: AgentExchange, reply: Reply, signal: AbortSignal): Promise<void> {
+  /** For `revoke`, which may come in the same turn as the head, and so before that is read. */
+  #remember(gone: AbortController, reply: Reply): Tagged {
+    const tagged: Tagged = {
+      subject: undefined,
+      revoked: new Set(),
+      end: () => {
+        gone.abort(new DirectError('E_UNAUTHORIZED'));
+        // What waits for the client would not notice.
+        reply.breakOff('E_UNAUTHORIZED');
+      },
+    };
+    this.#tagged.add(tagged);
+    return tagged;
+  }
+
+  async #forward(
+    head: RequestHead,
+    grant: Grant,
+    exchange: AgentExchange,
+    reply: Reply,
+    signal: AbortSignal,
+  ): Promise<void> {
+    this.#rates.count(grant);
     if (TUNNELLING.includes(head.method)) throw new DirectError('E_FORBIDDEN_TARGET', head.method);
     const { path, query } = admitTarget(head.path, head.method, this.#options.policy);
+    if (grant.prefixes !== undefined) checkPrefix({ path, query }, grant.prefixes);
+    const { models } = grant;
+    const use = models === undefined ? undefined : modelUse(head, { path, query }, models);
     const upstream = await this.#options.upstream(path);
     if (upstream === undefined) throw new DirectError('E_NO_UPSTREAM');
     const base = new URL(upstream);
     const asked = { head, base, target: base.pathname.replace(/\/$/, '') + path + query, signal };
     if (head.protocol === 'websocket') return this.#upgrade(asked, exchange, reply);
-    const response = await this.#request({ ...asked, body: await this.#requestBody(head, exchange) });
-    // With `responseHeaders: 'raw'` they are a list, which the types do not say.
-    const fields = fieldList(response.headers as unknown as Buffer[]);
-    await respond({ ...response, fields }, asked, exchange, reply);
+    const body = await this.#requestBody(head, exchange);
+    if (models !== undefined && use !== undefined) {
+      const answer = await this.#ofModels({ ...asked, body, path }, use, models);
+      return respond(answer, asked, exchange, reply);
+    }
+    await respond(await this.#request({ ...asked, body }), asked, exchange, reply);
+  }
+
+  /** A request with a grant for certain models. @throws DirectError `E_FORBIDDEN` */
+  async #ofModels(
+    request: Asked & { body: Readable | null; path: string },
+    use: ModelUse,
+    models: readonly string[],
+  ): Promise<Answer> {
+    const { head, body, path } = request;
+    if (use === 'body') {
+      const whole: Buffer[] = [];
+      let size = 0;
+      try {
+        for await (const piece of body ?? []) {
+          size += (piece as Buffer).length;
+          this.#checkedBytes += (piece as Buffer).length;
+          if (this.#checkedBytes > MAX_CHECKED_BYTES) throw new RateLimited(1_000, 'too many large bodies at a time');
+          whole.push(piece as Buffer);
+        }
+        const bytes = Buffer.concat(whole);
+        checkBody(bytes, path, models);
+        return await this.#request({ ...request, head: withJson(head), body: bytes });
+      } finally {
+        this.#checkedBytes -= size;
+      }
+    }
+    if (body !== null) throw new DirectError('E_FORBIDDEN', 'a body where none belongs');
+    const answer = await this.#request({ ...request, body: null });
+    const isList = use === 'list' && hasBody(head.method, answer.statusCode) && answer.statusCode < 300;
+    return isList ? filtered(answer, models) : answer;
   }
 
   /** An upgrade that the upstream refuses is answered as any request. */
@@ -108,10 +212,10 @@ export class UpstreamProxy {
     }
   }
 
-  async #request(request: Asked & { body: Readable | null }): Promise<Dispatcher.ResponseData> {
+  async #request(request: Asked & { body: Readable | Buffer | null }): Promise<Answer> {
     const { head, base, target, body, signal } = request;
     try {
-      return await this.#dispatcher.request({
+      const response = await this.#dispatcher.request({
         origin: base.origin,
         path: target,
         method: head.method as Dispatcher.HttpMethod,
@@ -120,8 +224,10 @@ export class UpstreamProxy {
         signal,
         responseHeaders: 'raw',
       });
+      // With `raw` they are a list, which the types do not say.
+      return { ...response, fields: fieldList(response.headers as unknown as Buffer[]) };
     } catch (error) {
-      const bodyError = body?.errored;
+      const bodyError = body instanceof Readable ? body.errored : null;
       if (bodyError instanceof DirectError) throw bodyError;
       if (error instanceof DirectError || signal.aborted) throw error;
       throw new DirectError('E_UPSTREAM_UNREACHABLE', reason(error));
@@ -157,6 +263,38 @@ interface Answer {
   fields: HeaderList;
   body: Readable;
   trailers: Record<string, string | string[] | undefined>;
+}
+
+/** The head of a request whose body was read as JSON: whoever went by another type might read something else. */
+function withJson(head: RequestHead): RequestHead {
+  const others = head.headers.filter(([name]) => name !== 'content-type' && name !== 'content-encoding');
+  return { ...head, headers: [...others, ['content-type', 'application/json']] };
+}
+
+/** A list of models with nothing but `models`. @throws DirectError */
+async function filtered(answer: Answer, models: readonly string[]): Promise<Answer> {
+  const { fields, body } = answer;
+  const decoder = decoderFor(fields);
+  const pieces: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const piece of decoder === undefined ? body : pipe(body, decoder)) {
+      size += (piece as Buffer).length;
+      if (size > MAX_LIST_BYTES) throw new DirectError('E_UPSTREAM_FAILED', 'its list of models is too long');
+      pieces.push(piece as Buffer);
+    }
+  } catch (error) {
+    throw error instanceof DirectError ? error : new DirectError('E_UPSTREAM_FAILED', reason(error));
+  }
+  const list = filterList(Buffer.concat(pieces), models);
+  const ofTheWhole = ['content-length', 'content-encoding', 'etag'];
+  const kept = fields.filter(([name]) => !ofTheWhole.includes(name));
+  return {
+    ...answer,
+    fields: [...kept, ['content-length', `${list.length}`]],
+    body: Readable.from([list], { objectMode: false }),
+    trailers: {},
+  };
 }
 
 /** Passes a response on. @throws DirectError `E_UPSTREAM_FAILED` when it breaks off, or when the client gave up. */
@@ -200,6 +338,12 @@ class Reply {
     this.#exchange.finish(trailers);
   }
 
+  /** What waits for the client fails; before the head, an answer is still possible. */
+  breakOff(code: ErrorCode): void {
+    if (this.#started) this.#exchange.abort(code);
+    else this.#exchange.stream.stop(code);
+  }
+
   /** Before the head, an error is an HTTP response with our JSON; after it, a reset with the code. */
   async fail(error: unknown): Promise<void> {
     const known = error instanceof DirectError ? error : new DirectError('E_INTERNAL');
@@ -214,6 +358,7 @@ class Reply {
       ['content-length', `${body.length}`],
       ['cache-control', 'no-store'],
     ];
+    if (known instanceof RateLimited) headers.push(['retry-after', `${Math.ceil(known.retryAfterMs / 1000)}`]);
     try {
       await this.head({ status: known.entry.http, statusText: '', headers });
       this.outcome += ` ${known.code}`;

@@ -54,7 +54,9 @@ async function rig(accept: (socket: WebSocket, request: IncomingMessage) => void
   });
   const [left, right] = memoryPaths();
   const common = { sessionId: 'test', environment: nodeEnvironment };
-  const events = { stream: (stream: ConstructorParameters<typeof ClientExchange>[0]) => void proxy.serve(stream) };
+  const events = {
+    stream: (stream: ConstructorParameters<typeof ClientExchange>[0]) => void proxy.serve(stream, { subject: 'owner' }),
+  };
   const agent = agentSession({ ...common, path: right, events });
   const client = clientSession({ ...common, path: left });
   cleanups.push(() => {

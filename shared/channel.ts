@@ -5,7 +5,7 @@
  */
 import { ProtocolError } from './errors.ts';
 import { MAX_BATCH_BYTES, MAX_CHANNEL_NUMBER, MAX_ENVELOPE_BYTES, MAX_SIGNAL_BYTES } from './limits.ts';
-import { isId } from './signal.ts';
+import { isId, type OfferSignal, parseAdmission } from './signal.ts';
 import { ByteReader, varintLength, writeVarint } from './varint.ts';
 
 /** A session-layer message and the channel that it belongs to. */
@@ -14,8 +14,11 @@ export interface Envelope {
   message: Uint8Array;
 }
 
-/** From the edge only: a client's session begins, and its first message follows at once. */
-export interface ChannelOpen {
+/**
+ * From the edge only: a client's session begins, and its first message follows at once. `grant` and `from` are those of
+ * a relay's client, as in an offer. Where the edge itself is the client, each request has its own grant in its head.
+ */
+export interface ChannelOpen extends Pick<OfferSignal, 'grant' | 'from'> {
   type: 'channel_open';
   channel: number;
   /** What the client says in HELLO. */
@@ -53,18 +56,18 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope {
 
 /**
  * The control message in parsed JSON, or undefined when it is of another kind, such as a signal.
- * @throws ProtocolError when it is one, and malformed.
+ * @throws DirectError when it is one, and malformed.
  */
 export function parseChannelControl(raw: unknown): ChannelControl | undefined {
   if (typeof raw !== 'object' || raw === null || !('type' in raw)) return undefined;
-  const { type, channel, session_id, relay } = raw as Record<string, unknown>;
+  const { type, channel, session_id, relay, ...more } = raw as Record<string, unknown>;
   if (type !== 'channel_open' && type !== 'channel_close') return undefined;
   if (typeof channel !== 'number' || !Number.isInteger(channel) || channel < 0 || channel > MAX_CHANNEL_NUMBER) {
     throw new ProtocolError('channel must be a number');
   }
   if (type === 'channel_close') return { type, channel };
   if (!isId(session_id)) throw new ProtocolError('session_id must be 1 to 64 characters of base64url');
-  return { type, channel, session_id, ...(relay === true ? { relay } : {}) };
+  return { type, channel, session_id, ...(relay === true ? { relay } : {}), ...parseAdmission(more) };
 }
 
 /** What one WebSocket message between edge and agent would hold. */

@@ -14,24 +14,55 @@ export interface Grant {
   requests_per_minute?: number;
 }
 
+/** The field of a tunnelled request's head in which the edge says what that one request may do (`encodeGrant`). */
+export const DIRECT_GRANT = 'direct-grant';
+
 const SUBJECT = /^(owner|anonymous|(session|invitation|key):[A-Za-z0-9_-]{1,64})$/;
 const MAX_ENTRIES = 32;
 const MAX_ENTRY_LENGTH = 256;
+/** Of all texts together: it travels beside an SDP and ICE servers in one message of MAX_SIGNAL_BYTES. */
+const MAX_LENGTH = 8192;
+
+/** Whether `value` is what `Grant.subject` may be. */
+export function isSubject(value: unknown): value is string {
+  return typeof value === 'string' && SUBJECT.test(value);
+}
 
 /** @throws DirectError `E_BAD_REQUEST` that names the field. */
 export function parseGrant(value: unknown): Grant {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return refuse('grant must be an object');
   const { subject, prefixes, models, requests_per_minute: rate } = value as Record<string, unknown>;
-  if (typeof subject !== 'string' || !SUBJECT.test(subject)) return refuse('grant.subject names nobody');
+  if (!isSubject(subject)) return refuse('grant.subject names nobody');
   if (rate !== undefined && !(Number.isSafeInteger(rate) && (rate as number) > 0)) {
     return refuse('grant.requests_per_minute must be a positive integer');
   }
-  return {
+  const grant = {
     subject,
     ...(prefixes === undefined ? {} : { prefixes: texts(prefixes, 'prefixes') }),
     ...(models === undefined ? {} : { models: texts(models, 'models') }),
     ...(rate === undefined ? {} : { requests_per_minute: rate as number }),
   };
+  const length = [...(grant.prefixes ?? []), ...(grant.models ?? [])].join('').length;
+  return length <= MAX_LENGTH ? grant : refuse(`grant has more than ${MAX_LENGTH} characters`);
+}
+
+/** The grant as the value of a header field: JSON in ASCII. */
+export function encodeGrant(grant: Grant): string {
+  return JSON.stringify(grant).replace(
+    /[^\x20-\x7e]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** @throws DirectError `E_BAD_REQUEST` */
+export function decodeGrant(text: string): Grant {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return refuse('grant is not JSON');
+  }
+  return parseGrant(value);
 }
 
 function texts(value: unknown, name: string): string[] {

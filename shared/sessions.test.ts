@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { type DirectError, ERRORS, type ErrorCode } from './errors.ts';
 import { decodeFrames, encodeFrames, type Frame } from './frame.ts';
 import { HANDSHAKE_TIMEOUT_MS, MAX_SESSIONS, SESSION_SURVIVAL_MS } from './limits.ts';
-import { Sessions, type SessionsOptions } from './sessions.ts';
+import { type SessionGrant, Sessions, type SessionsOptions } from './sessions.ts';
 import type { Stream } from './stream.ts';
 import { Pair, SIGNALING } from './test-pair.ts';
 import { Wire, World } from './test-world.ts';
@@ -13,13 +13,13 @@ function table(options: Partial<SessionsOptions> = {}) {
   const world = new World();
   const streams: Stream[] = [];
   const sessions = new Sessions({ environment: world, stream: (stream) => streams.push(stream), ...options });
-  const dial = () => {
+  const dial = (grant?: SessionGrant) => {
     const wire = new Wire(world);
     const heard: Frame[] = [];
     wire.client.start({ message: (m) => heard.push(...decodeFrames(m)), drained: () => {}, closed: () => {} });
     const opened = vi.fn<() => void>();
     const ended = vi.fn<(error: DirectError) => void>();
-    const accepted = sessions.accept(wire.agent, { sessionId: SIGNALING, kind: 'relay' }, { opened, ended });
+    const accepted = sessions.accept(wire.agent, { sessionId: SIGNALING, kind: 'relay', grant }, { opened, ended });
     const say = async (...frames: Frame[]) => {
       wire.client.send(encodeFrames(frames));
       await world.advance(0);
@@ -89,6 +89,73 @@ describe('HELLO', () => {
     pair.client.attach(wire.client, { sessionId: SIGNALING, kind: 'direct' });
     await pair.world.advance(100);
     expect([pair.client.error, pair.client.links[0]?.isOpen]).toEqual([undefined, true]);
+  });
+});
+
+describe('a grant', () => {
+  const mine: SessionGrant = { subject: 'key:mine', models: ['one'] };
+  const theirs: SessionGrant = { subject: 'key:theirs' };
+  const request = (id: number): Frame => ({ type: 'STREAM', id, offset: 0, data: Buffer.from('x'), fin: false });
+
+  test('goes with each stream: what the edge said with the latest path', async () => {
+    const grants: SessionGrant[] = [];
+    const { dial } = table({ stream: (_stream, grant) => void grants.push(grant) });
+    const [first, tunnel, old] = [dial(mine), dial('in-heads'), dial()];
+    await first.hello();
+    await first.say(request(0));
+    const second = dial({ subject: 'key:mine' });
+    await second.hello({ resumed: true });
+    await first.say(request(1));
+    await tunnel.hello({ session: 'two' });
+    await tunnel.say(request(0));
+    await old.hello({ session: 'three' });
+    await old.say(request(0));
+    expect(grants).toEqual([mine, { subject: 'key:mine' }, 'in-heads', undefined]);
+  });
+
+  const others: [what: string, first: SessionGrant, second: SessionGrant][] = [
+    ['another subject', mine, theirs],
+    ['the edge', mine, 'in-heads'],
+    ['a client that the edge says nothing of', mine, undefined],
+    ['a client', 'in-heads', mine],
+    ['a client of an edge that says nothing', 'in-heads', undefined],
+  ];
+  test.each(others)('keeps %s out of the session, which goes on', async (_what, first, second) => {
+    const { dial, sessions } = table();
+    const [opener, intruder] = [dial(first), dial(second)];
+    await opener.hello();
+    await intruder.hello({ resumed: true });
+    expect(intruder.refused()).toBe(ERRORS.E_UNAUTHORIZED.close);
+    expect([intruder.opened.mock.calls.length, opener.refused(), sessions.size]).toEqual([0, undefined, 1]);
+    await opener.say(request(0));
+    expect(opener.refused()).toBeUndefined();
+  });
+
+  test('that is revoked ends all sessions of its subject, and paths that are none yet, and nothing else', async () => {
+    const { dial, sessions, streams, world } = table();
+    const [one, again, two, pending] = [dial(mine), dial(mine), dial(mine), dial(mine)];
+    const [other, tunnel] = [dial(theirs), dial('in-heads')];
+    await one.hello();
+    await again.hello({ resumed: true });
+    await two.hello({ session: 'two' });
+    await other.hello({ session: 'three' });
+    await tunnel.hello({ session: 'four' });
+    await one.say(request(0));
+    const aborted = vi.fn<(error: DirectError) => void>();
+    const [stream] = streams;
+    if (stream !== undefined) stream.onabort = aborted;
+    sessions.revoke('key:mine');
+    await world.advance(0);
+    const close = ERRORS.E_UNAUTHORIZED.close;
+    expect([one, again, two, pending].map((client) => client.refused())).toEqual([close, close, close, close]);
+    expect([one, pending].map(({ ended }) => ended.mock.calls[0]?.[0].code)).toEqual([
+      'E_UNAUTHORIZED',
+      'E_UNAUTHORIZED',
+    ]);
+    expect(aborted.mock.calls[0]?.[0].code).toBe('E_UNAUTHORIZED');
+    expect([other.refused(), tunnel.refused(), sessions.size]).toEqual([undefined, undefined, 2]);
+    await pending.hello({ session: 'five' });
+    expect(sessions.size).toBe(2);
   });
 });
 

@@ -3,6 +3,7 @@
  * so paths and sessions are counted apart.
  */
 import { DirectError, type ErrorCode, ProtocolError } from './errors.ts';
+import type { Grant } from './grant.ts';
 import { agentHello, parseClientHello } from './hello.ts';
 import { HANDSHAKE_TIMEOUT_MS, MAX_SESSIONS } from './limits.ts';
 import type { Path } from './path.ts';
@@ -10,10 +11,16 @@ import { type LinkOwner, PathLink, type SessionEnvironment } from './path-link.t
 import { type PathOptions, Session } from './session.ts';
 import type { Stream } from './stream.ts';
 
+/**
+ * What the streams of a session may do. `in-heads`: its client is the edge, which says it in each request's head.
+ * Undefined: the edge has said nothing, so nothing.
+ */
+export type SessionGrant = Grant | 'in-heads' | undefined;
+
 export interface SessionsOptions {
   environment: SessionEnvironment;
   /** A client opened a stream. */
-  stream(stream: Stream): void;
+  stream(stream: Stream, grant: SessionGrant): void;
   /** A session goes on by another path, which is none after the last one was lost. For the log. */
   moved?(session: Session): void;
   maxSessions?: number;
@@ -27,6 +34,11 @@ export interface PathEvents {
   ended?(error: DirectError): void;
 }
 
+export interface AcceptOptions extends PathOptions {
+  /** From the edge, which let the path's client in. */
+  grant?: SessionGrant;
+}
+
 /** A path that was accepted. */
 export interface AcceptedPath {
   /** Whether the client has said HELLO. */
@@ -35,11 +47,22 @@ export interface AcceptedPath {
   close(code: ErrorCode): void;
 }
 
+interface Accepted extends Required<PathEvents> {
+  readonly grant: SessionGrant;
+}
+
+/** A session, and what it may do: what the edge said with its latest path. */
+interface Entry {
+  readonly session: Session;
+  grant: SessionGrant;
+}
+
 export class Sessions {
   readonly #options: SessionsOptions;
-  readonly #sessions = new Map<string, Session>();
+  readonly #sessions = new Map<string, Entry>();
   #closed: ErrorCode | undefined;
-  readonly #accepted = new WeakMap<PathLink, Required<PathEvents>>();
+  /** Paths that have not ended, with HELLO or without. */
+  readonly #accepted = new Map<PathLink, Accepted>();
 
   constructor(options: SessionsOptions) {
     this.#options = options;
@@ -51,13 +74,14 @@ export class Sessions {
   }
 
   /** Takes a path. A client that does not say HELLO in time is refused with `E_HANDSHAKE_TIMEOUT`. */
-  accept(path: Path, { sessionId, kind }: PathOptions, events: PathEvents = {}): AcceptedPath {
+  accept(path: Path, { sessionId, kind, grant }: AcceptOptions, events: PathEvents = {}): AcceptedPath {
     const { environment, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS } = this.#options;
     const link = new PathLink({ path, kind, sessionId, environment, owner: this.#door });
     const cancel = environment.timer(handshakeTimeoutMs, () => {
       this.#refuse(link, new DirectError('E_HANDSHAKE_TIMEOUT'));
     });
     this.#accepted.set(link, {
+      grant,
       opened: () => {
         cancel();
         events.opened?.();
@@ -82,7 +106,16 @@ export class Sessions {
   /** Ends every session, telling the clients why; from now on others are refused with the same code. */
   close(code: ErrorCode): void {
     this.#closed = code;
-    for (const session of [...this.#sessions.values()]) session.close(code);
+    for (const { session } of [...this.#sessions.values()]) session.close(code);
+  }
+
+  /** Ends the sessions of `subject` and its paths that are none yet with `E_UNAUTHORIZED`. */
+  revoke(subject: string): void {
+    const isTheirs = ({ grant }: { grant: SessionGrant }) => typeof grant === 'object' && grant.subject === subject;
+    for (const entry of [...this.#sessions.values()]) if (isTheirs(entry)) entry.session.close('E_UNAUTHORIZED');
+    for (const [link, accepted] of [...this.#accepted]) {
+      if (isTheirs(accepted)) this.#refuse(link, new DirectError('E_UNAUTHORIZED'));
+    }
   }
 
   /** Owns the links that belong to no session yet. */
@@ -102,15 +135,20 @@ export class Sessions {
   #hello(link: PathLink, json: string): void {
     const { session: id, resumed, survivalMs } = parseClientHello(json, link.sessionId);
     if (this.#closed !== undefined) throw new ProtocolError('no more sessions', this.#closed);
-    let session = this.#sessions.get(id);
-    if (session === undefined && resumed) throw new ProtocolError('the session is not known here', 'E_HOST_RESTARTED');
-    session ??= this.#create(id, survivalMs);
-    session.adopt(link);
+    let entry = this.#sessions.get(id);
+    if (entry === undefined && resumed) throw new ProtocolError('the session is not known here', 'E_HOST_RESTARTED');
+    const accepted = this.#accepted.get(link);
+    entry ??= this.#create(id, survivalMs, accepted?.grant);
+    if (subjectOf(entry.grant) !== subjectOf(accepted?.grant)) {
+      throw new ProtocolError('the session is another’s', 'E_UNAUTHORIZED');
+    }
+    entry.grant = accepted?.grant;
+    entry.session.adopt(link);
     link.sayHello(agentHello(link.sessionId));
-    this.#accepted.get(link)?.opened();
+    accepted?.opened();
   }
 
-  #create(id: string, survivalMs: number): Session {
+  #create(id: string, survivalMs: number, grant: SessionGrant): Entry {
     const { environment, stream, moved, maxSessions = MAX_SESSIONS } = this.#options;
     if (this.#sessions.size >= maxSessions) this.#makeRoom();
     const session = new Session({
@@ -119,27 +157,28 @@ export class Sessions {
       environment,
       survivalMs,
       events: {
-        stream,
+        stream: (opened) => stream(opened, entry.grant),
         ...(moved === undefined ? {} : { moved: () => moved(session) }),
         lost: (link, error) => {
           this.#ended(link, error);
           if (session.links.length > 0) return;
           // To the end of the line for `#makeRoom`.
           this.#sessions.delete(id);
-          this.#sessions.set(id, session);
+          this.#sessions.set(id, entry);
         },
         closed: () => this.#sessions.delete(id),
       },
     });
-    this.#sessions.set(id, session);
-    return session;
+    const entry: Entry = { session, grant };
+    this.#sessions.set(id, entry);
+    return entry;
   }
 
   /** The session that has been without a path for longest is the least likely to be missed. */
   #makeRoom(): void {
-    const left = [...this.#sessions.values()].find(({ links }) => links.length === 0);
+    const left = [...this.#sessions.values()].find(({ session }) => session.links.length === 0);
     if (left === undefined) throw new ProtocolError('too many sessions', 'E_HOST_BUSY');
-    left.close('E_PATH_LOST');
+    left.session.close('E_PATH_LOST');
   }
 
   #refuse(link: PathLink, error: DirectError): void {
@@ -152,4 +191,9 @@ export class Sessions {
     this.#accepted.delete(link);
     events?.ended(error);
   }
+}
+
+/** What all paths of a session have in common. */
+function subjectOf(grant: SessionGrant): string | undefined {
+  return typeof grant === 'object' ? grant.subject : grant;
 }

@@ -3,6 +3,7 @@
  * What a parser returns may be trusted in shape and size; what it says may not.
  */
 import { DirectError, type ErrorCode, isErrorCode } from './errors.ts';
+import { type Grant, isSubject, parseGrant } from './grant.ts';
 import { type Announcement, parseAnnouncement } from './host-identity.ts';
 import {
   MAX_CANDIDATE_BYTES,
@@ -35,6 +36,10 @@ export interface OfferSignal {
   sdp: string;
   /** Set by the edge on the way to the agent: what both ends use. */
   ice_servers?: IceServer[];
+  /** Likewise: what the client may do. */
+  grant?: Grant;
+  /** Likewise: tells clients apart by their addresses, which the agent does not get to know; 16 characters. */
+  from?: string;
 }
 export interface AnswerSignal {
   session_id: string;
@@ -67,6 +72,12 @@ export type SessionSignal = OfferSignal | AnswerSignal | CandidateSignal | Error
 export interface AnnounceSignal {
   type: 'announce';
   announcement: Announcement;
+}
+
+/** From the edge, alone in its message: whatever the agent does for this subject is over (`Grant.subject`). */
+export interface RevokedSignal {
+  type: 'revoked';
+  subject: string;
 }
 
 /** Body of `POST {base}/session`; every field is optional, and so is the body. */
@@ -122,6 +133,16 @@ function sessionId(value: unknown): string {
 function chosenId(value: unknown): string {
   const id = sessionId(value);
   return id.length >= MIN_CHOSEN_ID_LENGTH ? id : refuse(`session_id must have ${MIN_CHOSEN_ID_LENGTH} characters`);
+}
+
+const FROM = /^[A-Za-z0-9_-]{16}$/;
+
+/** What the edge says of a client that it lets in, as far as it is there. @throws DirectError `E_BAD_REQUEST` */
+export function parseAdmission({ grant, from }: Record<string, unknown>): Pick<OfferSignal, 'grant' | 'from'> {
+  if (from !== undefined && !(typeof from === 'string' && FROM.test(from))) {
+    return refuse('from must be 16 characters of base64url');
+  }
+  return { ...(grant === undefined ? {} : { grant: parseGrant(grant) }), ...(from === undefined ? {} : { from }) };
 }
 
 function sdp(value: unknown): string {
@@ -182,6 +203,7 @@ export function parseSignal(value: unknown): SessionSignal {
         type: 'offer',
         sdp: sdp(raw.sdp),
         ...(raw.ice_servers === undefined ? {} : { ice_servers: parseIceServers(raw.ice_servers) }),
+        ...parseAdmission(raw),
       };
     case 'answer':
       return { session_id, type: 'answer', sdp: sdp(raw.sdp) };
@@ -206,6 +228,13 @@ export function parseSignal(value: unknown): SessionSignal {
 export function parseAnnounce(raw: unknown): Announcement | undefined {
   if (typeof raw !== 'object' || raw === null || !('type' in raw) || raw.type !== 'announce') return undefined;
   return parseAnnouncement((raw as Record<string, unknown>).announcement);
+}
+
+/** The same for what the edge says of a subject. @throws DirectError `E_BAD_REQUEST` */
+export function parseRevoked(raw: unknown): string | undefined {
+  if (typeof raw !== 'object' || raw === null || !('type' in raw) || raw.type !== 'revoked') return undefined;
+  const { subject } = raw as Record<string, unknown>;
+  return isSubject(subject) ? subject : refuse('subject names nobody');
 }
 
 /** JSON text from the wire, its length checked first. @throws DirectError `E_TOO_LARGE` or `E_BAD_REQUEST`. */

@@ -32,7 +32,7 @@ const proxy = new UpstreamProxy({
 });
 const sessions = new Sessions({
   environment: nodeEnvironment,
-  stream: (stream) => void proxy.serve(stream),
+  stream: (stream) => void proxy.serve(stream, { subject: 'owner' }),
   handshakeTimeoutMs: Number(handshakeTimeoutMs),
 });
 const connections = new Connections({

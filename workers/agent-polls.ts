@@ -28,6 +28,8 @@ export interface AgentPollsOptions {
   socketAt(): number | undefined;
   /** A connection begins: whatever the agent had before is over. */
   begun(): void;
+  /** It takes messages. */
+  opened(connection: Sender): void;
   /** The connection is over. */
   ended(reason: string, connection: Sender): void;
 }
@@ -89,13 +91,14 @@ export class AgentPolls {
     if (id === null) return undefined;
     if (this.#connection?.id !== id) {
       if (after > 0) throw new DirectError('E_SESSION_UNKNOWN', 'the connection is over');
-      const { now, socketAt, begun } = this.#options;
+      const { now, socketAt, begun, opened: greet } = this.#options;
       const opened = socketAt();
       // Perhaps the last poll before that socket, late. If not, the next one will tell.
       if (opened !== undefined && now() - opened < hold) return undefined;
       this.#connection?.replace();
       begun();
       this.#connection = this.#begin(id);
+      greet(this.#connection);
     }
     this.#connection.polled();
     return this.#connection;

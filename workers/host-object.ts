@@ -2,6 +2,7 @@
 import { DurableObject } from 'cloudflare:workers';
 import { decodeBatch, type LinkMessage, parseChannelControl } from '../shared/channel.ts';
 import { DirectError } from '../shared/errors.ts';
+import { DIRECT_GRANT, decodeGrant } from '../shared/grant.ts';
 import type { Announcement } from '../shared/host-identity.ts';
 import { MAX_RELAYS, POLL_PRESENCE_MS, PROTOCOL_VERSION, RELAY_ADMISSION_MS } from '../shared/limits.ts';
 import {
@@ -28,6 +29,7 @@ import {
 import { HostQueue } from './host-queue.ts';
 import { accepted, type Outcome, refused } from './outcome.ts';
 import { errorResponse } from './responses.ts';
+import { Revocations } from './revocations.ts';
 import { sessionKey } from './session-id.ts';
 import { SessionStubs } from './session-stubs.ts';
 import {
@@ -68,10 +70,12 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   /** Clients of the relay whose sessions are not known yet. */
   readonly #admitting = new Arrivals(MAX_RELAYS);
   readonly #sessions: SessionStubs;
+  readonly #revocations: Revocations;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     this.#queue = new HostQueue(ctx.storage.sql);
+    this.#revocations = new Revocations(ctx.storage.kv);
     this.#channels = new Channels(ctx);
     this.tunnel = this.#channels.tunnel;
     this.poll = new AgentPolls({
@@ -83,6 +87,7 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
         return socket === undefined ? undefined : attachment(socket).at;
       },
       begun: () => this.#channels.renewed('the agent polls'),
+      opened: (connection) => this.#revocations.tell(connection),
       ended: (reason, connection) => this.#channels.lost(reason, connection, true),
     });
     this.#sessions = new SessionStubs(env.SESSIONS);
@@ -90,20 +95,19 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   }
 
   /** Counts a new session against the limit and delivers its first messages. */
-  async admit(session: {
-    id: string;
-    signals: SessionSignal[];
-    open: boolean;
-    owner: boolean;
-  }): Promise<Outcome<Admitted>> {
+  async admit(
+    session: Pick<Admission, 'grant' | 'from'> & { id: string; signals: SessionSignal[]; open: boolean },
+  ): Promise<Outcome<Admitted>> {
     const { kv } = this.ctx.storage;
+    const { grant, from } = session;
     const key = await sessionKey(session.id);
     try {
-      kv.put('admitted', admitOne(this.#admissions(), { at: this.now(), sessionKey: key, owner: session.owner }));
+      this.#revocations.check(grant);
+      kv.put('admissions', admitOne(this.#admissions(), { at: this.now(), sessionKey: key, grant, from }));
       this.#admitting.arrived(key);
       const { online } = this.presence();
       checkOnline(online, session.open);
-      await this.deliver(session.signals);
+      await this.#deliver(session.signals);
       const announcement = kv.get<Announcement>('announcement');
       return accepted({ online, ...(announcement === undefined ? {} : { announcement }) });
     } catch (error) {
@@ -117,7 +121,32 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   }
 
   /** Hands messages to the agent, or keeps them until it comes. */
-  async deliver(signals: SessionSignal[]): Promise<void> {
+  async deliver(signals: SessionSignal[]): Promise<Outcome<null>> {
+    try {
+      // A session that began before may make offers for as long as it lives.
+      for (const signal of signals) if (signal.type === 'offer') this.#revocations.check(signal.grant);
+      await this.#deliver(signals);
+      return accepted(null);
+    } catch (error) {
+      return refused(error);
+    }
+  }
+
+  /**
+   * Ends what goes on for a subject (`Grant.subject`): its relays here, and by the agent its sessions and tunnelled
+   * requests. Nothing of it is let through later, except for those that are not revoked for good (`Revocations`).
+   */
+  revoke(subject: string): void {
+    this.#revocations.add(subject, this.#agent());
+    this.#queue.revoke(subject);
+    this.ctx.storage.kv.put(
+      'admissions',
+      this.#admissions().filter(({ grant }) => grant.subject !== subject),
+    );
+    this.#channels.relay.revoke(subject);
+  }
+
+  async #deliver(signals: SessionSignal[]): Promise<void> {
     if (signals.length === 0) return;
     // A poll first: an agent that polls beside an open socket has found the socket dead before we did.
     const polls = this.poll.waiting || this.poll.connection !== undefined;
@@ -208,6 +237,7 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     this.#channels.renewed('another agent connected');
     const ready: ReadySignal = { type: 'ready', protocol_version: PROTOCOL_VERSION, host };
     server.send(JSON.stringify(ready));
+    this.#revocations.tell(server);
     this.#queue.handOver(server, this.now());
     return response;
   }
@@ -273,6 +303,11 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   // ---- its clients ----------------------------------------------------------------------------
 
   async #tunnelled(request: Request, path: string): Promise<Response> {
+    try {
+      this.#revocations.check(decodeGrant(request.headers.get(DIRECT_GRANT) ?? ''));
+    } catch (error) {
+      return errorResponse(error, path);
+    }
     const agent = this.#agent();
     if (agent !== undefined) return this.tunnel.fetch(request, agent);
     const detail = this.presence().online ? 'it can only poll, and is too old to take requests that way' : undefined;
@@ -285,10 +320,10 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
       // A client attaches while it still asks for its session, which comes by way of another object.
       if (!this.#isAdmitted(key)) await this.#admitting.wait(key, RELAY_ADMISSION_MS);
       const at = this.now();
-      checkRelay(this.#admissions(), key, at);
+      const admission = checkRelay(this.#admissions(), key, at);
       const agent = this.#agent();
       if (agent === undefined) throw new DirectError('E_HOST_OFFLINE');
-      return this.#channels.relay.attach({ sessionId, sessionKey: key, host, at }, agent);
+      return this.#channels.relay.attach({ sessionId, admission, host, at }, agent);
     } catch (error) {
       return errorResponse(error);
     }
@@ -299,7 +334,7 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   }
 
   #admissions(): Admission[] {
-    return this.ctx.storage.kv.get<Admission[]>('admitted') ?? [];
+    return this.ctx.storage.kv.get<Admission[]>('admissions') ?? [];
   }
 }
 

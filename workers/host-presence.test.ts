@@ -21,7 +21,12 @@ it('counts an agent as polling for less than 30 s after a poll', () => {
   expect(isPolling(0, 30_000)).toBe(false);
 });
 
-const admission = (at: number, sessionKey = 'key', owner = true): Admission => ({ at, sessionKey, owner });
+const admission = (at: number, sessionKey = 'key', subject = 'owner'): Admission => ({
+  at,
+  sessionKey,
+  grant: { subject },
+  from: null,
+});
 
 it('admits 120 sessions in any 60 s, and says when the next one may come', () => {
   let log: Admission[] = [];
@@ -35,9 +40,10 @@ it('admits 120 sessions in any 60 s, and says when the next one may come', () =>
   expect(refusal(() => admitOne(next, admission(61_050)))).toMatchObject({ code: 'E_RATE_LIMITED', retryAfterMs: 50 });
 });
 
-it('admits a relay for 60 s after its session, which must be the owner’s', () => {
-  const log = [admission(1000, 'theirs', false), admission(1000, 'mine')];
+it('admits a relay for 60 s after its session, which must have a credential', () => {
+  const log = [admission(1000, 'theirs', 'anonymous'), admission(1000, 'mine')];
   expect(refusal(() => checkRelay(log, 'mine', 60_999))).toBeUndefined();
+  expect(checkRelay(log, 'mine', 60_999).grant).toEqual({ subject: 'owner' });
   expect(refusal(() => checkRelay(log, 'mine', 61_000))).toMatchObject({ code: 'E_SESSION_UNKNOWN' });
   expect(refusal(() => checkRelay(log, 'theirs', 1000))).toMatchObject({ code: 'E_UNAUTHORIZED' });
   expect(refusal(() => checkRelay(log, 'other', 1000))).toMatchObject({ code: 'E_SESSION_UNKNOWN' });

@@ -1,5 +1,6 @@
 /** When a host is online and whether it takes another session. Pure; HostObject holds the facts. */
 import { DirectError } from '../shared/errors.ts';
+import type { Grant } from '../shared/grant.ts';
 import {
   HOST_OFFLINE_AFTER_MS,
   MAX_SESSIONS_PER_HOST_PER_MINUTE,
@@ -30,8 +31,10 @@ export function isPolling(polledAt: number, now: number): boolean {
 export interface Admission {
   at: number;
   sessionKey: string;
-  /** Whether the owner asked for it. */
-  owner: boolean;
+  /** What who asked for it may do. */
+  grant: Grant;
+  /** `OfferSignal.from`, if the client's address is known. */
+  from: string | null;
 }
 
 /**
@@ -48,12 +51,16 @@ export function admitOne(log: readonly Admission[], admission: Admission): Admis
   return [...log.filter(({ at }) => at > now - Math.max(MINUTE_MS, SIGNALING_SESSION_TTL_MS)), admission];
 }
 
-/** @throws DirectError `E_SESSION_UNKNOWN`, or `E_UNAUTHORIZED` for a session that may not use the relay. */
-export function checkRelay(log: readonly Admission[], sessionKey: string, now: number): void {
+/**
+ * The admission of a session that may use the relay.
+ * @throws DirectError `E_SESSION_UNKNOWN`, or `E_UNAUTHORIZED` for a session that may not.
+ */
+export function checkRelay(log: readonly Admission[], sessionKey: string, now: number): Admission {
   const admission = log.find((known) => known.sessionKey === sessionKey && known.at > now - SIGNALING_SESSION_TTL_MS);
   if (admission === undefined) throw new DirectError('E_SESSION_UNKNOWN');
   // On hosts that anybody may signal to: the relay costs the edge's owner money, and it reaches the model.
-  if (!admission.owner) throw new DirectError('E_UNAUTHORIZED', 'the relay needs a session of the owner');
+  if (admission.grant.subject === 'anonymous') throw new DirectError('E_UNAUTHORIZED', 'the relay needs a credential');
+  return admission;
 }
 
 /** @throws DirectError `E_HOST_OFFLINE` for a session that would wait in vain. */

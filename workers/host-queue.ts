@@ -68,6 +68,15 @@ export class HostQueue {
     this.#sql.exec('DELETE FROM waiting');
   }
 
+  /** Drops the sessions whose offers are of `subject`. */
+  revoke(subject: string): void {
+    this.#sql.exec(
+      `DELETE FROM waiting WHERE session IN (SELECT session FROM waiting
+        WHERE type = 'offer' AND json_extract(body, '$.grant.subject') = ?)`,
+      subject,
+    );
+  }
+
   /** A dead offer would cost the agent a slot for a client that is gone. */
   dropExpired(now: number): void {
     this.#sql.exec('DELETE FROM waiting WHERE expires_at <= ?', now);

@@ -74,7 +74,8 @@ async function expectAlive({ agent, client, channel }: { agent: TestAgent; clien
 describe('a relay', () => {
   it('opens a channel that says so, and carries bytes as they are, in order, both ways', async () => {
     const { agent, client, channel, session } = await relayed();
-    expect(agent.opens).toEqual([{ type: 'channel_open', channel, session_id: session, relay: true }]);
+    const who = { grant: { subject: 'owner' }, from: expect.stringMatching(/^[A-Za-z0-9_-]{16}$/) };
+    expect(agent.opens).toEqual([{ type: 'channel_open', channel, session_id: session, relay: true, ...who }]);
     for (let n = 0; n < 100; n++) {
       client.send(bytes(n, 255));
       agent.send(channel, bytes(n, 0));
@@ -228,7 +229,28 @@ describe('attaching', () => {
     await expect.poll(() => agent.opened.length).toBe(1);
   });
 
-  it('is for the owner’s sessions only, also where anybody may signal', async () => {
+  it('says whose it is, and from where without saying the address', async () => {
+    const host = newHost();
+    const agent = await TestAgent.connect(host);
+    const opens = [];
+    for (const address of ['192.0.2.1', '192.0.2.1', '192.0.2.2']) {
+      const { session_id } = await newSession(host, undefined, {
+        token: OWNER,
+        headers: { 'CF-Connecting-IP': address },
+      });
+      await RelayClient.attach(host, session_id);
+      await expect.poll(() => agent.opens.length).toBe(opens.length + 1);
+      opens.push(agent.opens.at(-1));
+    }
+    const [first, again, other] = opens;
+    expect(first).toMatchObject({
+      grant: { subject: 'owner' },
+      from: expect.stringMatching(/^[A-Za-z0-9_-]{16}$/),
+    });
+    expect([again?.from === first?.from, other?.from === first?.from]).toEqual([true, false]);
+  });
+
+  it('is for sessions with a credential only, also where anybody may signal', async () => {
     const host = newHost();
     const agent = await TestAgent.connect(host);
     const env = { OPEN_HOSTS: host };

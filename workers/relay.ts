@@ -6,7 +6,7 @@ import { type ChannelControl, type Envelope, encodeEnvelope } from '../shared/ch
 import { DirectError, ProtocolError } from '../shared/errors.ts';
 import { MAX_MESSAGE_BYTES, MAX_RELAYS } from '../shared/limits.ts';
 import { newChannelNumber } from './channel-number.ts';
-import { isFresh } from './host-presence.ts';
+import { type Admission, isFresh } from './host-presence.ts';
 import { accept, attachment, closeFor, closeWith, isOpen, openSockets, type Sender, sends } from './socket.ts';
 
 const ALL = 'relay';
@@ -15,8 +15,7 @@ const ofSession = (key: string): string => `session:${key}`;
 
 export interface RelayClient {
   sessionId: string;
-  /** Names the session where its id shall not lie around. */
-  sessionKey: string;
+  admission: Admission;
   host: string;
   /** Now, in milliseconds since 1970. */
   at: number;
@@ -30,16 +29,29 @@ export class Relay {
   }
 
   /** Opens a channel for the client. @throws DirectError `E_HOST_BUSY`, `E_HOST_OFFLINE` */
-  attach({ sessionId, sessionKey, host, at }: RelayClient, agent: Sender): Response {
+  attach({ sessionId, admission, host, at }: RelayClient, agent: Sender): Response {
+    const { sessionKey, grant, from } = admission;
     for (const earlier of openSockets(this.#ctx, ofSession(sessionKey))) {
       closeWith(earlier, 'E_REPLACED', 'another connection of this session');
       closeChannel(agent, earlier);
     }
     this.#makeRoom(at, agent);
     const channel = newChannelNumber('relay', (number) => this.#socket(number) !== undefined);
-    const open: ChannelControl = { type: 'channel_open', channel, session_id: sessionId, relay: true };
+    const open: ChannelControl = {
+      type: 'channel_open',
+      channel,
+      session_id: sessionId,
+      relay: true,
+      grant,
+      ...(from === null ? {} : { from }),
+    };
     if (!sends(agent, JSON.stringify(open))) throw new DirectError('E_HOST_OFFLINE');
-    return accept(this.#ctx, [ALL, ofChannel(channel), ofSession(sessionKey)], { at, host, channel }).response;
+    return accept(this.#ctx, [ALL, ofChannel(channel), ofSession(sessionKey)], {
+      at,
+      host,
+      channel,
+      subject: grant.subject,
+    }).response;
   }
 
   /** A message of a client; without an agent all relays end. */
@@ -76,6 +88,13 @@ export class Relay {
   /** The agent is gone, and knows nothing of these channels when it comes back. */
   lost(): void {
     for (const socket of openSockets(this.#ctx, ALL)) closeWith(socket, 'E_HOST_OFFLINE');
+  }
+
+  /** Who used them may not any longer. The agent ends the channels, since it has been told. */
+  revoke(subject: string): void {
+    for (const socket of openSockets(this.#ctx, ALL)) {
+      if (attachment(socket).subject === subject) closeWith(socket, 'E_UNAUTHORIZED');
+    }
   }
 
   #socket(channel: number): WebSocket | undefined {

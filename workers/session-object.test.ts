@@ -362,7 +362,7 @@ describe('the end', () => {
   it('leaves nothing of sessions that were refused or never existed', async () => {
     const host = newHost();
     const id = 'refused-session';
-    const creation = { id, host, iceServers: [], offer: SDP, open: false, owner: true };
+    const creation = { id, host, iceServers: [], offer: SDP, open: false, grant: { subject: 'owner' }, from: null };
     expect(await sessionStub(id).create(creation)).toMatchObject({ ok: false, code: 'E_HOST_OFFLINE' });
     expect(await stored(id)).toEqual({ entries: 0, alarm: null });
     expect((await clientPoll(host, id)).status).toBe(404);

@@ -1,6 +1,7 @@
 /** The Durable Object of one signaling session: storage, sockets and time around signaling-session.ts. */
 import { DurableObject } from 'cloudflare:workers';
 import { DirectError } from '../shared/errors.ts';
+import type { Grant } from '../shared/grant.ts';
 import { HANDSHAKE_TIMEOUT_MS } from '../shared/limits.ts';
 import { type IceServer, parseSignals, type SessionReady, type SessionSignal } from '../shared/signal.ts';
 import { batchLength, socketTexts } from './batch.ts';
@@ -18,8 +19,10 @@ export interface SessionCreation {
   offer: string | null;
   /** Whether the session may wait for a host that is not there yet. */
   open: boolean;
-  /** Whether somebody with a credential for the host asked for it. */
-  owner: boolean;
+  /** What who asked for it may do. */
+  grant: Grant;
+  /** `OfferSignal.from`, if the client's address is known. */
+  from: string | null;
 }
 
 export class SessionObject extends DurableObject<Cloudflare.Env> {
@@ -42,7 +45,7 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
 
   /** Begins the session if the host admits it, and hands over the offer in the same call. */
   async create(creation: SessionCreation): Promise<Outcome<{ expiresAt: number; host: SessionReady['host'] }>> {
-    const { id, host, offer, open, owner } = creation;
+    const { id, host, offer, open, grant, from } = creation;
     if (this.#state !== undefined) return refused(new DirectError('E_BAD_REQUEST', 'the session exists already'));
     // In memory first: the answer may come before the host's reply, and a refused session leaves nothing in storage.
     const created = newSession(creation, this.now());
@@ -53,7 +56,7 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
       const { signals, refusal } =
         offer === null ? { signals: [] } : this.#apply({ type: 'client', host, signals: [first] });
       if (refusal !== undefined) return refused(refusal);
-      const admission = unwrap(await this.#host(host).admit({ id, signals, open, owner }));
+      const admission = unwrap(await this.#host(host).admit({ id, signals, open, grant, from }));
       admitted = true;
       await this.#save();
       return accepted({ expiresAt: created.expiresAt, host: { id: host, ...admission } });
@@ -118,7 +121,11 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
     // No await before this line: messages keep their order on the way to the host.
     const delivery = signals.length > 0 ? this.#deliver(host, signals) : undefined;
     this.#flush();
-    await Promise.all([this.#save(), delivery]);
+    try {
+      await Promise.all([this.#save(), delivery]);
+    } catch (error) {
+      return refused(error);
+    }
     return refusal === undefined ? accepted(null) : refused(refusal);
   }
 
@@ -159,10 +166,10 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
 
   async #deliver(host: string, signals: SessionSignal[]): Promise<void> {
     try {
-      await this.#host(host).deliver(signals);
+      unwrap(await this.#host(host).deliver(signals));
     } catch (error) {
       // A stub that has thrown may stay broken.
-      this.#stub = undefined;
+      if (!(error instanceof DirectError)) this.#stub = undefined;
       throw error;
     }
   }

@@ -10,7 +10,9 @@ import { MAX_OFFERS_PER_SESSION, newSession, type SessionState, step } from './s
 
 const NOW = 1_000_000;
 const iceServers = [{ urls: ['stun:stun.example.com:3478'] }];
-const fresh = newSession({ id: 's1', host: 'home', iceServers }, NOW);
+const grant = { subject: 'key:k1', models: ['llama'] };
+const added = { ice_servers: iceServers, grant, from: 'AbCdEfGhIjKlMnOp' };
+const fresh = newSession({ id: 's1', host: 'home', iceServers, grant, from: 'AbCdEfGhIjKlMnOp' }, NOW);
 const OFFER: SessionSignal = { session_id: 's1', type: 'offer', sdp: 'v=0\r\n' };
 const ANSWER: SessionSignal = { session_id: 's1', type: 'answer', sdp: 'v=0\r\n' };
 const CANDIDATE: SessionSignal = {
@@ -30,10 +32,11 @@ const offered = from('client', fresh, [OFFER]).state;
 const repeat = (signal: SessionSignal, times: number) => Array<SessionSignal>(times).fill(signal);
 
 describe('what passes', () => {
-  it('sends an offer to the host with the servers of the edge, not the client’s', () => {
-    const evil = [{ urls: ['turn:192.168.0.1:22'], username: 'u', credential: 'p' }];
-    const { effects } = from('client', fresh, [{ ...OFFER, ice_servers: evil }]);
-    expect(effects).toEqual([{ type: 'to-host', signals: [{ ...OFFER, ice_servers: iceServers }] }]);
+  it('sends an offer to the host with what the edge says, not the client', () => {
+    const ice_servers = [{ urls: ['turn:192.168.0.1:22'], username: 'u', credential: 'p' }];
+    const evil = { ...OFFER, ice_servers, grant: { subject: 'owner' }, from: 'somebodyelse0000', more: true };
+    const { effects } = from('client', fresh, [evil]);
+    expect(effects).toEqual([{ type: 'to-host', signals: [{ ...OFFER, ...added }] }]);
   });
 
   it('sends the client’s candidates on in one batch, in order', () => {

@@ -3,6 +3,7 @@
  * No storage, socket or clock in here; SessionObject is the shell around it.
  */
 import { DirectError } from '../shared/errors.ts';
+import type { Grant } from '../shared/grant.ts';
 import { MAX_CANDIDATES_PER_SESSION, MAX_QUEUED_SIGNALS, SIGNALING_SESSION_TTL_MS } from '../shared/limits.ts';
 import type { IceServer, SessionSignal } from '../shared/signal.ts';
 import { checkSize } from './batch.ts';
@@ -15,6 +16,10 @@ export interface SessionState {
   readonly host: string;
   /** What both ends use; goes to the agent with each offer. */
   readonly iceServers: IceServer[];
+  /** What the client may do; the agent enforces it. */
+  readonly grant: Grant;
+  /** `OfferSignal.from`, if the client's address is known. */
+  readonly from: string | null;
   readonly expiresAt: number;
   readonly offers: number;
   /** Whether the latest offer has its answer. */
@@ -42,13 +47,15 @@ export interface SessionStep {
 }
 
 export function newSession(
-  { id, host, iceServers }: Pick<SessionState, 'id' | 'host' | 'iceServers'>,
+  { id, host, iceServers, grant, from }: Pick<SessionState, 'id' | 'host' | 'iceServers' | 'grant' | 'from'>,
   now: number,
 ): SessionState {
   return {
     id,
     host,
     iceServers,
+    grant,
+    from,
     expiresAt: now + SIGNALING_SESSION_TTL_MS,
     offers: 0,
     answered: false,
@@ -81,8 +88,15 @@ function fromClient(state: SessionState, signal: SessionSignal): [SessionState, 
   }
   if (signal.type !== 'offer') return refuse('clients send offers and candidates');
   if (state.offers >= MAX_OFFERS_PER_SESSION) return refuse(`more than ${MAX_OFFERS_PER_SESSION} offers`);
-  // Overwritten, never passed on: else a client could make the agent talk to any server.
-  const offer = { ...signal, ice_servers: state.iceServers };
+  // Made anew, so that nothing else is passed on: a client could make the agent talk to any server, or allow itself all.
+  const offer = {
+    session_id: state.id,
+    type: 'offer',
+    sdp: signal.sdp,
+    ice_servers: state.iceServers,
+    grant: state.grant,
+    ...(state.from === null ? {} : { from: state.from }),
+  } as const;
   checkSize(offer);
   // A new offer voids what the agent said to the one before: its answer would not fit any longer.
   const candidates = { client: 0, agent: 0 };

@@ -12,6 +12,7 @@ import {
   call,
   candidate,
   clientPoll,
+  clientSocket,
   codeOf,
   newHost,
   newSession,
@@ -62,7 +63,27 @@ describe('POST /session', () => {
     expect(await agent.next()).toEqual({
       ...offer(session_id),
       ice_servers: [{ urls: ['stun:stun.example.com:3478'] }],
+      grant: { subject: 'owner' },
+      from: expect.stringMatching(/^[\w-]{16}$/),
     });
+  });
+
+  it('says in each offer what the client may do, whatever the client says', async () => {
+    const host = newHost();
+    const agent = await agentSocket(host);
+    const claim = { grant: { subject: 'owner' }, from: 'somebodyelse0000' };
+    const env = { OPEN_HOSTS: host };
+    const headers = { 'CF-Connecting-IP': '192.0.2.1' };
+    const { session_id } = await newSession(host, { offer: SDP, ...claim }, { env, headers });
+    const first = (await agent.next()) as { from: string };
+    expect(first).toMatchObject({ session_id, grant: { subject: 'anonymous' } });
+    expect(first.from).toMatch(/^[A-Za-z0-9_-]{16}$/);
+    expect(first.from).not.toBe(claim.from);
+    await post(`${base(host)}/signal`, { ...offer(session_id), ...claim });
+    expect(await agent.next()).toEqual(first);
+    const client = await clientSocket(host, session_id);
+    client.send({ ...offer(session_id), ...claim });
+    expect(await agent.next()).toEqual(first);
   });
 
   it.each([
@@ -110,7 +131,7 @@ describe('POST /session', () => {
   it('stops at 120 sessions per host and minute, counting no other host', async () => {
     const [host, other] = [newHost(), newHost()];
     await Promise.all([agentSocket(host), agentSocket(other)]);
-    for (let n = 0; n < 120; n++) await newSession(host);
+    await Promise.all(Array.from({ length: 120 }, () => newSession(host)));
     const response = await post(`${base(host)}/session`, undefined, { token: OWNER });
     expect([response.status, await codeOf(response)]).toEqual([429, 'E_RATE_LIMITED']);
     const wait = Number(response.headers.get('Retry-After'));

@@ -13,7 +13,8 @@ import {
 } from '../shared/signal.ts';
 import { identify, refuse } from './auth.ts';
 import { bySession } from './batch.ts';
-import { count, type EdgeContext, type EdgeEnv, mayServe, mayUse } from './caller.ts';
+import { addressOf, count, type EdgeContext, type EdgeEnv, grantOf, mayServe, mayUse } from './caller.ts';
+import { clientName } from './client-address.ts';
 import { singleServers } from './ice-servers.ts';
 import { unwrap } from './outcome.ts';
 import { readBytes, readText } from './request-body.ts';
@@ -96,7 +97,7 @@ signaling.get('/', async (c) => {
 signaling.use('/session', allow('POST'));
 signaling.post('/session', async (c) => {
   const host = hostOf(c);
-  const { iceServers, openHosts } = c.get('settings');
+  const { iceServers, openHosts, ownerToken } = c.get('settings');
   await count(c);
   const { caller } = await identify(c, { host });
   const open = openHosts.has(host);
@@ -105,16 +106,9 @@ signaling.post('/session', async (c) => {
   }
   const asked = parseSessionRequest(await readText(c.req.raw, MAX_SIGNAL_BYTES));
   const { offer = null, session_id: id = newId() } = asked;
-  const created = unwrap(
-    await c.env.SESSIONS.getByName(id).create({
-      id,
-      host,
-      iceServers,
-      offer,
-      open,
-      owner: caller.kind !== 'anonymous',
-    }),
-  );
+  const grant = grantOf(caller);
+  const from = await clientName(addressOf(c) ?? undefined, ownerToken);
+  const created = unwrap(await c.env.SESSIONS.getByName(id).create({ id, host, iceServers, offer, open, grant, from }));
   const ready: SessionReady = {
     session_id: id,
     expires_at: created.expiresAt,

@@ -63,6 +63,8 @@ export interface Attachment {
   readonly host: string;
   /** The number of a relay's channel; other sockets have none. */
   readonly channel?: number;
+  /** Of the grant of a relay's client. */
+  readonly subject?: string;
 }
 
 export function attachment(socket: WebSocket): Attachment {

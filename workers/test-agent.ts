@@ -15,6 +15,7 @@ import type { RequestHead } from '../shared/head.ts';
 import { MAX_MESSAGE_BYTES } from '../shared/limits.ts';
 import type { Path, PathEvents } from '../shared/path.ts';
 import type { Session } from '../shared/session.ts';
+import { parseRevoked } from '../shared/signal.ts';
 import { agentSession } from '../shared/test-sessions.ts';
 import { AGENT, base, call } from './test-edge.ts';
 
@@ -35,6 +36,8 @@ abstract class ScriptedAgent {
   /** How they were opened, in the same order. */
   readonly opens: ChannelOpen[] = [];
   readonly closed: number[] = [];
+  /** Subjects, in the order in which the edge told. */
+  readonly revoked: string[] = [];
   /** Session-layer messages that arrived, by channel. */
   readonly received: { channel: number; message: Uint8Array }[] = [];
   readonly sessions = new Map<number, Session>();
@@ -67,6 +70,8 @@ abstract class ScriptedAgent {
   }
 
   #control(raw: unknown): void {
+    const revoked = parseRevoked(raw);
+    if (revoked !== undefined) this.revoked.push(revoked);
     const control = parseChannelControl(raw);
     if (control?.type === 'channel_close') {
       this.closed.push(control.channel);

@@ -19,7 +19,7 @@ const UPSTREAM_AUTHORIZATION = 'upstream-authorization';
 const FOR_THE_EDGE =
   /^(?:authorization|direct-host|host|connection|keep-alive|proxy-.+|te|trailer|transfer-encoding|upgrade|expect|accept-encoding|via|forwarded|x-forwarded-.+|x-real-ip|true-client-ip|cdn-loop|cf-.+|sec-websocket-(?!protocol$).+)$/;
 
-/** The fields for the host, names in lower case as `Headers` has them. */
+/** The fields for the host, names in lower case as `Headers` has them. The Worker's DIRECT_GRANT is among them. */
 export function requestFields(headers: Headers): HeaderList {
   return [...headers]
     .filter(([name]) => !FOR_THE_EDGE.test(name))

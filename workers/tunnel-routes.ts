@@ -2,9 +2,10 @@
 import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { DirectError } from '../shared/errors.ts';
+import { DIRECT_GRANT, encodeGrant } from '../shared/grant.ts';
 import { isId } from '../shared/signal.ts';
 import { identify, refuse } from './auth.ts';
-import { type EdgeContext, type EdgeEnv, mayUse } from './caller.ts';
+import { type EdgeContext, type EdgeEnv, grantOf, mayUse } from './caller.ts';
 import { markEnd } from './marked-body.ts';
 import { DIRECT_HOST } from './tunnel-headers.ts';
 
@@ -25,6 +26,8 @@ tunnel.all('*', async (c) => {
   const url = `https://${TUNNEL_HOSTNAME}${pathname}${search}`;
   const marked = raw.body !== null && !raw.headers.has('content-length');
   const request = marked ? new Request(url, new Request(raw, { body: markEnd(raw.body) })) : new Request(url, raw);
+  // In place of what the client may have set; the agent believes it of this way only.
+  request.headers.set(DIRECT_GRANT, encodeGrant(grantOf(caller)));
   // Said again: the copy has a signal of its own, and the object must see when the client goes away.
   return c.env.HOSTS.getByName(host).fetch(request, { signal: raw.signal });
 });

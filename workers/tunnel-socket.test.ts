@@ -63,6 +63,7 @@ describe('a WebSocket', () => {
         'Sec-WebSocket-Version': '13',
         'Sec-WebSocket-Extensions': 'permessage-deflate',
         'Upstream-Authorization': 'Bearer local',
+        'Direct-Grant': '{"subject":"key:claimed"}',
       },
     });
     await expect.poll(() => agent.received.length).toBe(1);
@@ -76,6 +77,7 @@ describe('a WebSocket', () => {
       path: PATH,
       protocol: 'websocket',
       headers: [
+        ['direct-grant', '{"subject":"owner"}'],
         ['sec-websocket-protocol', 'a, b'],
         ['authorization', 'Bearer local'],
       ],

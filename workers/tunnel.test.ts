@@ -25,7 +25,13 @@ describe('a request', () => {
     const host = newHost();
     const agent = await TestAgent.connect(host);
     const response = ask(host, '/v1/x?y=1', {
-      headers: { 'X-Own': 'kept', 'X-Forwarded-For': '192.0.2.1', 'CF-Ray': '1', Connection: 'close' },
+      headers: {
+        'X-Own': 'kept',
+        'X-Forwarded-For': '192.0.2.1',
+        'CF-Ray': '1',
+        Connection: 'close, direct-grant',
+        'Direct-Grant': '{"subject":"key:claimed"}',
+      },
     });
     await expect.poll(() => agent.received.length).toBe(1);
     const [first] = agent.received;
@@ -39,7 +45,10 @@ describe('a request', () => {
     expect(JSON.parse(text.slice(text.indexOf('{')))).toEqual({
       method: 'GET',
       path: '/v1/x?y=1',
-      headers: [['x-own', 'kept']],
+      headers: [
+        ['direct-grant', '{"subject":"owner"}'],
+        ['x-own', 'kept'],
+      ],
     });
     agent.close(first?.channel ?? 0);
     expect(await codeOf(await response)).toBe('E_PATH_LOST');

@@ -301,6 +301,18 @@ describe('attempts', () => {
     expect([client.state, client.error?.code, edge.attempts.length]).toEqual(['failed', code, 1]);
   });
 
+  test('stop for good when the agent ends the session because the credential was revoked', async () => {
+    const edge = new TestEdge();
+    const client = connected(edge);
+    await edge.clock.advance(20 * SECOND);
+    expect(client.state).toBe('connected');
+    edge.agent.session?.close('E_UNAUTHORIZED');
+    await edge.clock.advance(300 * SECOND);
+    edge.wake();
+    await edge.clock.advance(300 * SECOND);
+    expect([client.state, client.error?.code, edge.attempts.length]).toEqual(['failed', 'E_UNAUTHORIZED', 1]);
+  });
+
   test('stop for good when the edge speaks another version', async () => {
     const edge = new TestEdge();
     edge.protocolVersion = 2;

@@ -122,8 +122,7 @@ export class Direct {
     this.#failures += 1;
     if (isNewlyRestarted(this.#error, before)) this.#woken = true;
     this.#options.diagnostics.log(`attempt failed: ${this.#error.code} ${this.#error.detail ?? ''}`);
-    if (FINAL_CODES.includes(this.#error.code)) this.#enter({ name: 'failed' });
-    else this.#waitForNext();
+    this.#waitUnlessFinal(this.#error);
   }
 
   #lost(error: DirectError): void {
@@ -132,7 +131,12 @@ export class Direct {
     this.#error = error;
     this.#failures = now() - this.#state.since >= STABLE_AFTER_MS ? 0 : this.#failures + 1;
     this.#woken = error.code === 'E_HOST_RESTARTED';
-    this.#waitForNext();
+    this.#waitUnlessFinal(error);
+  }
+
+  #waitUnlessFinal({ code }: DirectError): void {
+    if (FINAL_CODES.includes(code)) this.#enter({ name: 'failed' });
+    else this.#waitForNext();
   }
 
   #waitForNext(): void {

@@ -133,6 +133,21 @@ describe('the relay', () => {
     }
   });
 
+  test.each([
+    ['the edge', (edge: TestEdge) => edge.relay.end(4401, 'revoked')],
+    ['the agent', (edge: TestEdge) => edge.agent.session?.close('E_UNAUTHORIZED')],
+  ])('that %s ends because the credential was revoked is not tried again', async (_who, revoke) => {
+    const { edge, client } = await onRelay();
+    await edge.clock.advance(20 * SECOND);
+    const asked = edge.requests.length;
+    revoke(edge);
+    await edge.clock.advance(100 * SECOND);
+    edge.wake();
+    await edge.clock.advance(100 * SECOND);
+    expect([edge.relays.length, edge.requests.length - asked]).toEqual([1, 0]);
+    expect([client.error?.code, client.path]).toEqual(['E_UNAUTHORIZED', 'tunnel']);
+  });
+
   test('whose edge refuses the session is asked for again, unless only a person can help', async () => {
     for (const [code, attempts] of [
       ['E_UNAUTHORIZED', 1],

@@ -208,7 +208,7 @@ export class Relay {
     const { now } = this.#options.signaling.environment;
     this.#failures = now() - since >= STABLE_AFTER_MS ? 0 : this.#failures + 1;
     if (this.#attempt === undefined) {
-      this.#retry(error);
+      this.#retryUnlessFinal(error);
     } else {
       this.#error = error;
       this.#enter(this.#attempt.awaited ? 'connecting' : 'waiting');
@@ -223,12 +223,7 @@ export class Relay {
     // The path that was to be replaced still stands.
     if (this.#current !== undefined) return;
     this.#failures += 1;
-    if (FINAL.includes(error.code)) {
-      this.#error = error;
-      this.#enter('failed');
-    } else {
-      this.#retry(error);
-    }
+    this.#retryUnlessFinal(error);
   }
 
   #endAttempt(reason: DirectError): void {
@@ -236,6 +231,15 @@ export class Relay {
     this.#attempt = undefined;
     attempt?.cancelTimers();
     attempt?.abort.abort(reason);
+  }
+
+  #retryUnlessFinal(error: DirectError): void {
+    if (FINAL.includes(error.code)) {
+      this.#error = error;
+      this.#enter('failed');
+    } else {
+      this.#retry(error);
+    }
   }
 
   #retry(error: DirectError): void {

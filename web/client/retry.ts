@@ -1,7 +1,7 @@
 /** When a path that failed or was lost is tried again: what the direct path and the relay have in common. */
 import { DirectError, type ErrorCode } from '../../shared/errors.ts';
 
-/** Answers of the edge that stay the same until a person changes something. */
+/** Answers of the edge, or of the agent, that stay the same until a person changes something. */
 export const FINAL_CODES: readonly ErrorCode[] = ['E_UNAUTHORIZED', 'E_NOT_CONFIGURED', 'E_NOT_FOUND', 'E_VERSION'];
 /** A path that ends sooner did not work: the pauses go on growing, so that it does not become a loop. */
 export const STABLE_AFTER_MS = 10_000;

@@ -153,7 +153,7 @@ it('that are removed leave nothing to the next agent', async () => {
     keys: [...storage.kv.list()].map(([key]) => key),
     online: object.presence().online,
   }));
-  expect(kept).toEqual({ waiting: [], keys: ['admitted'], online: false });
+  expect(kept).toEqual({ waiting: [], keys: ['admissions'], online: false });
 });
 
 it('that are removed end what goes through them', async () => {

@@ -1,0 +1,179 @@
+/**
+ * Grants that name models: which model a request asks for, read in such a way that no server reads another one out of
+ * the same bytes. What cannot be read so is refused.
+ */
+import { DirectError } from '../shared/errors.ts';
+import type { RequestHead } from '../shared/head.ts';
+
+/**
+ * - `body`: the body is JSON that names the model.
+ * - `list`: the answer is a list of models.
+ * - `nothing`: it asks for no model.
+ */
+export type ModelUse = 'body' | 'list' | 'nothing';
+
+const LISTS = ['/v1/models', '/models', '/api/tags', '/api/ps', '/api/v0/models', '/api/v1/models'];
+const ONE_OF_LIST = /^(?:\/v1|\/api\/v0|\/api\/v1)\/models\/(.+)$/;
+const HEALTH = /^(?:\/v1)?\/(?:health|healthz|readyz|version|ping)$|^\/api\/version$/;
+/**
+ * Routes whose `model` decides, by the sources that target.ts names. Others have the model in their path, in a form or
+ * nowhere, or name more than one.
+ */
+const NAMED_IN_BODY: readonly RegExp[] = [
+  /^(?:\/v1|\/api\/v0)?\/(?:chat\/completions|completions|embeddings)$/,
+  /^(?:\/v1)?\/(?:responses|messages|messages\/count_tokens|moderations|edits|audio\/speech|images\/generations)$/,
+  /^(?:\/v[12])?\/(?:rerank|reranking|score|classify|pooling|embed)$/,
+  /^(?:\/v1)?\/(?:tokenize|detokenize|apply-template|completion|embedding|infill|tts)$/,
+  /^\/api\/(?:chat|generate|embed|embeddings|show)$/,
+  /^\/api\/v1\/chat$/,
+];
+
+/**
+ * `model` in other letters is the same to Go's decoder, and with a NUL behind it to some of C. The others name models to
+ * fall back to (LiteLLM, OpenRouter) or to draft with (LM Studio); `name` is Ollama's older word for it in /api/show.
+ */
+const OTHER_NAMES = /^(?:model(?:\0.*)?|models|fallbacks|draft_model)$/is;
+const SHOW = '/api/show';
+
+function forbid(detail: string): never {
+  throw new DirectError('E_FORBIDDEN', detail);
+}
+
+/** Ollama reads a name without a tag as one with `:latest`. */
+function isAllowed(model: string, models: readonly string[]): boolean {
+  const plain = (name: string) => name.replace(/:latest$/, '');
+  return models.some((allowed) => plain(allowed) === plain(model));
+}
+
+function checkModel(model: string, models: readonly string[]): void {
+  if (!isAllowed(model, models)) forbid(`the credential is not for the model “${model.slice(0, 100)}”`);
+}
+
+/**
+ * How the request says which model it is for. `path` and `query` are as target.ts returned them.
+ * @throws DirectError `E_FORBIDDEN` when it is for another one, or does not say so.
+ */
+export function modelUse(
+  { method, protocol, headers }: RequestHead,
+  { path, query }: { path: string; query: string },
+  models: readonly string[],
+): ModelUse {
+  if (protocol !== undefined) forbid('the credential is for certain models, which a WebSocket does not say');
+  for (const [name, value] of new URLSearchParams(query)) {
+    if (OTHER_NAMES.test(name)) checkModel(value, models);
+  }
+  const route = path.replace(/\/$/, '');
+  if (method === 'GET' || method === 'HEAD') {
+    if (LISTS.includes(route)) return 'list';
+    const one = ONE_OF_LIST.exec(route)?.[1];
+    if (one !== undefined) checkModel(decodeURIComponent(one), models);
+    else if (!HEALTH.test(route)) forbid('the credential is for certain models, which this address does not name');
+    return 'nothing';
+  }
+  if (method !== 'POST') forbid(`the credential is for certain models, which ${method} does not name`);
+  const [type = ''] = headers.filter(([name]) => name === 'content-type').map(([, value]) => value.toLowerCase());
+  if (type.startsWith('multipart/')) forbid('the credential is for certain models, which are not looked for in forms');
+  if (!NAMED_IN_BODY.some((pattern) => pattern.test(route))) {
+    forbid('the credential is for certain models, which are not looked for at this address');
+  }
+  if (headers.some(([name, value]) => name === 'content-encoding' && value.toLowerCase() !== 'identity')) {
+    forbid('the credential is for certain models, which are not looked for in compressed bodies');
+  }
+  return 'body';
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/**
+ * Checks that the body asks for one of `models`. The bytes may then be forwarded as they are: the name is there once, so
+ * that the first one is the last one, and no number loses digits by being written again.
+ * @throws DirectError `E_FORBIDDEN`
+ */
+export function checkBody(bytes: Uint8Array, path: string, models: readonly string[]): void {
+  let text = '';
+  let body: unknown;
+  try {
+    text = decoder.decode(bytes);
+    body = JSON.parse(text);
+  } catch {
+    forbid('the credential is for certain models, and the body is not JSON');
+  }
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) forbid('the body must be a JSON object');
+  let count = 0;
+  for (const key of ownKeys(text)) {
+    if (key === 'model') count += 1;
+    else if (OTHER_NAMES.test(key) || (/^name$/i.test(key) && path.startsWith(SHOW))) {
+      forbid('the credential is for certain models, and the body names one in another place than “model”');
+    }
+  }
+  const { model } = body as { model?: unknown };
+  if (count !== 1 || typeof model !== 'string') forbid('the body must name its model, once');
+  checkModel(model, models);
+}
+
+/** The keys of the outermost object, repeated ones repeated. `json` is valid. */
+function* ownKeys(json: string): Generator<string> {
+  let depth = 0;
+  let keyComes = false;
+  for (let i = 0; i < json.length; i++) {
+    switch (json[i]) {
+      case '{':
+      case '[':
+        depth += 1;
+        keyComes = depth === 1;
+        break;
+      case '}':
+      case ']':
+        depth -= 1;
+        break;
+      case ',':
+        keyComes = depth === 1;
+        break;
+      case '"': {
+        const end = endOfText(json, i);
+        if (keyComes) yield JSON.parse(json.slice(i, end + 1)) as string;
+        keyComes = false;
+        i = end;
+        break;
+      }
+    }
+  }
+}
+
+/** Where the text that begins at `start` has its closing quotation mark. */
+function endOfText(json: string, start: number): number {
+  for (let end = json.indexOf('"', start + 1); ; end = json.indexOf('"', end + 1)) {
+    let escapes = 0;
+    while (json[end - 1 - escapes] === '\\') escapes += 1;
+    if (escapes % 2 === 0) return end;
+  }
+}
+
+/**
+ * A list of models in OpenAI's form (`data[].id`) or Ollama's (`models[].name`; LM Studio has `key`) with nothing but
+ * `models` in it.
+ * @throws DirectError `E_FORBIDDEN` when it is none.
+ */
+export function filterList(bytes: Uint8Array, models: readonly string[]): Uint8Array {
+  let list: unknown;
+  try {
+    list = JSON.parse(decoder.decode(bytes));
+  } catch {
+    // As what is no list.
+  }
+  const { data, models: named, ...rest } = Object(list) as Record<string, unknown>;
+  if (!Array.isArray(data) && !Array.isArray(named)) {
+    forbid('the credential is for certain models, and the host’s list has an unknown form');
+  }
+  const permitted = (entry: unknown) => {
+    const { id, name, model, key } = Object(entry) as Record<string, unknown>;
+    const names = [id, name, model, key].filter((value) => typeof value === 'string');
+    return names.length > 0 && names.every((value) => isAllowed(value, models));
+  };
+  const filtered = {
+    ...rest,
+    ...(Array.isArray(data) ? { data: data.filter(permitted) } : {}),
+    ...(Array.isArray(named) ? { models: named.filter(permitted) } : {}),
+  };
+  return Buffer.from(JSON.stringify(filtered));
+}
