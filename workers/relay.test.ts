@@ -74,8 +74,8 @@ async function expectAlive({ agent, client, channel }: { agent: TestAgent; clien
 describe('a relay', () => {
   it('opens a channel that says so, and carries bytes as they are, in order, both ways', async () => {
     const { agent, client, channel, session } = await relayed();
-    const admission = { grant: { subject: 'owner' }, from: expect.stringMatching(/^[\w-]{16}$/) };
-    expect(agent.opens).toEqual([{ type: 'channel_open', channel, session_id: session, relay: true, ...admission }]);
+    const who = { grant: { subject: 'owner' }, from: expect.stringMatching(/^[A-Za-z0-9_-]{16}$/) };
+    expect(agent.opens).toEqual([{ type: 'channel_open', channel, session_id: session, relay: true, ...who }]);
     for (let n = 0; n < 100; n++) {
       client.send(bytes(n, 255));
       agent.send(channel, bytes(n, 0));
@@ -243,7 +243,10 @@ describe('attaching', () => {
       opens.push(agent.opens.at(-1));
     }
     const [first, again, other] = opens;
-    expect(first).toMatchObject({ grant: { subject: 'owner' }, from: expect.stringMatching(/^[A-Za-z0-9_-]{16}$/) });
+    expect(first).toMatchObject({
+      grant: { subject: 'owner' },
+      from: expect.stringMatching(/^[A-Za-z0-9_-]{16}$/),
+    });
     expect([again?.from === first?.from, other?.from === first?.from]).toEqual([true, false]);
   });
 

@@ -131,7 +131,7 @@ describe('POST /session', () => {
   it('stops at 120 sessions per host and minute, counting no other host', async () => {
     const [host, other] = [newHost(), newHost()];
     await Promise.all([agentSocket(host), agentSocket(other)]);
-    for (let n = 0; n < 120; n++) await newSession(host);
+    await Promise.all(Array.from({ length: 120 }, () => newSession(host)));
     const response = await post(`${base(host)}/session`, undefined, { token: OWNER });
     expect([response.status, await codeOf(response)]).toEqual([429, 'E_RATE_LIMITED']);
     const wait = Number(response.headers.get('Retry-After'));

@@ -14,7 +14,7 @@ import {
 } from '../shared/signal.ts';
 import { identify, refuse } from './auth.ts';
 import { bySession } from './batch.ts';
-import { count, type EdgeContext, type EdgeEnv, grantOf, mayServe, mayUse } from './caller.ts';
+import { addressOf, count, type EdgeContext, type EdgeEnv, grantOf, mayServe, mayUse } from './caller.ts';
 import { clientName } from './client-address.ts';
 import { singleServers } from './ice-servers.ts';
 import { unwrap } from './outcome.ts';
@@ -109,7 +109,7 @@ signaling.post('/session', async (c) => {
   const asked = parseSessionRequest(await readText(c.req.raw, MAX_SIGNAL_BYTES));
   const { offer = null, session_id: id = newId() } = asked;
   const grant = grantOf(caller);
-  const from = await clientName(c.req.header('CF-Connecting-IP'), ownerToken);
+  const from = await clientName(addressOf(c) ?? undefined, ownerToken);
   const created = unwrap(await c.env.SESSIONS.getByName(id).create({ id, host, iceServers, offer, open, grant, from }));
   const ready: SessionReady = {
     session_id: id,
