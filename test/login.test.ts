@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -137,6 +137,8 @@ describe.skipIf(withoutChromium)('a new user', () => {
     await page.getByTestId('open-chat').waitFor();
     await expect.poll(() => agent.stdout, { timeout: 20_000 }).toMatch(/#host=home&key=[\w-]{43}\n$/);
     await expect.poll(() => agent.stderr).toContain('connected to the edge');
+    const { token } = JSON.parse(readFileSync(join(folder, 'credentials.json'), 'utf8')) as { token: string };
+    secrets.set('host credential', token);
 
     await page.goto(`${edge.url}/_direct/`);
     await page.getByTestId('passkey-hint').getByRole('button', { name: 'Add a passkey' }).click();
@@ -168,9 +170,7 @@ describe.skipIf(withoutChromium)('a new user', () => {
     await page.goto(`${edge.url}/_direct/`);
     await page.getByTestId('panel-hosts').waitFor();
     const shown = /[0-9a-f]{4}( [0-9a-f]{4}){7}/.exec(status.printed)?.[0].replaceAll(' ', '');
-    await expect
-      .poll(async () => (await page.getByTestId('host').textContent())?.replace(/\s/g, ''))
-      .toContain(shown);
+    await expect.poll(async () => (await page.getByTestId('host').textContent())?.replace(/\s/g, '')).toContain(shown);
     expect(status.printed).toContain('Home');
   });
 
