@@ -10,7 +10,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['shared/*.test.ts', 'agent/*.test.ts', 'web/**/*.test.ts'],
+          include: ['shared/*.test.ts', 'agent/**/*.test.ts', 'web/**/*.test.ts'],
         },
       },
       {

@@ -1,15 +1,20 @@
 /** Puts the agent together: link to the edge, WebRTC connections, proxy to the local servers. */
-import { type DirectError, ERRORS } from '../shared/errors.ts';
-import { generateHostKeys } from '../shared/host-identity.ts';
+import type { DirectError } from '../shared/errors.ts';
+import { generateHostKeys, type HostKeys, hostKeyBytes } from '../shared/host-identity.ts';
+import { hostInfoMessage } from '../shared/host-info.ts';
 import { RelayKeys } from '../shared/relay-keys.ts';
 import { sealedAgentPath } from '../shared/sealed-path.ts';
-import { Sessions } from '../shared/sessions.ts';
+import { type AcceptOptions, Sessions } from '../shared/sessions.ts';
 import type { IceServer } from '../shared/signal.ts';
+import { signAnswer } from '../shared/signed-answer.ts';
 import { Channels } from './channels.ts';
 import type { Config } from './config.ts';
 import { Connections } from './connections.ts';
+import { Devices } from './devices.ts';
 import type { LocalServer } from './discovery.ts';
+import { Door } from './door.ts';
 import { Link, type LinkOptions, type Transport } from './link.ts';
+import { PairingDesk } from './pairing.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { Upstreams } from './upstreams.ts';
@@ -20,12 +25,16 @@ export interface AgentOptions {
   servers: readonly LocalServer[];
   /** Looks for local servers again. */
   search(): Promise<readonly LocalServer[]>;
+  /** Who the host is. Without them it is somebody new each time, whom no client that has pinned a key believes. */
+  hostKeys?: HostKeys;
+  /** Where devices.json and pairing.json are; it need not exist. */
+  folder: string;
   log(level: Config['logLevel'], line: string): void;
   /** Tests shorten the link's times. */
   linkTiming?: LinkOptions['timing'];
   /** The link came up; called for each time. */
   up?(transport: Transport): void;
-  /** The agent cannot go on without a person; it has stopped. */
+  /** The agent cannot go on without a person; it has stopped, and this says why. */
   refused(error: DirectError): void;
 }
 
@@ -42,7 +51,7 @@ const GOODBYE_MS = 300;
 export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const { config, log } = options;
   await prepareWebRtc();
-  const upstreams = new Upstreams(options.servers, options.search);
+  const upstreams = new Upstreams(options.servers, options.search, () => link.inform());
   const proxy = new UpstreamProxy({
     upstream: (path) => upstreams.choose(path),
     policy: config,
@@ -50,8 +59,9 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     upstreamHeaders: config.upstreamHeaders,
     log: (line) => log('debug', `proxy: ${line}`),
   });
+  const hostKeys = options.hostKeys ?? (await generateHostKeys());
   const relayKeys = await RelayKeys.create({
-    hostKeys: await generateHostKeys(),
+    hostKeys,
     environment: nodeEnvironment,
     wallClock: () => Date.now(),
     rotated: (next) => {
@@ -60,25 +70,51 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     },
   });
   let announcement = await relayKeys.announcement();
+  const devices = new Devices({
+    folder: options.folder,
+    now: () => Date.now(),
+    log,
+    // In a later turn: a path that was admitted in this one has its session by then.
+    removed: (key) => void setImmediate(() => sessions.closeOf(key, 'E_DEVICE_UNKNOWN')),
+    changed: () => link.inform(),
+  });
+  const door = new Door({
+    ...config,
+    hostKey: await hostKeyBytes(hostKeys),
+    devices,
+    pairing: new PairingDesk({
+      folder: options.folder,
+      wallClock: () => Date.now(),
+      now: () => performance.now(),
+      devices,
+    }),
+  });
   const sessions = new Sessions({
     environment: nodeEnvironment,
+    admit: (path, device) => door.admit(path, device),
     stream: (stream, grant) => void proxy.serve(stream, grant),
   });
   const connections = new Connections({
     maxConnections: config.maxConns,
     makePeer: (offer, events) => new Peer(iceServers(config, offer.ice_servers), events),
     sessions,
+    sign: (answered) => signAnswer(hostKeys, { ...answered, hostId: config.hostId }),
     send: (signal) => link.send(signal),
     log: (line) => log('info', line),
   });
   const channels = new Channels({
-    accept: (path, { session_id: sessionId, relay, grant }) => {
+    accept: (path, { session_id: sessionId, relay, grant, from }) => {
       const ended = (error: DirectError) => {
         if (!isOrdinary(error)) log('info', `channel: closed for ${error.code}: ${error.message}`);
       };
       // Where the client's end is not the edge itself, the edge must not read what passes.
-      const open = relay ? sealedAgentPath(path, relayKeys, sessionId) : path;
-      sessions.accept(open, { sessionId, kind: 'relay', grant: relay ? grant : 'in-heads' }, { ended });
+      if (!relay) {
+        sessions.accept(path, { sessionId, kind: 'relay', grant: 'in-heads' }, { ended });
+        return;
+      }
+      const sealed = sealedAgentPath(path, relayKeys, sessionId);
+      const options: AcceptOptions = { sessionId, kind: 'relay', binding: () => sealed.binding, grant, from };
+      sessions.accept(sealed, options, { ended });
     },
     log: (line) => log('info', line),
     environment: nodeEnvironment,
@@ -93,6 +129,11 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     token: config.token,
     channels,
     announcement: () => announcement,
+    info: () => hostInfoMessage({ serves: upstreams.servers, access: config.access, devices: devices.all }),
+    forgetDevice: (id) => {
+      log('info', `devices: the owner removes ${id}`);
+      devices.remove(id).catch((error: unknown) => log('error', `devices: ${id} is not removed: ${error}`));
+    },
     ...(options.linkTiming === undefined ? {} : { timing: options.linkTiming }),
     signal: (signal) => connections.handle(signal),
     revoked: (subject) => {
@@ -105,7 +146,6 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     },
     down: (reason, retryMs) => log('warn', `link: not connected (${reason}), next attempt in ${retryMs} ms`),
     refused: (error) => {
-      log('error', `link: ${ERRORS[error.code].message} ${ERRORS[error.code].hint}`);
       sayGoodbye();
       options.refused(error);
     },
@@ -121,6 +161,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       if (busy) await new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
       await link.close();
       relayKeys.close();
+      devices.close();
       await proxy.close();
     },
   };

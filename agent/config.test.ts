@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ConfigError, type ConfigSources, loadConfig } from './config.ts';
+import { ConfigError, type ConfigSources, folderOf, loadConfig, loadSettings } from './config.ts';
 
 const EDGE = 'https://edge.example/_direct/h/attic';
 const required = `signaling_url: ${EDGE}\ntoken: s3cret\n`;
@@ -49,6 +49,8 @@ describe('loadConfig', () => {
       allowedPrefixes: [],
       allowManagement: false,
       upstreamHeaders: {},
+      access: 'edge',
+      tunnel: true,
       logLevel: 'info',
       file: '/etc/da/config.yaml',
       warnings: [],
@@ -69,6 +71,8 @@ allowed_prefixes: [/custom/, /sdapi]
 allow_management: true
 upstream_headers:
   Authorization: Bearer local
+access: paired
+tunnel: no
 log_level: debug
 `;
     expect(loadConfig(withFile(yaml))).toMatchObject({
@@ -80,6 +84,8 @@ log_level: debug
       allowedPrefixes: ['/custom', '/sdapi'],
       allowManagement: true,
       upstreamHeaders: { authorization: 'Bearer local' },
+      access: 'paired',
+      tunnel: false,
       logLevel: 'debug',
     });
   });
@@ -95,6 +101,8 @@ log_level: debug
       DIRECT_AGENT_ALLOWED_PREFIXES: '/a,/b',
       DIRECT_AGENT_ALLOW_MANAGEMENT: 'yes',
       DIRECT_AGENT_UPSTREAM_HEADERS: 'X-One: 1\nX-Two: a:b, c',
+      DIRECT_AGENT_ACCESS: 'paired',
+      DIRECT_AGENT_TUNNEL: 'off',
       DIRECT_AGENT_LOG_LEVEL: 'warn',
       PATH: '/bin',
     };
@@ -107,6 +115,8 @@ log_level: debug
       allowedPrefixes: ['/a', '/b'],
       allowManagement: true,
       upstreamHeaders: { 'x-one': '1', 'x-two': 'a:b, c' },
+      access: 'paired',
+      tunnel: false,
       logLevel: 'warn',
       file: undefined,
     });
@@ -243,6 +253,8 @@ describe('mistakes', () => {
       prefixDots: problemsOf(yaml('allowed_prefixes: [/a, /../b]')),
       bool: problemsOf(env('ALLOW_MANAGEMENT', 'maybe')),
       level: problemsOf(env('LOG_LEVEL', 'verbose')),
+      access: problemsOf(yaml('access: pared')),
+      tunnel: problemsOf(env('TUNNEL', 'never')),
       spacedToken: problemsOf(env('TOKEN', 'Bearer hunter2')),
       numericToken: problemsOf(withFile(`signaling_url: ${EDGE}\ntoken: 123456\n`)),
       headerType: problemsOf(yaml('upstream_headers: {Authorization: [hunter2]}')),
@@ -262,15 +274,15 @@ describe('mistakes', () => {
     expect(JSON.stringify(report)).not.toContain('hostkey');
     expect(report).toMatchInlineSnapshot(`
       {
+        "access": "access (/etc/da/config.yaml:3): "pared" is not valid. Write edge or paired.",
         "alias": "config (/etc/da/config.yaml): an alias (*name) has no anchor (&name) before it. Write the value itself.",
         "bool": "allow_management (DIRECT_AGENT_ALLOW_MANAGEMENT): "maybe" is neither yes nor no. Write true or false.",
         "bothTokens": "token and token_file (/etc/da/config.yaml:2, /etc/da/config.yaml:3) are both set. Remove one of them.",
         "broken": "config (/etc/da/config.yaml:4): not valid YAML: Missing closing "quote. Correct the line.",
         "camel": "stunUrls (/etc/da/config.yaml:3) is no known key. Did you mean stun_urls?",
-        "empty": "signaling_url is missing: the agent does not know its edge. Set it in config.yaml or as DIRECT_AGENT_SIGNALING_URL, or use --signaling-url.
-      token is missing: the agent cannot prove to the edge that it may serve this host. Set it in config.yaml or as DIRECT_AGENT_TOKEN, or put it into a file that --token-file names.",
+        "empty": "The agent does not know its edge. Run: direct-agent login <edge>; or set signaling_url and token (docs/configuration.md).",
         "emptyTokenFile": "token_file (/etc/da/config.yaml:2): the file /etc/da/t is empty or contains spaces. Copy the whole token, nothing else.",
-        "foreign": "zzz (/etc/da/config.yaml:3) is no known key. Known keys: signaling_url, token, token_file, upstream, stun_urls, max_conns, max_body_bytes, allowed_prefixes, allow_management, upstream_headers, log_level",
+        "foreign": "zzz (/etc/da/config.yaml:3) is no known key. Known keys: signaling_url, token, token_file, upstream, stun_urls, max_conns, max_body_bytes, allowed_prefixes, allow_management, upstream_headers, access, tunnel, log_level",
         "headerBreak": "upstream_headers (--upstream-headers): the value (secret, not shown) has a control or non-ASCII character in X-Key. Remove it.",
         "headerFraming": "upstream_headers (/etc/da/config.yaml:3): the value (secret, not shown) sets Content-Length, which the agent sets itself. Remove that line.",
         "headerName": "upstream_headers (DIRECT_AGENT_UPSTREAM_HEADERS): the value (secret, not shown) has a line without a field name. Write a map, or lines of the form “Name: value”.",
@@ -283,8 +295,7 @@ describe('mistakes', () => {
         "noHost": "signaling_url (DIRECT_AGENT_SIGNALING_URL): "https://edge.example" does not end in a host. Write https://EDGE/_direct/h/HOST, as the edge shows it.",
         "noTokenFile": "token_file (/etc/da/config.yaml:2): the file /etc/da/gone cannot be read (ENOENT). Check the name.",
         "none": "max_conns (--max-conns): "0" is out of range. Write a whole number from 1 to 1000.",
-        "nothing": "signaling_url is missing: the agent does not know its edge. Set it in config.yaml or as DIRECT_AGENT_SIGNALING_URL, or use --signaling-url.
-      token is missing: the agent cannot prove to the edge that it may serve this host. Set it in config.yaml or as DIRECT_AGENT_TOKEN, or put it into a file that --token-file names.",
+        "nothing": "The agent does not know its edge. Run: direct-agent login <edge>; or set signaling_url and token (docs/configuration.md).",
         "numericToken": "token (/etc/da/config.yaml:2): the value (secret, not shown) is not valid. Write the agent’s token, in quotes.",
         "pasted": "signaling_url (--signaling-url): "https://edge.example/_direct/h/attic#…" has a query or a fragment. Write https://EDGE/_direct/h/HOST, as the edge shows it.",
         "plain": "signaling_url (--signaling-url): "http://edge.example/_direct/h/attic" is not HTTPS, so others could read the token. Use https://; http:// is for localhost only.",
@@ -296,6 +307,7 @@ describe('mistakes', () => {
         "spacedToken": "token (DIRECT_AGENT_TOKEN): the value (secret, not shown) is empty or contains spaces. Copy the whole token, nothing else.",
         "stun": "stun_urls[1] (DIRECT_AGENT_STUN_URLS): "stun://stun.example:3478" is no STUN address. Write stun:HOST:PORT, such as stun:stun.cloudflare.com:3478.",
         "stunPort": "stun_urls[0] (/etc/da/config.yaml:3): "stun:a.example:70000" is no STUN address. Write stun:HOST:PORT, such as stun:stun.cloudflare.com:3478.",
+        "tunnel": "tunnel (DIRECT_AGENT_TUNNEL): "never" is neither yes nor no. Write true or false.",
         "turn": "stun_urls[0] (--stun-urls): "turn:turn.example" is no STUN address. Write stun:HOST:PORT, such as stun:stun.cloudflare.com:3478.",
         "twice": "config (/etc/da/config.yaml:4): not valid YAML: Map keys must be unique. Correct the line.",
         "type": "max_conns (/etc/da/config.yaml:3): [1] is not valid. Write a whole number from 1 to 1000.",
@@ -308,6 +320,52 @@ describe('mistakes', () => {
 
   it('are reported all at once', () => {
     const sources = withFile('max_conns: 0\nlog_lvl: debug\n', { env: { DIRECT_AGENT_STUN_URLS: 'x' } });
-    expect(problemsOf(sources).split('\n')).toHaveLength(5);
+    expect(problemsOf(sources).split('\n')).toHaveLength(4);
+  });
+});
+
+describe('a login', () => {
+  const login = { signalingUrl: 'https://other.example/_direct/h/home', hostId: 'home', token: 'dah_x' };
+
+  it('gives edge and token where neither is set', () => {
+    expect(loadConfig(withFile('max_conns: 3', { login }))).toMatchObject({ ...login, maxConns: 3 });
+  });
+
+  it('does not count where both are set', () => {
+    expect(loadConfig(withFile(required, { login }))).toMatchObject({ signalingUrl: EDGE, token: 's3cret' });
+  });
+
+  it('fills in the token for its own edge and host alone', () => {
+    const own = withFile(`signaling_url: ${login.signalingUrl}/`, { login });
+    expect(loadConfig(own).token).toBe('dah_x');
+    const strange = problemsOf(withFile(`signaling_url: ${EDGE}`, { login }));
+    expect(strange).toContain('token is missing');
+    expect(strange).toContain('The login of this machine is for https://other.example/_direct/h/home.');
+    expect(strange).not.toContain('dah_x');
+  });
+
+  it('takes no token that is meant for another edge', () => {
+    const problem = problemsOf(withFile('token: s3cret', { login }));
+    expect(problem).toContain('signaling_url is missing');
+    expect(problem).toContain('remove the token (/etc/da/config.yaml:1)');
+  });
+
+  it('is not begun where a connection is set, or half of one', () => {
+    for (const yaml of [required, `signaling_url: ${EDGE}`, 'token: s3cret', 'token_file: /etc/da/config.yaml']) {
+      expect(() => loadSettings(withFile(yaml))).toThrow(ConfigError);
+    }
+    expect(loadSettings(withFile('max_conns: 3')).maxConns).toBe(3);
+  });
+});
+
+describe('the folder', () => {
+  it('is what --folder names, or the environment', () => {
+    const env = { DIRECT_AGENT_FOLDER: 'mine' };
+    expect(folderOf({ env, cwd: '/work' })).toBe('/work/mine');
+    expect(folderOf({ env, cwd: '/work', flags: { folder: '/other' } })).toBe('/other');
+    expect(folderOf({ env: {} })).toContain('direct-agent');
+    const files = { '/work/mine/config.yaml': `${required}max_conns: 9` };
+    const { configFolder: _, ...sources } = withFile(undefined, { files, env });
+    expect(loadConfig(sources).maxConns).toBe(9);
   });
 });

@@ -4,27 +4,41 @@ import { dirname, join, resolve } from 'node:path';
 import envPaths from 'env-paths';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
-import type { LogLevel } from './log.ts';
 import {
-  bearerToken,
-  commaSeparated,
-  EXPECTED,
-  isKey,
-  KEYS,
-  type Key,
-  Mistake,
-  SECRETS,
-  settings,
-} from './settings.ts';
+  ENV_PREFIX,
+  envName,
+  explain,
+  flagName,
+  missing,
+  type Origin,
+  reasonOf,
+  unknownKey,
+} from './config-messages.ts';
+import type { AccessMode } from './door.ts';
+import type { LogLevel } from './log.ts';
+import { bearerToken, isKey, KEYS, type Key, Mistake, SECRETS, settings } from './settings.ts';
 
-const ENV_PREFIX = 'DIRECT_AGENT_';
+const FOLDER = `${ENV_PREFIX}FOLDER`;
+/** Variables that say where to look, and no setting. */
+const PLACES: readonly string[] = [`${ENV_PREFIX}CONFIG`, FOLDER];
+const NO_EDGE =
+  'The agent does not know its edge. Run: direct-agent login <edge>; or set signaling_url and token (docs/configuration.md).';
+const CONNECTION_KEYS = ['signaling_url', 'token', 'token_file'] as const;
 
 /** What the agent runs with; every value is checked. */
-export interface Config {
+export interface Config extends Connection, AgentSettings {}
+
+/** Where the agent serves, and what it shows there. */
+export interface Connection {
   /** Ends in `/_direct/h/{host id}`, without a slash after it. */
   readonly signalingUrl: string;
   readonly hostId: string;
+  /** Secret. */
   readonly token: string;
+}
+
+/** Everything that does not come from a login. */
+export interface AgentSettings {
   /** Base URLs without a slash at the end; empty: find local servers. */
   readonly upstreams: readonly string[];
   /** Empty: use what the edge sends. */
@@ -34,6 +48,10 @@ export interface Config {
   readonly allowedPrefixes: readonly string[];
   readonly allowManagement: boolean;
   readonly upstreamHeaders: Readonly<Record<string, string>>;
+  /** Whom the agent accepts of those whom the edge lets through. */
+  readonly access: AccessMode;
+  /** Whether it takes plain HTTPS requests, which the edge can read. */
+  readonly tunnel: boolean;
   readonly logLevel: LogLevel;
   /** The file that was read, if there was one. */
   readonly file: string | undefined;
@@ -50,8 +68,10 @@ export interface ConfigSources {
   /** Permission bits, or undefined where they mean nothing. */
   readonly fileMode?: (path: string) => number | undefined;
   readonly cwd?: string;
-  /** Where `config.yaml` is looked for. */
+  /** Where `config.yaml` is looked for; `folderOf` if it is not given. */
   readonly configFolder?: string;
+  /** What `direct-agent login` saved. It counts where neither signaling_url nor a token is set. */
+  readonly login?: Connection | undefined;
 }
 
 /** Every problem of the configuration at once, one line each. */
@@ -65,13 +85,17 @@ export class ConfigError extends Error {
   }
 }
 
-interface Found {
-  readonly value: unknown;
-  /** For people: `config.yaml:3`, `DIRECT_AGENT_TOKEN`, `--token`. */
-  readonly origin: string;
+interface Found extends Origin {
   readonly priority: 0 | 1 | 2;
   /** Relative file names start here. */
   readonly folder: string;
+}
+
+/** The folder with the agent's files: `--folder`, DIRECT_AGENT_FOLDER, or where this system keeps configuration. */
+export function folderOf({ flags = {}, env = process.env, cwd = process.cwd() }: ConfigSources = {}): string {
+  const named = flags.folder ?? env[FOLDER];
+  if (typeof named === 'string' && named !== '') return expand(named, cwd);
+  return envPaths('direct-agent', { suffix: '' }).config;
 }
 
 /**
@@ -79,12 +103,38 @@ interface Found {
  * @throws {ConfigError} naming the key, where it stands, its value unless secret, and the fix
  */
 export function loadConfig(sources: ConfigSources = {}): Config {
+  const { agentSettings, connection } = readConfig(sources);
+  if (connection === undefined) throw new ConfigError([NO_EDGE]);
+  return { ...connection, ...agentSettings };
+}
+
+/**
+ * The settings without a connection, for a login that makes one.
+ * @throws {ConfigError} also when a connection is configured: it would win over the login ever after
+ */
+export function loadSettings(sources: ConfigSources = {}): AgentSettings {
+  const { agentSettings, connectionOrigins } = readConfig({ ...sources, login: undefined }, false);
+  if (connectionOrigins.length === 0) return agentSettings;
+  throw new ConfigError([
+    `${connectionOrigins.join(', ')}: set there, so it would win over a login. Remove it, then log in; or do not log in and run: direct-agent up`,
+  ]);
+}
+
+interface Read {
+  readonly agentSettings: AgentSettings;
+  readonly connection: Connection | undefined;
+  /** Where signaling_url, token and token_file are set. */
+  readonly connectionOrigins: readonly string[];
+}
+
+/** With `complete`, a connection that is missing or half is one of the problems. */
+function readConfig(sources: ConfigSources, complete = true): Read {
   const { flags = {}, env = process.env, readFile = readText, fileMode = permissions, cwd = process.cwd() } = sources;
   const problems: string[] = [];
   const warnings: string[] = [];
 
   const named = flags.config ?? env[`${ENV_PREFIX}CONFIG`];
-  const folder = sources.configFolder ?? envPaths('direct-agent', { suffix: '' }).config;
+  const folder = sources.configFolder ?? folderOf(sources);
   const path = typeof named === 'string' ? expand(named, cwd) : join(folder, 'config.yaml');
   const text = readOptional(path, readFile, typeof named === 'string');
   const fromFile = text === undefined ? new Map<Key, Found>() : readYaml(path, text, problems);
@@ -94,9 +144,11 @@ export function loadConfig(sources: ConfigSources = {}): Config {
 
   const parsed = settings.safeParse(Object.fromEntries([...found].map(([key, { value }]) => [key, value])));
   for (const issue of parsed.error?.issues ?? []) problems.push(explain(issue, found));
-  if (!found.has('token') && !found.has('token_file')) {
-    problems.push(missing('token', 'the agent cannot prove to the edge that it may serve this host'));
-  }
+  const connectionOrigins = CONNECTION_KEYS.flatMap((key) => {
+    const origin = found.get(key)?.origin;
+    return origin === undefined ? [] : [`${key} (${origin})`];
+  });
+  if (complete) problems.push(...missingParts(found, sources.login));
   const tokenFile = found.get('token_file');
   let token = parsed.data?.token;
   if (parsed.success && tokenFile !== undefined && parsed.data.token_file !== undefined) {
@@ -109,16 +161,14 @@ export function loadConfig(sources: ConfigSources = {}): Config {
       problems.push(`token_file (${tokenFile.origin}): the file ${name} ${reason}.`);
     }
   }
-  if (problems.length > 0 || !parsed.success || token === undefined) throw new ConfigError(problems);
+  if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
 
   const { data } = parsed;
   const bases = data.upstream.map((url) => url.replace(/\/v1$/, ''));
   if (bases.join() !== data.upstream.join()) warnings.push('upstream: left out the /v1 at its end; requests bring it.');
   if (data.allowed_prefixes.includes('/'))
     warnings.push('allowed_prefixes: / lets clients reach every path of the upstream.');
-  return {
-    ...data.signaling_url,
-    token,
+  const agentSettings: AgentSettings = {
     upstreams: bases,
     stunUrls: data.stun_urls,
     maxConns: data.max_conns,
@@ -126,10 +176,35 @@ export function loadConfig(sources: ConfigSources = {}): Config {
     allowedPrefixes: data.allowed_prefixes,
     allowManagement: data.allow_management,
     upstreamHeaders: data.upstream_headers,
+    access: data.access,
+    tunnel: data.tunnel,
     logLevel: data.log_level,
     file: text === undefined ? undefined : path,
     warnings,
   };
+  const { signaling_url: url } = data;
+  if (url === undefined && token === undefined) return { agentSettings, connection: sources.login, connectionOrigins };
+  token ??= sources.login?.token;
+  const connection = url === undefined || token === undefined ? undefined : { ...url, token };
+  return { agentSettings, connection, connectionOrigins };
+}
+
+/**
+ * What a connection lacks. A login fills the gap of a missing token only for the same edge and host: no edge shall
+ * see the credential of another one.
+ */
+function missingParts(found: ReadonlyMap<Key, Found>, login: Connection | undefined): string[] {
+  const url = found.get('signaling_url');
+  const token = found.get('token') ?? found.get('token_file');
+  if (url === undefined && token === undefined) return login === undefined ? [NO_EDGE] : [];
+  if (url === undefined) {
+    const way = `Or remove the token (${token?.origin}) and run: direct-agent login <edge>`;
+    return [`${missing('signaling_url', 'the agent does not know its edge')} ${way}`];
+  }
+  if (token !== undefined || String(url.value).replace(/\/$/, '') === login?.signalingUrl) return [];
+  const other = login === undefined ? '' : `The login of this machine is for ${login.signalingUrl}. `;
+  const way = `${other}Or remove signaling_url (${url.origin}) and run: direct-agent login <edge>`;
+  return [`${missing('token', 'the agent cannot prove to the edge that it may serve this host')} ${way}`];
 }
 
 // ---- sources ---------------------------------------------------------------------------------
@@ -194,7 +269,7 @@ function readEnv(
 ): Map<Key, Found> {
   const found = new Map<Key, Found>();
   for (const [name, value] of Object.entries(env)) {
-    if (!name.startsWith(ENV_PREFIX) || name === `${ENV_PREFIX}CONFIG` || value === undefined || value === '') continue;
+    if (!name.startsWith(ENV_PREFIX) || PLACES.includes(name) || value === undefined || value === '') continue;
     const key = name.slice(ENV_PREFIX.length).toLowerCase();
     if (isKey(key)) found.set(key, { value, origin: name, priority: 1, folder });
     else problems.push(unknownKey(name, 'environment', KEYS.map(envName)));
@@ -230,14 +305,6 @@ function warnIfReadable(path: string, fileMode: (path: string) => number | undef
   );
 }
 
-function envName(key: string): string {
-  return ENV_PREFIX + key.toUpperCase();
-}
-
-function flagName(key: string): string {
-  return `--${key.replaceAll('_', '-')}`;
-}
-
 function expand(path: string, folder: string): string {
   return path.startsWith('~/') ? join(homedir(), path.slice(2)) : resolve(folder, path);
 }
@@ -248,75 +315,4 @@ function readText(path: string): string {
 
 function permissions(path: string): number | undefined {
   return process.platform === 'win32' ? undefined : statSync(path).mode;
-}
-
-// ---- messages --------------------------------------------------------------------------------
-
-function explain(issue: z.core.$ZodIssue, found: Map<Key, Found>): string {
-  const [key = '', ...inner] = issue.path.map(String);
-  const entry = isKey(key) ? found.get(key) : undefined;
-  if (!isKey(key) || entry === undefined) return missing(key, 'the agent does not know its edge');
-  const secret = SECRETS.includes(key);
-  const place = secret ? key : [key, ...inner.map((index) => `[${index}]`)].join('');
-  const shown = secret ? 'the value (secret, not shown)' : show(pick(entry.value, inner));
-  const what = issue.code === 'custom' ? issue.message : `is not valid. Write ${EXPECTED[key]}`;
-  return `${place} (${entry.origin}): ${shown} ${what}.`;
-}
-
-function missing(key: string, consequence: string): string {
-  // Other users of the machine see command lines, so secrets have no flag; the token may come from a file.
-  const flag = SECRETS.includes(key)
-    ? `put it into a file that ${flagName(`${key}_file`)} names`
-    : `use ${flagName(key)}`;
-  return `${key} is missing: ${consequence}. Set it in config.yaml or as ${envName(key)}, or ${flag}.`;
-}
-
-function unknownKey(name: string, origin: string, known: readonly string[]): string {
-  const near = nearest(name, known);
-  const fix = near === undefined ? `Known keys: ${known.join(', ')}` : `Did you mean ${near}?`;
-  return `${name} (${origin}) is no known key. ${fix}`;
-}
-
-function pick(value: unknown, path: readonly string[]): unknown {
-  const items = typeof value === 'string' && path.length > 0 ? commaSeparated(value) : value;
-  const [first] = path;
-  if (first === undefined || typeof items !== 'object' || items === null) return items;
-  return new Map<string, unknown>(Object.entries(items)).get(first);
-}
-
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  // A URL may hold secrets as well: credentials, a token in the query, a host key in the fragment.
-  const safe = text.replace(/\/\/[^/@"]*@/g, '//…@').replace(/([?#])[^"]+/g, '$1…');
-  return safe.length > 100 ? `${safe.slice(0, 100)}…` : safe;
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof Error && 'code' in error) return String(error.code);
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** The known name with the fewest edits (Levenshtein), if they are few enough to be a slip. */
-function nearest(name: string, known: readonly string[]): string | undefined {
-  const plain = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, '');
-  let best: string | undefined;
-  let fewest = Math.max(2, Math.floor(plain(name).length / 3)) + 1;
-  for (const candidate of known) {
-    const edits = distance(plain(name), plain(candidate));
-    if (edits < fewest) [best, fewest] = [candidate, edits];
-  }
-  return best;
-}
-
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, swap));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

@@ -1,9 +1,10 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { HANDSHAKE_TIMEOUT_MS } from '../shared/limits.ts';
 import { memoryPaths } from '../shared/memory-path.ts';
 import type { Path } from '../shared/path.ts';
 import { Sessions } from '../shared/sessions.ts';
 import type { Candidate, OfferSignal, SessionSignal } from '../shared/signal.ts';
+import { directBinding } from '../shared/signed-answer.ts';
 import type { Stream } from '../shared/stream.ts';
 import { clientSession } from '../shared/test-sessions.ts';
 import { Connections } from './connections.ts';
@@ -38,11 +39,14 @@ class FakePeer {
   }
 }
 
+const SIGNED = { host_key: 'the host’s', signature: 'of the host' };
+
 function rig(options: { maxConnections?: number; handshakeTimeoutMs?: number; sdp?: string | Error } = {}) {
   const peers: FakePeer[] = [];
   const sent: SessionSignal[] = [];
   const log: string[] = [];
   const streams: Stream[] = [];
+  const signed: unknown[] = [];
   const grants: unknown[] = [];
   const sessions = new Sessions({
     environment: nodeEnvironment,
@@ -60,12 +64,16 @@ function rig(options: { maxConnections?: number; handshakeTimeoutMs?: number; sd
       return peer;
     },
     sessions,
+    sign: async (answered) => {
+      signed.push(answered);
+      return SIGNED;
+    },
     send: (signal) => void sent.push(signal),
     log: (line) => void log.push(line),
   });
   const offer = (session_id: string, more: Partial<OfferSignal> = {}) =>
     connections.handle({ session_id, type: 'offer', sdp: 'v=0 offer', ...more });
-  return { connections, sessions, peers, sent, log, streams, grants, offer };
+  return { connections, sessions, peers, sent, signed, log, streams, grants, offer };
 }
 
 const connectTo = (peer: FakePeer, sessionId: string) =>
@@ -75,10 +83,12 @@ const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 describe('offers', () => {
   test('are answered, and the session serves streams', async () => {
-    const { connections, peers, sent, streams, offer, log } = rig();
+    const { connections, peers, sent, signed, streams, offer, log } = rig();
     offer('abcdefghijk');
-    await settle();
-    expect(sent).toEqual([{ session_id: 'abcdefghijk', type: 'answer', sdp: 'v=0 answer' }]);
+    await vi.waitFor(() => {
+      expect(sent).toEqual([{ session_id: 'abcdefghijk', type: 'answer', sdp: 'v=0 answer', ...SIGNED }]);
+    });
+    expect(signed).toEqual([{ sessionId: 'abcdefghijk', offer: 'v=0 offer', answer: 'v=0 answer' }]);
     const client = connectTo(peers[0] as FakePeer, 'abcdefghijk');
     void client.openStream().write(Buffer.from('x'));
     await settle();
@@ -117,8 +127,9 @@ describe('offers', () => {
     expect(sent.find(({ session_id }) => session_id === 'three')).toMatchObject({ type: 'error', code: 'E_HOST_BUSY' });
     peers[0]?.close('gone');
     offer('four');
-    await settle();
-    expect(sent.find(({ session_id }) => session_id === 'four')).toMatchObject({ type: 'answer' });
+    await vi.waitFor(() => {
+      expect(sent.find(({ session_id }) => session_id === 'four')).toMatchObject({ type: 'answer' });
+    });
   });
 
   test('that cannot be answered get an error and free their slot', async () => {
@@ -130,11 +141,30 @@ describe('offers', () => {
   });
 
   test('that are repeated replace the attempt before', async () => {
-    const { connections, peers, offer } = rig();
+    const { connections, peers, offer, sent } = rig();
     offer('again');
     offer('again');
-    await settle();
+    await vi.waitFor(() => expect(sent).toHaveLength(1));
     expect([connections.size, peers[0]?.closedWith !== undefined, peers[1]?.closedWith]).toEqual([1, true, undefined]);
+  });
+
+  test('that are repeated are answered once: the first answer would pass for one to the second offer', async () => {
+    const { connections, signed, sent } = rig();
+    for (const sdp of ['v=0 one', 'v=0 two']) connections.handle({ session_id: 'again', type: 'offer', sdp });
+    await vi.waitFor(() => expect(sent.length).toBeGreaterThan(0));
+    await settle();
+    expect(signed).toMatchObject([{ offer: 'v=0 one' }, { offer: 'v=0 two' }]);
+    expect(sent.filter(({ type }) => type === 'answer')).toHaveLength(1);
+    connections.close('E_GOING_AWAY');
+  });
+
+  test('and their answers name the path that comes of them', async () => {
+    const { peers, sent, sessions, offer } = rig();
+    const accept = vi.spyOn(sessions, 'accept');
+    offer('bound');
+    await vi.waitFor(() => expect(sent).toHaveLength(1));
+    expect(accept.mock.calls[0]?.[1].binding?.()).toEqual(await directBinding('v=0 offer', 'v=0 answer'));
+    (peers[0] as FakePeer).close('done');
   });
 });
 

@@ -2,6 +2,7 @@
 import { DirectError, ERRORS, type ErrorCode } from '../shared/errors.ts';
 import type { AcceptedPath, Sessions } from '../shared/sessions.ts';
 import type { OfferSignal, SessionSignal } from '../shared/signal.ts';
+import { type AnsweredOffer, type AnswerSignature, directBinding } from '../shared/signed-answer.ts';
 import type { Peer, PeerEvents } from './webrtc.ts';
 
 /** The part of Peer that this file needs, so that tests can do without WebRTC. */
@@ -12,6 +13,8 @@ export interface ConnectionsOptions {
   makePeer(offer: OfferSignal, events: PeerEvents): AnsweringPeer;
   /** Where the paths of the connections go. */
   sessions: Sessions;
+  /** Signs with the host's key, so that the client knows whose answer it is. */
+  sign(answered: Omit<AnsweredOffer, 'hostId'>): Promise<AnswerSignature>;
   /** Sends a message to the client by way of the edge. */
   send(signal: SessionSignal): void;
   log(line: string): void;
@@ -74,9 +77,10 @@ export class Connections {
       step: (what) => this.#log(id, what),
       closed: (reason) => this.#forget(id, peer, reason),
     });
+    let binding: Uint8Array | undefined;
     const path = sessions.accept(
       peer.path,
-      { sessionId: id, kind: 'direct', grant: offer.grant },
+      { sessionId: id, kind: 'direct', binding: () => binding, grant: offer.grant, from: offer.from },
       {
         ended: (error) => {
           if (error.code === 'E_HANDSHAKE_TIMEOUT') this.#sendError(id, error.code);
@@ -86,14 +90,20 @@ export class Connections {
     );
     this.#connections.set(id, { peer, path });
     this.#log(id, 'offer received');
-    peer.answer(offer.sdp).then(
-      (sdp) => this.#options.send({ session_id: id, type: 'answer', sdp }),
-      (error: unknown) => {
-        this.#log(id, `the offer cannot be answered: ${error instanceof Error ? error.message : 'unknown reason'}`);
-        this.#sendError(id, 'E_BAD_REQUEST');
-        peer.close(describe(new DirectError('E_BAD_REQUEST')));
-      },
-    );
+    const answer = async () => {
+      const sdp = await peer.answer(offer.sdp);
+      const answered = { sessionId: id, offer: offer.sdp, answer: sdp };
+      const [signature, bytes] = await Promise.all([this.#options.sign(answered), directBinding(offer.sdp, sdp)]);
+      binding = bytes;
+      // An answer to an offer that was repeated meanwhile would pass for one to the new offer.
+      if (this.#connections.get(id)?.peer !== peer) return;
+      this.#options.send({ session_id: id, type: 'answer', sdp, ...signature });
+    };
+    answer().catch((error: unknown) => {
+      this.#log(id, `the offer cannot be answered: ${error instanceof Error ? error.message : 'unknown reason'}`);
+      this.#sendError(id, 'E_BAD_REQUEST');
+      peer.close(describe(new DirectError('E_BAD_REQUEST')));
+    });
   }
 
   #sendError(id: string, code: ErrorCode): void {

@@ -234,6 +234,50 @@ describe('by WebSocket', () => {
   });
 });
 
+describe('what the edge shows of the host', () => {
+  test('is told on each WebSocket, and again when it changes', async () => {
+    const edge = await new FakeEdge().listen();
+    const infos = ['first', 'second'];
+    const { link } = makeLink(edge, { info: () => infos[0] ?? '' });
+    await until(() => edge.received.length === 1);
+    infos.shift();
+    link.inform();
+    await until(() => edge.received.length === 2);
+    edge.sockets[0]?.terminate();
+    await until(() => edge.received.length === 3);
+    expect(edge.received).toEqual(['first', 'second', 'second']);
+  });
+
+  test('is posted by an agent that polls, and again when the edge could not take it', async () => {
+    const edge = await new FakeEdge().listen();
+    Object.assign(edge, { allowSockets: false, status: 403, body: 'no', postStatus: 503 });
+    makeLink(edge, { info: () => 'info' });
+    await until(() => edge.polls.length === 1);
+    edge.polls[0]?.response.writeHead(204).end();
+    await until(() => edge.posted.length === 1);
+    edge.postStatus = 204;
+    await until(() => edge.polls.length === 2);
+    edge.polls[1]?.response.writeHead(204).end();
+    await until(() => edge.posted.length === 2);
+    await until(() => edge.polls.length === 3);
+    edge.polls[2]?.response.writeHead(204).end();
+    await until(() => edge.polls.length === 4);
+    expect(edge.posted).toEqual(['info', 'info']);
+  });
+
+  test('may lead its owner to remove a device', async () => {
+    const edge = await new FakeEdge().listen();
+    const forgotten: string[] = [];
+    const { ups } = makeLink(edge, { forgetDevice: (id) => void forgotten.push(id) });
+    await until(() => ups.length === 1);
+    for (const id of ['../x', 1, 'abcdefghijklmnop']) {
+      edge.sockets[0]?.send(JSON.stringify({ type: 'forget_device', id }));
+    }
+    await until(() => forgotten.length > 0);
+    expect(forgotten).toEqual(['abcdefghijklmnop']);
+  });
+});
+
 describe('the keys', () => {
   const announcement = { host_key: 'h', relay_key: 'r', signature: 's', expires_at: 1 };
   const announce = JSON.stringify({ type: 'announce', announcement });

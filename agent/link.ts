@@ -4,8 +4,9 @@
  */
 import WebSocket, { type ClientOptions } from 'ws';
 import { type ChannelControl, parseChannelControl } from '../shared/channel.ts';
-import { DirectError, type ErrorCode } from '../shared/errors.ts';
+import { codeFromNumber, DirectError, type ErrorCode } from '../shared/errors.ts';
 import type { Announcement } from '../shared/host-identity.ts';
+import { parseForgetDevice } from '../shared/host-info.ts';
 import { AGENT_PING_INTERVAL_MS, MAX_ENVELOPE_BYTES, POLL_HOLD_MS } from '../shared/limits.ts';
 import {
   type AnnounceSignal,
@@ -32,6 +33,10 @@ export interface LinkOptions {
   channels: LinkChannels;
   /** The keys that clients of the relay shall use; asked each time when the link comes up. */
   announcement?(): Announcement | undefined;
+  /** What the edge shows of the host, as a message; asked each time when the link comes up. */
+  info?(): string;
+  /** The owner removes a device, by its id. */
+  forgetDevice?(id: string): void;
   /** The link is up (again), by this transport. */
   up(transport: Transport): void;
   /** The link is down; it is tried again after `retryMs`. */
@@ -77,6 +82,9 @@ const CLOSE_TIMEOUT_MS = 1_000;
 /** Codes after which only a person can help. */
 const FINAL: readonly ErrorCode[] = ['E_UNAUTHORIZED', 'E_FORBIDDEN', 'E_REPLACED', 'E_NOT_FOUND', 'E_NOT_CONFIGURED'];
 
+/** What an edge knows whose link has just come up. */
+const NOTHING_TOLD = { keys: false, info: false };
+
 /** How an attempt by WebSocket ended. */
 type SocketEnd = { opened: boolean; error: DirectError };
 
@@ -92,8 +100,8 @@ export class Link {
   #polls = false;
   /** What stands for the WebSocket meanwhile. */
   #polled: PollConnection | undefined;
-  /** Whether the edge has the keys, for as long as the link is up. */
-  #announced = false;
+  /** What the edge has heard of the keys and of the host, for as long as the link is up. */
+  readonly #told = { ...NOTHING_TOLD };
 
   constructor(options: LinkOptions) {
     this.#options = options;
@@ -120,22 +128,34 @@ export class Link {
 
   /** Tells the edge the keys again, which have changed. */
   announce(): void {
-    this.#announced = false;
-    this.#announceIfDue();
+    this.#told.keys = false;
+    this.#tellWhatIsDue();
   }
 
-  #announceIfDue(): void {
-    const announcement = this.#announced ? undefined : this.#options.announcement?.();
-    if (announcement === undefined) return;
-    const body = JSON.stringify({ type: 'announce', announcement } satisfies AnnounceSignal);
+  /** Tells the edge about the host again, of which something has changed. */
+  inform(): void {
+    this.#told.info = false;
+    this.#tellWhatIsDue();
+  }
+
+  #tellWhatIsDue(): void {
+    const announcement = this.#told.keys ? undefined : this.#options.announcement?.();
+    if (announcement !== undefined) {
+      this.#tell('keys', JSON.stringify({ type: 'announce', announcement } satisfies AnnounceSignal));
+    }
+    const info = this.#told.info ? undefined : this.#options.info?.();
+    if (info !== undefined) this.#tell('info', info);
+  }
+
+  #tell(what: 'keys' | 'info', body: string): void {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(body);
     else if (this.#polls) {
       this.#post(body).catch(() => {
         // With the next poll.
-        this.#announced = false;
+        this.#told[what] = false;
       });
     } else return;
-    this.#announced = true;
+    this.#told[what] = true;
   }
 
   #flush(): void {
@@ -239,7 +259,8 @@ export class Link {
         heartbeat.stop();
         if (this.#socket === socket) this.#socket = undefined;
         if (opened) this.#options.channels.lost('the link to the edge was lost');
-        if (code === 4409) error = new DirectError('E_REPLACED');
+        const closedFor = codeFromNumber(code);
+        if (FINAL.includes(closedFor)) error = new DirectError(closedFor);
         else if (opened) error = new DirectError('E_PATH_LOST', `the edge closed the connection (${code} ${reason})`);
         resolve({ opened, error });
       });
@@ -253,7 +274,13 @@ export class Link {
       const raw = parseSignalJson(text);
       if (typeof raw === 'object' && raw !== null && 'type' in raw && raw.type === 'ready') {
         this.#options.up('websocket');
-        this.announce();
+        Object.assign(this.#told, NOTHING_TOLD);
+        this.#tellWhatIsDue();
+        return;
+      }
+      const device = parseForgetDevice(raw);
+      if (device !== undefined) {
+        this.#options.forgetDevice?.(device);
         return;
       }
       const revoked = parseRevoked(raw);
@@ -306,10 +333,10 @@ export class Link {
     const messages = await connection.poll();
     if (!this.#polls && this.#socket === undefined) {
       this.#options.up('polling');
-      this.#announced = false;
+      Object.assign(this.#told, NOTHING_TOLD);
     }
     this.#polls = true;
-    this.#announceIfDue();
+    this.#tellWhatIsDue();
     for (const message of messages) {
       // A WebSocket may have opened meanwhile, which ends all channels but no signaling session.
       const socket = connection.open ? connection : undefined;

@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { DirectError } from '../shared/errors.ts';
 import { DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_CONNECTIONS, MAX_ID_LENGTH } from '../shared/limits.ts';
 import { parseTarget } from '../shared/target.ts';
+import { ACCESS_MODES } from './door.ts';
+import { isLoopback } from './edge-address.ts';
 import { LEVELS } from './log.ts';
 
 /** More than a home connection or the edge's memory of it can use; a higher number is a slip. */
@@ -11,7 +13,7 @@ const MAX_BODY_LIMIT = 1024 ** 4;
 
 /** Keys of the file; `DIRECT_AGENT_` and upper case in the environment, `--max-conns` and so on as flags. */
 export const settings = z.object({
-  signaling_url: text(signalingUrl),
+  signaling_url: text(signalingUrl).optional(),
   token: text(bearerToken).optional(),
   token_file: text(fileName).optional(),
   upstream: list(upstreamUrl),
@@ -24,6 +26,8 @@ export const settings = z.object({
     .union([z.record(z.string(), z.string()), z.array(z.string()), z.string()])
     .transform(checked(headers))
     .default({}),
+  access: z.enum(ACCESS_MODES).default('edge'),
+  tunnel: z.union([z.boolean(), z.string()]).transform(checked(yesOrNo)).default(true),
   log_level: z.enum(LEVELS).default('info'),
 });
 
@@ -41,6 +45,8 @@ export const EXPECTED: Record<Key, string> = {
   allowed_prefixes: 'a list of paths such as /custom',
   allow_management: 'true or false',
   upstream_headers: 'a map, or lines of the form “Name: value”',
+  access: 'edge or paired',
+  tunnel: 'true or false',
   log_level: 'error, warn, info or debug',
 };
 export const KEYS = Object.keys(EXPECTED);
@@ -92,9 +98,7 @@ function httpUrl(value: string, example: string): URL {
 
 function signalingUrl(value: string): { signalingUrl: string; hostId: string } {
   const url = httpUrl(value, EXPECTED.signaling_url);
-  // The parser has already brought 127.1, 0x7f000001 and the like into dotted form.
-  const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && loopback)) {
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) {
     throw new Mistake('is not HTTPS, so others could read the token. Use https://; http:// is for localhost only');
   }
   const hostId = new RegExp(`/_direct/h/([A-Za-z0-9_-]{1,${MAX_ID_LENGTH}})/?$`).exec(url.pathname)?.[1];

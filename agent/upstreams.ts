@@ -14,12 +14,19 @@ const SEARCH_PAUSE_MS = 2_000;
 export class Upstreams {
   #servers: readonly LocalServer[];
   readonly #search: () => Promise<readonly LocalServer[]>;
+  readonly #found: () => void;
   #searching: Promise<void> | undefined;
   #searchedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(servers: readonly LocalServer[], search: () => Promise<readonly LocalServer[]>) {
+  /** `found` is called when a search has brought servers. */
+  constructor(
+    servers: readonly LocalServer[],
+    search: () => Promise<readonly LocalServer[]>,
+    found: () => void = () => {},
+  ) {
     this.#servers = servers;
     this.#search = search;
+    this.#found = found;
   }
 
   get servers(): readonly LocalServer[] {
@@ -38,6 +45,7 @@ export class Upstreams {
     this.#searching ??= this.#search()
       .then((servers) => {
         this.#servers = servers;
+        if (servers.length > 0) this.#found();
       })
       .finally(() => {
         this.#searchedAt = performance.now();

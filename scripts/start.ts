@@ -1,18 +1,24 @@
 /** `npm start`: a local edge, the agent and, if no LLM server runs here, the demo model; one URL to open. */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { startAgent } from '../agent/agent.ts';
 import { loadConfig } from '../agent/config.ts';
 import { startDemo } from '../agent/demo.ts';
 import { discoverServers, type LocalServer } from '../agent/discovery.ts';
+import { hostLink } from '../agent/edge-address.ts';
 import { makeLog } from '../agent/log.ts';
+import { Store } from '../agent/store.ts';
+import type { DirectError } from '../shared/errors.ts';
 import { startEdge } from './edge.ts';
 import { freePort } from './free-port.ts';
 import { buildWeb } from './web.ts';
 
 const DEFAULT_PORT = 8787;
 const HOST_ID = 'home';
+/** Not that of an agent that people have installed: this one is for trying out. */
+const FOLDER = fileURLToPath(new URL('../.wrangler/direct-agent', import.meta.url));
 
 const options = new Command('npm start --')
   .option('--port <port>', 'port of the local edge', `${DEFAULT_PORT}`)
@@ -73,12 +79,19 @@ try {
     },
   });
   const log = makeLog(config.logLevel);
+  // Kept, because pages pin it: the next start must be the same host to them.
+  const identity = await new Store(FOLDER, (line) => log('warn', line)).identity();
   await new Promise<void>((resolve, reject) => {
-    startAgent({ config, servers, search: serversOrDemo, log, up: () => resolve(), refused: reject })
+    const refused = (error: DirectError) => {
+      log('error', `link: ${error.message} ${error.entry.hint}`);
+      reject(error);
+    };
+    const up = () => resolve();
+    startAgent({ config, servers, search: serversOrDemo, hostKeys: identity.keys, folder: FOLDER, log, up, refused })
       .then((agent) => endings.push(() => agent.close()))
       .catch(reject);
   });
-  const url = `http://localhost:${port}/#host=${HOST_ID}&token=${ownerToken}`;
+  const url = `${hostLink(`http://localhost:${port}`, HOST_ID, identity.hostKey)}&token=${ownerToken}`;
   process.stderr.write('\ndirect-agent is ready.\n');
   for (const { name, url, models } of servers) {
     process.stderr.write(

@@ -1,4 +1,5 @@
 /** HELLO (PROTOCOL.md, section 3): the first frame in either direction of a path. */
+import { type DeviceProof, parseDeviceProof } from './device-identity.ts';
 import { ProtocolError } from './errors.ts';
 import type { Frame } from './frame.ts';
 import { PROTOCOL_VERSION, SESSION_SURVIVAL_MS } from './limits.ts';
@@ -16,10 +17,12 @@ export interface ClientHello {
   resumed: boolean;
   /** How long the client keeps the session without any path, in milliseconds. */
   survivalMs: number;
+  /** The client's device; its shape is checked, and nothing else. */
+  device?: DeviceProof;
 }
 
-export function clientHello({ sessionId, session, resumed, survivalMs }: ClientHello): HelloFrame {
-  return hello({ session_id: sessionId, session, resumed, survival_ms: survivalMs });
+export function clientHello({ sessionId, session, resumed, survivalMs, device }: ClientHello): HelloFrame {
+  return hello({ session_id: sessionId, session, resumed, survival_ms: survivalMs, device });
 }
 
 export function agentHello(sessionId: string): HelloFrame {
@@ -28,10 +31,16 @@ export function agentHello(sessionId: string): HelloFrame {
 
 /** @throws ProtocolError `E_VERSION`, `E_SESSION_UNKNOWN` when it is not for `sessionId`, or `E_PROTOCOL` */
 export function parseClientHello(json: string, sessionId: string): ClientHello {
-  const { session, resumed, survival_ms: survival = SESSION_SURVIVAL_MS } = parse(json, sessionId);
+  const { session, resumed, survival_ms: survival = SESSION_SURVIVAL_MS, device } = parse(json, sessionId);
   if (!isId(session)) throw new ProtocolError('HELLO names no session');
   if (typeof survival !== 'number' || !(survival >= 0)) throw new ProtocolError('survival_ms is no duration');
-  return { sessionId, session, resumed: resumed === true, survivalMs: Math.min(survival, SESSION_SURVIVAL_MS) };
+  return {
+    sessionId,
+    session,
+    resumed: resumed === true,
+    survivalMs: Math.min(survival, SESSION_SURVIVAL_MS),
+    ...(device === undefined ? {} : { device: parseDeviceProof(device) }),
+  };
 }
 
 /** @throws ProtocolError as above */

@@ -4,10 +4,13 @@ import { decodeBase64url, encodeBase64url } from './base64url.ts';
 import { type DirectError, ERRORS } from './errors.ts';
 import {
   type Announcement,
+  exportHostKeys,
   generateHostKeys,
   type HostKeys,
   hostKeyBytes,
+  importHostKeys,
   parseAnnouncement,
+  RelayKeyExpired,
   signAnnouncement,
   verifyAnnouncement,
 } from './host-identity.ts';
@@ -59,17 +62,19 @@ describe('an announcement', () => {
     expect(parseAnnouncement(JSON.parse(JSON.stringify(announcement)))).toEqual(announcement);
   });
 
-  test('of another host is refused where one is pinned: E_HOST_KEY', async () => {
+  test('of another host is refused where one is pinned: E_HOST_KEY_CHANGED', async () => {
     const other = await signAnnouncement(await generateHostKeys(), RELAY_KEY, EXPIRES_AT);
-    await expect(verifyAnnouncement(other, { ...before, hostKey: announcement.host_key })).rejects.toEqual(
-      refusedFor('it is not the key that this device knows'),
-    );
-    expect(ERRORS.E_HOST_KEY).toMatchObject({ close: 4021, http: 502, retry: false });
+    await expect(verifyAnnouncement(other, { ...before, hostKey: announcement.host_key })).rejects.toMatchObject({
+      code: 'E_HOST_KEY_CHANGED',
+    });
+    expect(ERRORS.E_HOST_KEY_CHANGED).toMatchObject({ close: 4023, http: 502, retry: false });
   });
 
   test('ends when it says', async () => {
     for (const now of [EXPIRES_AT, EXPIRES_AT + 1]) {
-      await expect(verifyAnnouncement(announcement, { now })).rejects.toEqual(refusedFor('the relay key has expired'));
+      const refused = verifyAnnouncement(announcement, { now });
+      await expect(refused).rejects.toEqual(refusedFor('the relay key has expired'));
+      await expect(refused).rejects.toBeInstanceOf(RelayKeyExpired);
     }
   });
 
@@ -117,6 +122,44 @@ describe('an announcement', () => {
 
   test('has no members that nobody knows', () => {
     expect(parseAnnouncement({ ...announcement, more: 1 })).toEqual(announcement);
+  });
+});
+
+describe('keys that are stored', () => {
+  test('make the same host again', async () => {
+    const made = await generateHostKeys({ extractable: true });
+    const stored = await exportHostKeys(made);
+    const read = await importHostKeys(JSON.parse(JSON.stringify(stored)));
+    expect(await hostKeyBytes(read)).toEqual(await hostKeyBytes(made));
+    expect(encodeBase64url(await hostKeyBytes(read))).toBe(stored.public_key);
+    const signed = await signAnnouncement(read, RELAY_KEY, EXPIRES_AT);
+    expect(await verifyAnnouncement(signed, { ...before, hostKey: stored.public_key })).toMatchObject({
+      relayKey: RELAY_KEY,
+    });
+    expect(read.privateKey.extractable).toBe(false);
+  });
+
+  test('cannot be got from a host that was not made to be stored', async () => {
+    await expect(exportHostKeys(keys)).rejects.toThrow();
+  });
+
+  test('that are damaged, or of two hosts, are refused in words', async () => {
+    const [one, other] = await Promise.all(
+      [1, 2].map(async () => exportHostKeys(await generateHostKeys({ extractable: true }))),
+    );
+    const wrong: [unknown, RegExp][] = [
+      [undefined, /no host keys/],
+      ['text', /no host keys/],
+      [{ ...one, public_key: undefined }, /no host keys/],
+      [{ ...one, public_key: one?.public_key.slice(1) }, /no host keys/],
+      [{ ...one, private_key: '+' }, /no host keys/],
+      [{ ...one, private_key: one?.private_key.slice(4) }, /private key is damaged/],
+      [{ ...one, public_key: other?.public_key }, /do not belong together/],
+    ];
+    for (const [stored, words] of wrong) {
+      await expect(importHostKeys(stored)).rejects.toThrow(expect.objectContaining({ name: 'TypeError' }));
+      await expect(importHostKeys(stored)).rejects.toThrow(words);
+    }
   });
 });
 

@@ -74,8 +74,16 @@ export const MAX_SOCKET_MESSAGE_BYTES = 1024 * 1024;
  * 128 MB; a few messages of the greatest length, sent at once over a faster line than the host's, fit.
  */
 export const MAX_SOCKET_BACKLOG_BYTES = 8 * 1024 * 1024;
-/** The JSON of HELLO: versions and a token. */
+/** The JSON of HELLO: versions, a token, and the proof of a device in under 600 bytes. */
 export const MAX_HELLO_BYTES = 4096;
+/** Characters of a device's name: “Firefox on a phone”. It is shown to people, and kept for each device. */
+export const MAX_DEVICE_NAME_LENGTH = 64;
+/**
+ * What may arrive on a path between its HELLO and the agent's decision whether to admit it, each message with
+ * UNOPENED_MESSAGE_BYTES for its object. The decision takes milliseconds; an honest client sends its first requests
+ * meanwhile, under the first credit of a stream. From a stranger it is what he can make the agent hold for each path.
+ */
+export const MAX_UNADMITTED_BYTES = 2 * INITIAL_STREAM_CREDIT;
 /** UTF-8 bytes of the reason in CONNECTION_CLOSE: a sentence for people. */
 export const MAX_REASON_BYTES = 512;
 /** Acknowledgements of ended streams that wait for a blocked path: an honest peer repeats frames of open streams only. */
@@ -172,6 +180,12 @@ export const HANDSHAKE_TIMEOUT_MS = 15_000;
 export const DEFAULT_MAX_BODY_BYTES = 10 * 1024 * 1024;
 /** Simultaneous connections per agent. Configurable. */
 export const DEFAULT_MAX_CONNECTIONS = 10;
+/** Devices that a host accepts: a person has few. Their list fits into host_info, and a leaked link fills no disk. */
+export const MAX_DEVICES = 100;
+/** In host_info: upstreams, models of each, and characters of a name; hosts with more show the first ones. */
+export const MAX_INFO_SERVERS = 16;
+export const MAX_INFO_MODELS = 256;
+export const MAX_INFO_TEXT_LENGTH = 128;
 /** A request path with its query, before anything is done with it. */
 export const MAX_TARGET_BYTES = 8192;
 

@@ -2,7 +2,14 @@
 import { codeFromNumber, DirectError, ERRORS, ProtocolError } from './errors.ts';
 import { decodeFrames, encodeFrames, type Frame } from './frame.ts';
 import type { HelloFrame } from './hello.ts';
-import { BUSY_DIRECT_IDLE_MS, BUSY_RELAY_IDLE_MS, LIVENESS_IDLE_MS, MAX_REASON_BYTES } from './limits.ts';
+import {
+  BUSY_DIRECT_IDLE_MS,
+  BUSY_RELAY_IDLE_MS,
+  LIVENESS_IDLE_MS,
+  MAX_REASON_BYTES,
+  MAX_UNADMITTED_BYTES,
+  UNOPENED_MESSAGE_BYTES,
+} from './limits.ts';
 import { Liveness } from './liveness.ts';
 import type { Path, PathKind } from './path.ts';
 
@@ -30,7 +37,12 @@ export interface LinkOwner {
   readonly role: SessionRole;
   /** True while the session waits for something from the peer. */
   awaits(link: PathLink): boolean;
-  /** The peer's HELLO. @throws ProtocolError */
+  /**
+   * Whether the peer's HELLO may open the path. While that is decided, what follows it waits.
+   * @throws ProtocolError at once for what is malformed, or rejects with a DirectError to refuse.
+   */
+  admit?(link: PathLink, json: string): Promise<void> | undefined;
+  /** The peer's HELLO, when it was admitted. @throws ProtocolError */
   hello(link: PathLink, json: string): void;
   /** @throws ProtocolError */
   frame(link: PathLink, frame: SessionFrame): void;
@@ -52,6 +64,8 @@ export interface PathLinkOptions {
   kind: PathKind;
   /** The signaling session that the path came from. */
   sessionId: string;
+  /** See `PathOptions`; asked when HELLO has come. */
+  binding?: (() => Uint8Array | undefined) | undefined;
   environment: SessionEnvironment;
   owner: LinkOwner;
 }
@@ -62,20 +76,26 @@ export class PathLink {
   /** Whom the link tells; another one when the link's session is found. */
   owner: LinkOwner;
   readonly #environment: SessionEnvironment;
+  readonly #binding: () => Uint8Array | undefined;
   readonly #liveness: Liveness;
   readonly #control = new Map<LinkFrame['type'], LinkFrame>();
   #kind: PathKind;
   #rtt: number | undefined;
-  #state: 'greeting' | 'open' | 'ended' = 'greeting';
+  #state: 'greeting' | 'admitting' | 'open' | 'ended' = 'greeting';
+  /** What came after HELLO in its message, and the messages after that, until the path is admitted. */
+  #rest: readonly Frame[] = [];
+  readonly #held: Uint8Array[] = [];
+  #heldBytes = 0;
   #provenAt: number;
   #heardAt: number;
   #sentBytes = 0;
   #flushDue = false;
   #saidHello = false;
 
-  constructor({ path, kind, sessionId, environment, owner }: PathLinkOptions) {
+  constructor({ path, kind, sessionId, binding, environment, owner }: PathLinkOptions) {
     this.path = path;
     this.sessionId = sessionId;
+    this.#binding = binding ?? (() => undefined);
     this.owner = owner;
     this.#kind = kind;
     this.#environment = environment;
@@ -104,6 +124,11 @@ export class PathLink {
     });
   }
 
+  /** See `PathOptions`. At the agent there is one when HELLO has come, if ever. */
+  get binding(): Uint8Array | undefined {
+    return this.#binding();
+  }
+
   get kind(): PathKind {
     return this.#kind;
   }
@@ -115,7 +140,7 @@ export class PathLink {
     this.owner.changed(this);
   }
 
-  /** The peer's HELLO has arrived on this path. */
+  /** The peer's HELLO has arrived on this path, and was admitted. */
   get isOpen(): boolean {
     return this.#state === 'open';
   }
@@ -202,8 +227,7 @@ export class PathLink {
   /** Tells the peer why on this path, and ends it. */
   close({ code, detail = '' }: DirectError): void {
     if (this.hasEnded) return;
-    this.#state = 'ended';
-    this.#liveness.stop();
+    this.#ended();
     const reason = detail.slice(0, MAX_REASON_BYTES / 4);
     // With HELLO, if that has not left yet: without it the client would take this for the refusal of one path.
     this.send([...this.takeControl(), { type: 'CONNECTION_CLOSE', code: ERRORS[code].close, reason }]);
@@ -213,10 +237,16 @@ export class PathLink {
   /** Ends the path without a word to the peer. */
   end(error: DirectError): void {
     if (this.hasEnded) return;
-    this.#state = 'ended';
-    this.#liveness.stop();
+    this.#ended();
     this.path.close();
     this.owner.lost(this, error);
+  }
+
+  #ended(): void {
+    this.#state = 'ended';
+    this.#rest = [];
+    this.#held.length = 0;
+    this.#liveness.stop();
   }
 
   /** An agent may take its time to notice a dead client; a person who waits for an answer may not. */
@@ -232,15 +262,75 @@ export class PathLink {
     if (this.hasEnded) return;
     this.#heardAt = this.#environment.now();
     this.#liveness.heard();
+    this.#run(() => {
+      if (this.#state === 'admitting') this.#hold(message);
+      else this.#handleAll(decodeFrames(message));
+    });
+  }
+
+  /** Does what a message of the peer asks for; what is wrong with it is a violation. */
+  #run(work: () => void): void {
     try {
-      for (const frame of decodeFrames(message)) {
-        this.#handle(frame);
-        if (this.hasEnded) return;
-      }
+      work();
     } catch (error) {
       const known = error instanceof ProtocolError ? error : new DirectError('E_INTERNAL', undefined, { cause: error });
       this.owner.violated(this, known);
     }
+  }
+
+  #hold(message: Uint8Array): void {
+    this.#heldBytes += message.length + UNOPENED_MESSAGE_BYTES;
+    if (this.#heldBytes > MAX_UNADMITTED_BYTES) {
+      throw new ProtocolError('too much before the path was admitted', 'E_FLOW_CONTROL');
+    }
+    this.#held.push(message);
+  }
+
+  #handleAll(frames: readonly Frame[]): void {
+    for (const [index, frame] of frames.entries()) {
+      this.#handle(frame);
+      if (this.hasEnded) return;
+      if (this.#state === 'admitting') {
+        this.#rest = frames.slice(index + 1);
+        return;
+      }
+    }
+  }
+
+  /** The peer has said HELLO. */
+  #greeted(json: string): void {
+    const admission = this.owner.admit?.(this, json);
+    if (admission === undefined) {
+      this.#open(json);
+      return;
+    }
+    this.#state = 'admitting';
+    admission.then(
+      () => {
+        if (!this.hasEnded) this.#run(() => this.#admitted(json));
+      },
+      (error: unknown) => {
+        if (this.hasEnded) return;
+        const known = error instanceof DirectError ? error : new DirectError('E_INTERNAL', undefined, { cause: error });
+        this.owner.violated(this, known);
+      },
+    );
+  }
+
+  #admitted(json: string): void {
+    this.#open(json);
+    this.#handleAll(this.#rest);
+    this.#rest = [];
+    for (const message of this.#held.splice(0)) {
+      if (this.hasEnded) return;
+      this.#handleAll(decodeFrames(message));
+    }
+  }
+
+  #open(json: string): void {
+    this.#state = 'open';
+    this.#provenAt = this.#environment.now();
+    this.owner.hello(this, json);
   }
 
   #handle(frame: Frame): void {
@@ -252,9 +342,7 @@ export class PathLink {
       }
       case 'HELLO':
         if (this.isOpen) throw new ProtocolError('a second HELLO');
-        this.#state = 'open';
-        this.#provenAt = this.#environment.now();
-        this.owner.hello(this, frame.json);
+        this.#greeted(frame.json);
         return;
     }
     if (!this.isOpen) throw new ProtocolError('the first frame must be HELLO');

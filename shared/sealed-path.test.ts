@@ -22,13 +22,13 @@ beforeAll(async () => {
 });
 
 /** One end of a path, and what has happened there. */
-class End {
-  readonly path: Path;
+class End<Kind extends Path = Path> {
+  readonly path: Kind;
   readonly messages: Buffer[] = [];
   readonly closed = vi.fn<(reason: string) => void>();
   readonly drained = vi.fn();
 
-  constructor(path: Path, start = true) {
+  constructor(path: Kind, start = true) {
     this.path = path;
     if (start) this.start();
   }
@@ -102,6 +102,20 @@ const untilTexts = (end: End, ...texts: string[]) => vi.waitFor(() => expect(end
 const aWhile = () => new Promise<void>((resolve) => setTimeout(resolve, 20));
 
 describe('a sealed pair', () => {
+  test('has a binding of its own, which both ends know when the first message is there', async () => {
+    const [one, other] = [line(), line()];
+    for (const { client, agent } of [one, other]) {
+      client.send('one');
+      await untilTexts(agent, 'one');
+    }
+    const bindings = [one, other].map(({ client, agent }) => [client.path, agent.path].map(({ binding }) => binding));
+    expect(bindings[0]?.[0]).toHaveLength(32);
+    expect(bindings[0]?.[0]).toEqual(bindings[0]?.[1]);
+    expect(bindings[1]?.[0]).toEqual(bindings[1]?.[1]);
+    expect(bindings[0]?.[0]).not.toEqual(bindings[1]?.[0]);
+    expect(await one.client.path.bound).toBe(one.client.path.binding);
+  });
+
   test('carries messages both ways, the client’s first without hearing anything before', async () => {
     const { client, agent, wire } = line();
     client.send('one', 'two');
@@ -554,6 +568,7 @@ describe('the end', () => {
     const other = new End(right);
     const client = new End(sealedClientPath(left, { ...host, relayKey: new Uint8Array(32) }, ID), false);
     await untilClosed(other);
+    await expect(client.path.bound).rejects.toMatchObject({ code: 'E_PATH_LOST' });
     client.start();
     expect(client.closed.mock.calls).toEqual([['the keys could not be agreed on']]);
   });

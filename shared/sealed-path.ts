@@ -16,6 +16,13 @@ export interface SealedPathOptions {
   maxUnopenedBytes?: number;
 }
 
+export interface SealedPath extends Path {
+  /** See `PathOptions`; there when the first message is delivered. */
+  readonly binding: Uint8Array | undefined;
+  /** Resolves with the binding. @throws DirectError when there will be none */
+  readonly bound: Promise<Uint8Array>;
+}
+
 /**
  * The client's end. It may send at once: nothing has to be heard first.
  * @param host from `verifyAnnouncement`.
@@ -26,8 +33,8 @@ export function sealedClientPath(
   host: RelayRecipient,
   sessionId: string,
   options: SealedPathOptions = {},
-): Path {
-  const path = new SealedPath(inner, options);
+): SealedPath {
+  const path = new SealedPathEnd(inner, options);
   path.begin(encapsulate(host, sessionId));
   return path;
 }
@@ -38,15 +45,15 @@ export function sealedAgentPath(
   keys: RelayKeys,
   sessionId: string,
   options: SealedPathOptions = {},
-): Path {
-  return new SealedPath(inner, options, (preface) => keys.accept(preface, sessionId));
+): SealedPath {
+  return new SealedPathEnd(inner, options, (preface) => keys.accept(preface, sessionId));
 }
 
 type Accept = (preface: Uint8Array) => Promise<SealingKeys>;
 
 const NOTHING = new Uint8Array();
 
-class SealedPath implements Path {
+class SealedPathEnd implements SealedPath {
   readonly maxMessageBytes: number;
   readonly defer?: (run: () => void) => void;
   readonly #inner: Path;
@@ -59,6 +66,7 @@ class SealedPath implements Path {
   /** False at the agent until it could open the first message: it says nothing to who has no keys. */
   #trusted: boolean;
   #keys: SealingKeys | undefined;
+  readonly #bound = Promise.withResolvers<Uint8Array>();
   /** Goes before the client's first message. */
   #preface: Uint8Array = NOTHING;
   #sealed = 0;
@@ -77,6 +85,8 @@ class SealedPath implements Path {
     this.#maxUnopenedBytes = options.maxUnopenedBytes ?? MAX_UNOPENED_BYTES;
     this.#accept = accept;
     this.#trusted = accept === undefined;
+    // Who does not ask need not hear it.
+    this.#bound.promise.catch(() => {});
     const failed = () => this.#fail('a message could not be sealed');
     this.#outbound = new Pipeline({ result: (sealed) => this.#forward(sealed), failed });
     this.#inbound = new Pipeline({
@@ -85,12 +95,21 @@ class SealedPath implements Path {
     });
   }
 
+  get binding(): Uint8Array | undefined {
+    return this.#keys?.binding;
+  }
+
+  get bound(): Promise<Uint8Array> {
+    return this.#bound.promise;
+  }
+
   /** Messages move when the keys are there. */
   begin(handshake: Promise<{ preface: Uint8Array; keys: SealingKeys }>): void {
     handshake.then(
       ({ preface, keys }) => {
         this.#preface = preface;
         this.#keys = keys;
+        this.#bound.resolve(keys.binding);
         this.#inbound.run((message) => keys.open(message));
         this.#seal();
       },
@@ -209,6 +228,7 @@ class SealedPath implements Path {
   #end(reason: string): void {
     if (this.#ended !== undefined) return;
     this.#ended = reason;
+    this.#bound.reject(new DirectError('E_PATH_LOST', reason));
     this.#inbound.stop();
     this.#events?.closed(reason);
   }

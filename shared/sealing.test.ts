@@ -83,6 +83,7 @@ function independently(shared: Buffer, encapsulated: Uint8Array, relayKey: Uint8
       key: expand(suite, exporter, 'sec', text('direct-agent reply key'), 32),
       nonce: expand(suite, exporter, 'sec', text('direct-agent reply nonce'), 12),
     },
+    binding: Uint8Array.from(expand(suite, exporter, 'sec', text('direct-agent relay path v1'), 32)),
   };
 }
 
@@ -118,7 +119,8 @@ describe('both directions, computed independently', () => {
       key: { kty: 'OKP', crv: 'X25519', x: Buffer.from(encapsulated).toString('base64url') },
     });
     const shared = diffieHellman({ privateKey: relay.privateKey, publicKey });
-    const { client, agent } = independently(shared, encapsulated, relayKey);
+    const { client, agent, binding } = independently(shared, encapsulated, relayKey);
+    expect(keys.binding).toEqual(binding);
     for (let n = 0; n < 300; n++) {
       expect(open(client, n, await keys.seal(text(`there ${n}`)))).toBe(`there ${n}`);
       expect(Buffer.from(await keys.open(seal(agent, n, `back ${n}`))).toString()).toBe(`back ${n}`);
@@ -135,8 +137,9 @@ describe('both directions, computed independently', () => {
       key: { kty: 'OKP', crv: 'X25519', x: Buffer.from(relayKey).toString('base64url') },
     });
     const shared = diffieHellman({ privateKey: ephemeral.privateKey, publicKey });
-    const { client, agent } = independently(shared, encapsulated, relayKey);
+    const { client, agent, binding } = independently(shared, encapsulated, relayKey);
     const keys = await decapsulate(relay, encapsulated, HOST_KEY, ID);
+    expect(keys.binding).toEqual(binding);
     for (let n = 0; n < 300; n++) {
       expect(Buffer.from(await keys.open(seal(client, n, `there ${n}`))).toString()).toBe(`there ${n}`);
       expect(open(agent, n, await keys.seal(text(`back ${n}`)))).toBe(`back ${n}`);

@@ -25,11 +25,14 @@ const SUITE = new CipherSuite(KEM_DHKEM_X25519_HKDF_SHA256, KDF_HKDF_SHA256, AEA
 
 /** Names one of the agent's few relay keys; who has the announcement can compute it, so it tells nobody anything. */
 const KEY_ID_BYTES = 8;
+const BINDING_BYTES = 32;
 /** What the client's first message begins with: key id and encapsulated key. */
 export const PREFACE_BYTES = KEY_ID_BYTES + SUITE.KEM.Nenc;
 
 /** The keys of one end of one path. Both functions count, so that each message is sealed and opened in its place. */
 export interface SealingKeys {
+  /** 32 bytes that both ends of the path have and nobody else: what is said about them is said about this path. */
+  readonly binding: Uint8Array;
   /** May be called before the one before has finished; `plaintext` must not change until it has. */
   seal(plaintext: Uint8Array): Promise<Uint8Array>;
   /** Rejects what the other end did not seal as its next message. */
@@ -71,7 +74,11 @@ export async function encapsulate(
   preface.set(encapsulatedSecret, KEY_ID_BYTES);
   return {
     preface,
-    keys: { seal: (plaintext) => ctx.Seal(plaintext), open: (ciphertext) => reply.open(ciphertext) },
+    keys: {
+      binding: await exportBinding(ctx),
+      seal: (plaintext) => ctx.Seal(plaintext),
+      open: (ciphertext) => reply.open(ciphertext),
+    },
   };
 }
 
@@ -84,7 +91,15 @@ export async function decapsulate(
 ): Promise<SealingKeys> {
   const ctx = await SUITE.SetupRecipient(relayKeyPair, encapsulated, { info: info(hostKey, sessionId) });
   const reply = await ReplyCipher.from(ctx);
-  return { seal: (plaintext) => reply.seal(plaintext), open: (ciphertext) => ctx.Open(ciphertext) };
+  return {
+    binding: await exportBinding(ctx),
+    seal: (plaintext) => reply.seal(plaintext),
+    open: (ciphertext) => ctx.Open(ciphertext),
+  };
+}
+
+function exportBinding(context: SenderContext | RecipientContext): Promise<Uint8Array> {
+  return context.Export(new TextEncoder().encode('direct-agent relay path v1'), BINDING_BYTES);
 }
 
 /**

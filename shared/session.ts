@@ -5,6 +5,8 @@
  * Both ends send on one path at a time. When another one is used, each stream goes on from the last offset that the
  * peer has acknowledged; the peer drops what it has already.
  */
+
+import type { DeviceProof } from './device-identity.ts';
 import { DirectError, type ErrorCode, ProtocolError } from './errors.ts';
 import type { Frame } from './frame.ts';
 import { checkAgentHello, clientHello } from './hello.ts';
@@ -54,6 +56,13 @@ export interface PathOptions {
   /** The signaling session that the path came from; the agent insists on it. */
   sessionId: string;
   kind: PathKind;
+  /**
+   * 32 bytes that both ends of the path know, and that are others on any other path: who signs them speaks on this
+   * path and no other. None where the edge itself is the client.
+   */
+  binding?: Uint8Array;
+  /** Client: makes the proof of its device for this path, when HELLO is due; without one HELLO waits for nothing. */
+  prove?(): Promise<DeviceProof | undefined>;
 }
 
 export class Session implements LinkOwner {
@@ -82,6 +91,8 @@ export class Session implements LinkOwner {
   #spoken = false;
   /** Client: the path that said HELLO last. */
   #greeting: PathLink | undefined;
+  /** Client: paths whose HELLO needs a proof, which is made when it is due. */
+  readonly #proofs = new Map<PathLink, 'in the making' | (() => Promise<DeviceProof | undefined>)>();
   /** Client: where the agent's last frame of the session came from. */
   #heardOn: PathLink | undefined;
   #cancelChoice: () => void = () => {};
@@ -133,6 +144,11 @@ export class Session implements LinkOwner {
     return this.#active;
   }
 
+  /** Client: whether the agent has taken the session. If not, whoever refused it has run nothing of it. */
+  get isEstablished(): boolean {
+    return this.#established;
+  }
+
   /** Paths that have not ended. */
   get links(): readonly PathLink[] {
     return this.#links;
@@ -170,10 +186,12 @@ export class Session implements LinkOwner {
    * that the first request leaves together with HELLO.
    * @throws DirectError the session's error when it has ended.
    */
-  attach(path: Path, { sessionId, kind }: PathOptions): PathLink {
+  attach(path: Path, { sessionId, kind, binding, prove }: PathOptions): PathLink {
     if (this.#error !== undefined) throw this.#error;
-    const link = new PathLink({ path, kind, sessionId, environment: this.#environment, owner: this });
+    const options = { path, kind, sessionId, binding: () => binding };
+    const link = new PathLink({ ...options, environment: this.#environment, owner: this });
     this.#add(link);
+    if (prove !== undefined) this.#proofs.set(link, prove);
     link.start();
     this.#greet();
     return link;
@@ -211,17 +229,37 @@ export class Session implements LinkOwner {
    */
   #greet(): void {
     for (const link of this.#links) {
-      if (link.saidHello) continue;
+      const proof = this.#proofs.get(link);
+      if (link.saidHello || proof === 'in the making') continue;
       if (!this.#established && this.#greeting !== undefined) return;
       this.#greeting = link;
-      const resumed = this.#established || this.#spoken;
-      link.sayHello(
-        clientHello({ sessionId: link.sessionId, session: this.id, resumed, survivalMs: this.#survivalMs }),
-      );
-      // In one message with HELLO: the answer brings the first round-trip time, and none ends the path.
-      link.probe(LIVENESS_TIMEOUT_MS);
+      if (proof === undefined) this.#sayHello(link, undefined);
+      else this.#prove(link, proof);
     }
     this.#choose();
+  }
+
+  /** Nothing leaves on the path before HELLO, so nothing does while the proof is made. */
+  #prove(link: PathLink, prove: () => Promise<DeviceProof | undefined>): void {
+    this.#proofs.set(link, 'in the making');
+    prove().then(
+      (device) => {
+        if (link.hasEnded) return;
+        this.#proofs.delete(link);
+        this.#sayHello(link, device);
+        this.#choose();
+      },
+      (error: unknown) => link.end(error instanceof DirectError ? error : new DirectError('E_INTERNAL', `${error}`)),
+    );
+  }
+
+  #sayHello(link: PathLink, device: DeviceProof | undefined): void {
+    const { sessionId } = link;
+    const resumed = this.#established || this.#spoken;
+    const hello = { sessionId, session: this.id, resumed, survivalMs: this.#survivalMs };
+    link.sayHello(clientHello(device === undefined ? hello : { ...hello, device }));
+    // In one message with HELLO: the answer brings the first round-trip time, and none ends the path.
+    link.probe(LIVENESS_TIMEOUT_MS);
   }
 
   hello(link: PathLink, json: string): void {
@@ -255,6 +293,7 @@ export class Session implements LinkOwner {
     const index = this.#links.indexOf(link);
     if (index < 0) return;
     this.#links.splice(index, 1);
+    this.#proofs.delete(link);
     if (this.#greeting === link) this.#greeting = undefined;
     if (this.#active === link) this.#active = undefined;
     this.#events.lost?.(link, error);

@@ -2,6 +2,7 @@
  * The agent's sessions: takes paths, and finds by HELLO which session each belongs to. A session outlives its paths,
  * so paths and sessions are counted apart.
  */
+import type { DeviceProof } from './device-identity.ts';
 import { DirectError, type ErrorCode, ProtocolError } from './errors.ts';
 import type { Grant } from './grant.ts';
 import { agentHello, parseClientHello } from './hello.ts';
@@ -21,22 +22,33 @@ export interface SessionsOptions {
   environment: SessionEnvironment;
   /** A client opened a stream. */
   stream(stream: Stream, grant: SessionGrant): void;
+  /**
+   * Whether a client may use the path, asked when it has said HELLO and before anything else of it is looked at.
+   * Returns whose the path is, if that was proved: a session takes the paths of one owner only.
+   * @throws DirectError to refuse.
+   */
+  admit?(path: AcceptOptions, device: DeviceProof | undefined): Promise<string | undefined>;
   /** A session goes on by another path, which is none after the last one was lost. For the log. */
   moved?(session: Session): void;
   maxSessions?: number;
   handshakeTimeoutMs?: number;
 }
 
+/** As for `Session.attach`, but for the binding. */
+export interface AcceptOptions extends Omit<PathOptions, 'binding' | 'prove'> {
+  /** The path may be accepted before its keys are there; when HELLO has come they are. */
+  binding?(): Uint8Array | undefined;
+  /** From the edge, which let the path's client in. */
+  grant?: SessionGrant;
+  /** A name of the client's address, if the edge gives one: who guesses is told from others by it. */
+  from?: string | undefined;
+}
+
 export interface PathEvents {
-  /** The client has said HELLO: the path is part of a session. */
+  /** The client has said HELLO and was admitted: the path is part of a session. */
   opened?(): void;
   /** The path has ended. */
   ended?(error: DirectError): void;
-}
-
-export interface AcceptOptions extends PathOptions {
-  /** From the edge, which let the path's client in. */
-  grant?: SessionGrant;
 }
 
 /** A path that was accepted. */
@@ -48,12 +60,16 @@ export interface AcceptedPath {
 }
 
 interface Accepted extends Required<PathEvents> {
+  readonly options: AcceptOptions;
   readonly grant: SessionGrant;
+  /** Whose it is, once it was admitted as somebody's. */
+  owner: string | undefined;
 }
 
-/** A session, and what it may do: what the edge said with its latest path. */
+/** A session, whose it is, and what it may do: what the edge said with its latest path. */
 interface Entry {
   readonly session: Session;
+  readonly owner: string | undefined;
   grant: SessionGrant;
 }
 
@@ -74,14 +90,16 @@ export class Sessions {
   }
 
   /** Takes a path. A client that does not say HELLO in time is refused with `E_HANDSHAKE_TIMEOUT`. */
-  accept(path: Path, { sessionId, kind, grant }: AcceptOptions, events: PathEvents = {}): AcceptedPath {
+  accept(path: Path, options: AcceptOptions, events: PathEvents = {}): AcceptedPath {
     const { environment, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS } = this.#options;
-    const link = new PathLink({ path, kind, sessionId, environment, owner: this.#door });
+    const link = new PathLink({ ...options, path, environment, owner: this.#door });
     const cancel = environment.timer(handshakeTimeoutMs, () => {
       this.#refuse(link, new DirectError('E_HANDSHAKE_TIMEOUT'));
     });
     this.#accepted.set(link, {
-      grant,
+      options,
+      owner: undefined,
+      grant: options.grant,
       opened: () => {
         cancel();
         events.opened?.();
@@ -118,10 +136,16 @@ export class Sessions {
     }
   }
 
+  /** Ends the sessions whose paths were admitted as those of `owner`, and tells their clients why. */
+  closeOf(owner: string, code: ErrorCode): void {
+    for (const entry of [...this.#sessions.values()]) if (entry.owner === owner) entry.session.close(code);
+  }
+
   /** Owns the links that belong to no session yet. */
   readonly #door: LinkOwner = {
     role: 'agent',
     awaits: () => false,
+    admit: (link, json) => this.#admit(link, json),
     hello: (link, json) => this.#hello(link, json),
     frame: () => {},
     flush: () => {},
@@ -132,23 +156,35 @@ export class Sessions {
     lost: (link, error) => this.#ended(link, error),
   };
 
+  #admit(link: PathLink, json: string): Promise<void> | undefined {
+    const { admit } = this.#options;
+    const accepted = this.#accepted.get(link);
+    if (admit === undefined || accepted === undefined) return undefined;
+    const { device } = parseClientHello(json, link.sessionId);
+    return admit(accepted.options, device).then((owner) => {
+      accepted.owner = owner;
+    });
+  }
+
   #hello(link: PathLink, json: string): void {
     const { session: id, resumed, survivalMs } = parseClientHello(json, link.sessionId);
     if (this.#closed !== undefined) throw new ProtocolError('no more sessions', this.#closed);
     let entry = this.#sessions.get(id);
     if (entry === undefined && resumed) throw new ProtocolError('the session is not known here', 'E_HOST_RESTARTED');
     const accepted = this.#accepted.get(link);
-    entry ??= this.#create(id, survivalMs, accepted?.grant);
+    entry ??= this.#create(id, survivalMs, accepted);
     if (subjectOf(entry.grant) !== subjectOf(accepted?.grant)) {
       throw new ProtocolError('the session is another’s', 'E_UNAUTHORIZED');
     }
+    // Whoever learned the session's id has not learned its owner's key.
+    if (entry.owner !== accepted?.owner) throw new ProtocolError('the session is another’s', 'E_DEVICE_UNKNOWN');
     entry.grant = accepted?.grant;
     entry.session.adopt(link);
     link.sayHello(agentHello(link.sessionId));
     accepted?.opened();
   }
 
-  #create(id: string, survivalMs: number, grant: SessionGrant): Entry {
+  #create(id: string, survivalMs: number, accepted: Accepted | undefined): Entry {
     const { environment, stream, moved, maxSessions = MAX_SESSIONS } = this.#options;
     if (this.#sessions.size >= maxSessions) this.#makeRoom();
     const session = new Session({
@@ -169,7 +205,7 @@ export class Sessions {
         closed: () => this.#sessions.delete(id),
       },
     });
-    const entry: Entry = { session, grant };
+    const entry: Entry = { session, owner: accepted?.owner, grant: accepted?.grant };
     this.#sessions.set(id, entry);
     return entry;
   }

@@ -4,7 +4,7 @@
  */
 import { DirectError, type ErrorCode, isErrorCode } from './errors.ts';
 import { type Grant, isSubject, parseGrant } from './grant.ts';
-import { type Announcement, parseAnnouncement } from './host-identity.ts';
+import { type Announcement, bytesText, KEY_BYTES, parseAnnouncement, SIGNATURE_BYTES } from './host-identity.ts';
 import {
   MAX_CANDIDATE_BYTES,
   MAX_CANDIDATES_PER_SESSION,
@@ -45,6 +45,9 @@ export interface AnswerSignal {
   session_id: string;
   type: 'answer';
   sdp: string;
+  /** The host's, base64url; see signed-answer.ts. Agents of other projects do not sign. */
+  host_key?: string;
+  signature?: string;
 }
 export interface CandidateSignal {
   session_id: string;
@@ -206,7 +209,13 @@ export function parseSignal(value: unknown): SessionSignal {
         ...parseAdmission(raw),
       };
     case 'answer':
-      return { session_id, type: 'answer', sdp: sdp(raw.sdp) };
+      return {
+        session_id,
+        type: 'answer',
+        sdp: sdp(raw.sdp),
+        ...(raw.host_key === undefined ? {} : { host_key: bytesText(raw.host_key, 'host_key', KEY_BYTES) }),
+        ...(raw.signature === undefined ? {} : { signature: bytesText(raw.signature, 'signature', SIGNATURE_BYTES) }),
+      };
     case 'candidate':
       return { session_id, type: 'candidate', candidate: candidate(raw.candidate) };
     case 'error':

@@ -6,15 +6,22 @@ declare const crypto: {
     digest(algorithm: 'SHA-256', data: Uint8Array): Promise<ArrayBuffer>;
     generateKey(algorithm: 'Ed25519', extractable: boolean, usages: ['sign', 'verify']): Promise<WebCryptoKeyPair>;
     importKey(
+      format: 'pkcs8',
+      data: Uint8Array,
+      algorithm: 'Ed25519',
+      extractable: boolean,
+      usages: ['sign'],
+    ): Promise<WebCryptoKey>;
+    importKey(
       format: 'raw',
       data: Uint8Array,
-      algorithm: 'Ed25519' | 'AES-GCM',
+      algorithm: 'Ed25519' | 'AES-GCM' | { name: 'HMAC'; hash: 'SHA-256' },
       extractable: boolean,
-      usages: ('verify' | 'encrypt' | 'decrypt')[],
+      usages: ('sign' | 'verify' | 'encrypt' | 'decrypt')[],
     ): Promise<WebCryptoKey>;
-    exportKey(format: 'raw', key: WebCryptoKey): Promise<ArrayBuffer>;
-    sign(algorithm: 'Ed25519', key: WebCryptoKey, data: Uint8Array): Promise<ArrayBuffer>;
-    verify(algorithm: 'Ed25519', key: WebCryptoKey, signature: Uint8Array, data: Uint8Array): Promise<boolean>;
+    exportKey(format: 'raw' | 'pkcs8', key: WebCryptoKey): Promise<ArrayBuffer>;
+    sign(algorithm: 'Ed25519' | 'HMAC', key: WebCryptoKey, data: Uint8Array): Promise<ArrayBuffer>;
+    verify(algorithm: 'Ed25519' | 'HMAC', key: WebCryptoKey, signature: Uint8Array, data: Uint8Array): Promise<boolean>;
     encrypt(algorithm: { name: 'AES-GCM'; iv: Uint8Array }, key: WebCryptoKey, data: Uint8Array): Promise<ArrayBuffer>;
     decrypt(algorithm: { name: 'AES-GCM'; iv: Uint8Array }, key: WebCryptoKey, data: Uint8Array): Promise<ArrayBuffer>;
   };

@@ -4,8 +4,10 @@ import { Connections } from '../agent/connections.ts';
 import { UpstreamProxy } from '../agent/proxy.ts';
 import { nodeEnvironment } from '../agent/runtime.ts';
 import { Peer, prepareWebRtc } from '../agent/webrtc.ts';
+import { generateHostKeys } from '../shared/host-identity.ts';
 import { Sessions } from '../shared/sessions.ts';
 import type { SessionSignal } from '../shared/signal.ts';
+import { signAnswer } from '../shared/signed-answer.ts';
 
 export interface Measurement {
   connections: number;
@@ -35,10 +37,12 @@ const sessions = new Sessions({
   stream: (stream) => void proxy.serve(stream, { subject: 'owner' }),
   handshakeTimeoutMs: Number(handshakeTimeoutMs),
 });
+const hostKeys = await generateHostKeys();
 const connections = new Connections({
   maxConnections: 10,
   makePeer: (_offer, events) => new Peer([], events),
   sessions,
+  sign: (answered) => signAnswer(hostKeys, { ...answered, hostId: 'home' }),
   send: (signal) => tell({ signal }),
   log: (line) => void process.stderr.write(`${line}\n`),
 });

@@ -1,5 +1,6 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { fingerprint } from '../shared/fingerprint.ts';
 import { launchChromium, withoutChromium } from './chromium.ts';
 import { OWNER_TOKEN, Stack } from './stack.ts';
 
@@ -111,6 +112,29 @@ describe.skipIf(withoutChromium)('the chat page in Chromium', () => {
   test('without a link the page asks for what it needs', async () => {
     const page = await open(`${stack.edge.url.replace('127.0.0.1', 'localhost')}/`);
     await expect.poll(() => page.locator('input[type=password]').count()).toBe(1);
+    await page.context().close();
+  });
+
+  test('a host that this browser meets without a link is used once a person has compared its fingerprint', async () => {
+    const page = await open(stack.pageUrl.replace(/&key=[^&]*/, ''));
+    const question = page.getByTestId('confirm-host-key');
+    await expect.poll(() => question.textContent()).toContain(await fingerprint(stack.hostKey));
+    expect(await page.getByTestId('path').textContent()).not.toContain('direct');
+    await question.getByRole('button', { name: 'It differs' }).click();
+    await expect.poll(() => page.locator('#status').textContent()).toContain('nothing was sent to it');
+    await page.getByRole('button', { name: 'Compare again' }).click();
+    await question.getByRole('button', { name: 'It is the same' }).click();
+    await expect.poll(() => page.getByTestId('path').textContent()).toContain('direct');
+    // Once for all.
+    await page.reload();
+    await expect.poll(() => page.getByTestId('path').textContent()).toContain('direct');
+    await page.context().close();
+  });
+
+  test('a host with another key than the pinned one is not used, and the page says why', async () => {
+    const page = await open(stack.pageUrl.replace(stack.hostKey, `${'x'.repeat(42)}A`));
+    await expect.poll(() => page.getByTestId('key-changed').textContent()).toContain('Nothing was sent to it');
+    expect(await page.getByTestId('use-new-key').count()).toBe(0);
     await page.context().close();
   });
 

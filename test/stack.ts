@@ -1,9 +1,14 @@
 /** The whole product in one process for a test: edge in workerd, agent with werift, fake LLM as upstream. */
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type AgentOptions, type RunningAgent, startAgent } from '../agent/agent.ts';
 import { loadConfig } from '../agent/config.ts';
 import { discoverServers } from '../agent/discovery.ts';
 import { type LocalEdge, type LocalEdgeOptions, startEdge } from '../scripts/edge.ts';
+import { encodeBase64url } from '../shared/base64url.ts';
+import { generateHostKeys, type HostKeys, hostKeyBytes } from '../shared/host-identity.ts';
 import { type FakeLlm, startFakeLlm } from './fake-llm.ts';
 
 export const HOST_ID = 'home';
@@ -25,23 +30,32 @@ function variablesOf({ variables }: StackOptions): Record<string, string> {
 export class Stack {
   edge: LocalEdge;
   readonly fake: FakeLlm;
+  /** Who the host is, whichever agent runs. */
+  readonly hostKeys: HostKeys;
+  /** The public one, as links have it. */
+  readonly hostKey: string;
   /** What the agent logged, a line each. */
   readonly log: string[] = [];
+  /** The agent's own files. */
+  readonly folder = mkdtempSync(join(tmpdir(), 'direct-agent-'));
   readonly #options: StackOptions;
   #agent: RunningAgent | undefined;
 
-  private constructor(edge: LocalEdge, fake: FakeLlm, options: StackOptions) {
+  private constructor(edge: LocalEdge, fake: FakeLlm, hostKeys: HostKeys, hostKey: string, options: StackOptions) {
     this.edge = edge;
     this.fake = fake;
+    this.hostKeys = hostKeys;
+    this.hostKey = hostKey;
     this.#options = options;
   }
 
   static async start(options: StackOptions = {}): Promise<Stack> {
-    const [edge, fake] = await Promise.all([
+    const [edge, fake, hostKeys] = await Promise.all([
       startEdge({ port: 0, ...options.edge, variables: variablesOf(options) }),
       startFakeLlm({ strictHost: true }),
+      generateHostKeys(),
     ]);
-    const stack = new Stack(edge, fake, options);
+    const stack = new Stack(edge, fake, hostKeys, encodeBase64url(await hostKeyBytes(hostKeys)), options);
     await stack.startAgent();
     return stack;
   }
@@ -58,7 +72,7 @@ export class Stack {
 
   /** The URL that a person opens. */
   get pageUrl(): string {
-    return `${this.origin}/#host=${HOST_ID}&token=${OWNER_TOKEN}`;
+    return `${this.origin}/#host=${HOST_ID}&key=${this.hostKey}&token=${OWNER_TOKEN}`;
   }
 
   get connections(): number {
@@ -90,7 +104,9 @@ export class Stack {
         config,
         servers,
         search,
+        folder: this.folder,
         linkTiming,
+        hostKeys: this.hostKeys,
         log: (level, line) => void this.log.push(`${level} ${line}`),
         up: () => resolve(),
         refused: reject,
@@ -115,5 +131,6 @@ export class Stack {
   async close(): Promise<void> {
     await this.stopAgent();
     await Promise.all([this.edge.close(), this.fake.close()]);
+    rmSync(this.folder, { recursive: true });
   }
 }

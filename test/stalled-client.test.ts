@@ -22,7 +22,7 @@ async function startAgentProcess(stack: Stack): Promise<ChildProcess> {
   const main = fileURLToPath(new URL('../agent/main.ts', import.meta.url));
   const flags = ['--signaling-url', stack.signalingUrl, '--upstream', stack.fake.url];
   const agent = spawn(process.execPath, ['--inspect=127.0.0.1:0', main, 'up', ...flags], {
-    env: { ...process.env, DIRECT_AGENT_TOKEN: AGENT_TOKEN },
+    env: { ...process.env, DIRECT_AGENT_TOKEN: AGENT_TOKEN, DIRECT_AGENT_FOLDER: stack.folder },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let said = '';

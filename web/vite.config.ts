@@ -11,7 +11,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rolldownOptions: {
-      input: { page: 'web/index.html', client: 'web/client/index.ts' },
+      input: { page: 'web/index.html', dashboard: 'web/dashboard/index.html', client: 'web/client/index.ts' },
       // The entry's exports are its purpose, though nothing here imports them.
       preserveEntrySignatures: 'exports-only',
       output: {

@@ -4,6 +4,7 @@ import { decodeBatch, type LinkMessage, parseChannelControl } from '../shared/ch
 import { DirectError } from '../shared/errors.ts';
 import { DIRECT_GRANT, decodeGrant } from '../shared/grant.ts';
 import type { Announcement } from '../shared/host-identity.ts';
+import { type ForgetDeviceSignal, type HostInfo, parseHostInfo } from '../shared/host-info.ts';
 import { MAX_RELAYS, POLL_PRESENCE_MS, PROTOCOL_VERSION, RELAY_ADMISSION_MS } from '../shared/limits.ts';
 import {
   parseAnnounce,
@@ -118,6 +119,24 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   /** From an agent that polls: the keys that its clients are told from now on. */
   announce(announcement: Announcement): void {
     this.ctx.storage.kv.put('announcement', announcement);
+  }
+
+  /** From an agent that polls: what it says of itself. */
+  inform(info: HostInfo): void {
+    this.ctx.storage.kv.put('info', info);
+  }
+
+  /** What the agent has said of itself last; null before it did. */
+  info(): HostInfo | null {
+    return this.ctx.storage.kv.get<HostInfo>('info') ?? null;
+  }
+
+  /** Asks the agent to remove a device, whose sessions it ends. It says so by other information. */
+  forgetDevice(id: string): Outcome<null> {
+    const forget: ForgetDeviceSignal = { type: 'forget_device', id };
+    const agent = this.#agent();
+    if (agent !== undefined && sends(agent, JSON.stringify(forget))) return accepted(null);
+    return refused(new DirectError('E_HOST_OFFLINE', 'devices are removed by the host itself'));
   }
 
   /** Hands messages to the agent, or keeps them until it comes. */
@@ -250,6 +269,8 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     if (control !== undefined) return this.#channels.control(control);
     const announcement = parseAnnounce(raw);
     if (announcement !== undefined) return this.announce(announcement);
+    const info = parseHostInfo(raw);
+    if (info !== undefined) return this.inform(info);
     for (const refusal of await this.#sessions.fromAgent(host, parseSignalList(raw))) {
       sends(connection, JSON.stringify(refusal));
     }

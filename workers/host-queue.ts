@@ -72,7 +72,7 @@ export class HostQueue {
   revoke(subject: string): void {
     this.#sql.exec(
       `DELETE FROM waiting WHERE session IN (SELECT session FROM waiting
-        WHERE type = 'offer' AND json_extract(body, '$.grant.subject') = ?)`,
+         WHERE type = 'offer' AND json_extract(body, '$.grant.subject') = ?)`,
       subject,
     );
   }

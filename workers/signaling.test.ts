@@ -228,6 +228,28 @@ describe('POST /signal', () => {
     expect(await clientPoll(host, session_id)).toEqual({ status: 200, body: candidate(session_id) });
   });
 
+  it('passes the host’s signature on as it came, and takes answers of agents that do not sign', async () => {
+    const host = newHost();
+    await agentSocket(host);
+    const { session_id } = await newSession(host);
+    await post(signal(host), offer(session_id));
+    const signed = { ...answer(session_id), host_key: `${'k'.repeat(42)}A`, signature: `${'s'.repeat(85)}A` };
+    expect((await post(signal(host), { ...signed, more: 1 }, { token: AGENT })).status).toBe(204);
+    expect(await clientPoll(host, session_id)).toEqual({ status: 200, body: signed });
+  });
+
+  it.each([
+    ['a key', { host_key: 'k'.repeat(42) }],
+    ['a signature', { signature: 7 }],
+  ])('refuses an answer with %s of another shape', async (_name, fields) => {
+    const host = newHost();
+    await agentSocket(host);
+    const { session_id } = await newSession(host);
+    await post(signal(host), offer(session_id));
+    const response = await post(signal(host), { ...answer(session_id), ...fields }, { token: AGENT });
+    expect([response.status, await codeOf(response)]).toEqual([400, 'E_BAD_REQUEST']);
+  });
+
   it('takes messages about several sessions from an agent at once', async () => {
     const host = newHost();
     await agentSocket(host);

@@ -1,6 +1,7 @@
 /** The signaling resource of one host, `/_direct/h/{host id}` (shared/PROTOCOL.md, section 2). */
 import { Hono, type MiddlewareHandler } from 'hono';
 import { DirectError, type ErrorBody } from '../shared/errors.ts';
+import { parseHostInfo } from '../shared/host-info.ts';
 import { MAX_BATCH_BYTES, MAX_SIGNAL_BYTES, PROTOCOL_VERSION } from '../shared/limits.ts';
 import { newId } from '../shared/new-id.ts';
 import {
@@ -90,7 +91,8 @@ signaling.use('/', allow('GET'));
 signaling.get('/', async (c) => {
   const id = hostOf(c);
   const { caller } = await identify(c, { host: id });
-  if (!mayUse(caller, id)) return refuse(c, caller, 'presence is for clients of this host');
+  const may = mayUse(caller, id) || mayServe(caller, id);
+  if (!may) return refuse(c, caller, 'presence is for clients of this host and its agent');
   return c.json({ id, ...(await c.env.HOSTS.getByName(id).presence()) });
 });
 
@@ -128,6 +130,11 @@ signaling.post('/signal', async (c) => {
   const announcement = isAgent ? parseAnnounce(raw) : undefined;
   if (announcement !== undefined) {
     await c.env.HOSTS.getByName(host).announce(announcement);
+    return c.body(null, 204);
+  }
+  const info = isAgent ? parseHostInfo(raw) : undefined;
+  if (info !== undefined) {
+    await c.env.HOSTS.getByName(host).inform(info);
     return c.body(null, 204);
   }
   const parts = bySession(parseSignalList(raw));

@@ -12,7 +12,9 @@ import { requestFields, responseFields, wantsSocket } from './tunnel-headers.ts'
 import { tunnelSocket } from './tunnel-socket.ts';
 
 /** Ends of a session that say what to do better than “the connection was lost” does. */
-const TELLING: readonly ErrorCode[] = ['E_GOING_AWAY', 'E_VERSION'];
+const TELLING: readonly ErrorCode[] = ['E_GOING_AWAY'];
+/** An agent that says so has not looked at the request: it refuses the path before. */
+const REFUSALS: readonly ErrorCode[] = ['E_VERSION', 'E_DEVICE_UNKNOWN', 'E_FORBIDDEN'];
 
 type Direction = 'sending' | 'receiving';
 
@@ -143,7 +145,7 @@ export class TunnelExchange {
   #beforeHead(error: unknown): unknown {
     const lost = this.#session.error;
     if (lost === undefined) return error;
-    if (!this.#exchange.stream.sentAny || lost.code === 'E_VERSION') return lost;
+    if (!this.#exchange.stream.sentAny || REFUSALS.includes(lost.code)) return lost;
     if (!isSafe(this.#request.method)) return new DirectError('E_OUTCOME_UNKNOWN', lost.detail);
     return TELLING.includes(lost.code) ? lost : new DirectError('E_PATH_LOST', lost.detail);
   }

@@ -1,10 +1,12 @@
 /** One attempt at a direct path: offer, answer, candidates, data channel, HELLO. */
 import { DirectError } from '../../shared/errors.ts';
 import { HANDSHAKE_TIMEOUT_MS } from '../../shared/limits.ts';
-import type { SessionReady, SessionSignal } from '../../shared/signal.ts';
+import type { AnswerSignal, SessionReady, SessionSignal } from '../../shared/signal.ts';
+import { directBinding } from '../../shared/signed-answer.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { DirectPath } from './direct-path.ts';
 import type { HostSession } from './host-session.ts';
+import type { HostTrust } from './host-trust.ts';
 import { PeerLink } from './peer-link.ts';
 import { SignalChannel } from './signal-channel.ts';
 import { createSession, type Signaling } from './signaling.ts';
@@ -17,6 +19,8 @@ export interface AttemptOptions {
   diagnostics: Diagnostics;
   /** Whose session gets the path. */
   host: HostSession;
+  /** Says whose answer counts. */
+  trust: HostTrust;
   /** The id of the next signaling session. */
   sessionId(): string;
   /** The edge was asked for a signaling session, which serves other paths as well. */
@@ -28,10 +32,11 @@ export interface AttemptOptions {
 
 /**
  * Connects to the agent.
- * @throws DirectError the edge's or the agent's code, or `E_HANDSHAKE_TIMEOUT`; the signal's reason after an abort.
+ * @throws DirectError the edge's or the agent's code, that of the host's key, or `E_HANDSHAKE_TIMEOUT`; the signal's
+ * reason after an abort.
  */
 export async function attempt(options: AttemptOptions): Promise<DirectPath> {
-  const { signaling, diagnostics, signal } = options;
+  const { signaling, diagnostics, trust, signal } = options;
   const { environment } = signaling;
   const { timer } = environment;
   const log = (what: string) => diagnostics.log(what);
@@ -47,6 +52,8 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
   const sessionId = options.sessionId();
   let channel: SignalChannel | undefined;
   let path: DirectPath | undefined;
+  let offer = '';
+  const answered = Promise.withResolvers<{ binding: Uint8Array }>();
   const peer = new PeerLink(
     { RTCPeerConnection: options.RTCPeerConnection, iceTransportPolicy: options.iceTransportPolicy, timer },
     {
@@ -62,13 +69,20 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
       step: log,
     },
   );
+  const answer = async (message: AnswerSignal) => {
+    log('answer received');
+    // While ICE gathers. Nothing of the answer is used before: its fingerprint decides whom DTLS believes.
+    const [binding] = await Promise.all([directBinding(offer, message.sdp), trust.answer(message, offer)]);
+    giveUp.signal.throwIfAborted();
+    await peer.answer(message.sdp).catch((error: unknown) => {
+      throw new DirectError('E_PROTOCOL', 'the answer is unusable', { cause: error });
+    });
+    answered.resolve({ binding });
+  };
   const receive = (message: SessionSignal) => {
     if (message.session_id !== sessionId) return;
     if (message.type === 'answer') {
-      log('answer received');
-      peer.answer(message.sdp).catch((error: unknown) => {
-        failed.reject(new DirectError('E_PROTOCOL', 'the answer is unusable', { cause: error }));
-      });
+      answer(message).catch(failed.reject);
     } else if (message.type === 'candidate') {
       peer.addCandidate(message.candidate);
     } else if (message.type === 'error') {
@@ -77,7 +91,9 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
   };
 
   const run = async (): Promise<DirectPath> => {
-    const offer = await peer.offer();
+    const [made, canVerify] = await Promise.all([peer.offer(), trust.canVerify()]);
+    if (!canVerify) throw new DirectError('E_HOST_KEY_UNCONFIRMED');
+    offer = made;
     giveUp.signal.throwIfAborted();
     const session = createSession(signaling, { offer, session_id: sessionId }, giveUp.signal);
     options.asked(session);
@@ -88,10 +104,10 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
     // First, because it takes round trips; candidates wait in it until it is open.
     channel = new SignalChannel(signaling, sessionId, { step: log, signal: receive, failed: failed.reject });
     peer.gather(ready.ice_servers);
-    await opened.promise;
+    const [{ binding }] = await Promise.all([answered.promise, opened.promise]);
     giveUp.signal.throwIfAborted();
     const { host, lost } = options;
-    path = new DirectPath({ sessionId, peer, signaling: channel, host, environment, diagnostics, lost });
+    path = new DirectPath({ sessionId, binding, peer, signaling: channel, host, environment, diagnostics, lost });
     await path.ready;
     return path;
   };

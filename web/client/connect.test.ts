@@ -110,7 +110,7 @@ describe('a connection', () => {
     edge.signal({ session_id, type: 'candidate', candidate: early });
     await edge.clock.advance(0);
     expect(edge.connection.calls).not.toContain('addIceCandidate early');
-    edge.signal({ session_id, type: 'answer', sdp: 'v=0 answer' });
+    edge.signal(await edge.signedAnswer(session_id));
     await edge.clock.advance(0);
     expect(edge.connection.calls.slice(-2)).toEqual(['setRemoteDescription v=0 answer', 'addIceCandidate early']);
   });
@@ -152,7 +152,6 @@ describe('requests', () => {
 
   test.each<[string, (edge: TestEdge) => Partial<ConnectOptions> | undefined]>([
     ['the runtime has no WebSocket', (edge) => ({ environment: { ...edge.environment, WebSocket: undefined } })],
-    ['the runtime cannot seal', (edge) => ({ environment: { ...edge.environment, canSeal: async () => false } })],
     ['WebSockets are forbidden', (edge) => ({ environment: { ...edge.environment, WebSocket: Forbidden as never } })],
     ['WebSockets are refused', (edge) => void Object.assign(edge, { socketFate: 'refused' })],
     ['the host announces no keys', (edge) => void Object.assign(edge, { announces: false })],
@@ -165,7 +164,7 @@ describe('requests', () => {
     await edge.clock.advance(0);
     expect(await (await response).text()).toBe('over https');
     expect([client.state, client.path, await client.ready]).toEqual(['connecting', 'tunnel', 'tunnel']);
-    edge.openChannel();
+    void edge.openChannel();
     await edge.clock.advance(0);
     expect(await (await client.fetch('/v1/x')).text()).toBe('over the path');
     expect(client.path).toBe('direct');
@@ -200,6 +199,48 @@ describe('requests', () => {
     expect([edge.relays.length, await client.ready]).toEqual([0, 'direct']);
   });
 
+  test('of who is signed in take the relay as those with a token do, and the cookie goes to the edge', async () => {
+    const edge = new TestEdge();
+    const { fetch } = edge.environment;
+    const sent: [string, RequestCredentials, string | null][] = [];
+    const environment = {
+      ...edge.environment,
+      fetch: (request: Request) => {
+        sent.push([new URL(request.url).pathname, request.credentials, request.headers.get('authorization')]);
+        return fetch(request);
+      },
+    };
+    const client = connect({ url: ORIGIN, host: 'home', webrtc: false, credentials: 'cookie', environment });
+    const response = client.fetch('/v1/x');
+    await edge.clock.advance(SHORT);
+    expect(await (await response).text()).toBe('over the path');
+    expect([client.path, sent]).toEqual(['relay', [['/_direct/h/home/session', 'same-origin', null]]]);
+    client.close();
+    // Over HTTPS the edge has to know who asks, even if the upstream must not.
+    await client.fetch('/v1/x', { credentials: 'omit' });
+    expect(sent.at(-1)).toEqual(['/v1/x', 'same-origin', null]);
+  });
+
+  test.each([{}, { token: 'owner' }, { token: 'owner', credentials: 'cookie' as const }])(
+    'send no cookie to the signaling with %o',
+    async (options) => {
+      const edge = new TestEdge();
+      const { fetch } = edge.environment;
+      const sent: RequestCredentials[] = [];
+      const environment = {
+        ...edge.environment,
+        fetch: (request: Request) => {
+          sent.push(request.credentials);
+          return fetch(request);
+        },
+      };
+      const client = connect({ url: ORIGIN, host: 'home', environment, ...options });
+      await edge.clock.advance(SHORT);
+      expect(sent).toEqual(['omit']);
+      client.close();
+    },
+  );
+
   test('without a token go over HTTPS after the deadline, while the attempt goes on', async () => {
     const edge = new TestEdge();
     edge.outcome = 'silence';
@@ -216,7 +257,7 @@ describe('requests', () => {
     expect([client.state, client.path, await client.ready]).toEqual(['connecting', 'tunnel', 'tunnel']);
     // Later ones do not wait at all, and use the path when it comes after all.
     expect(await (await client.fetch('/v1/x')).text()).toBe('over https');
-    edge.openChannel();
+    void edge.openChannel();
     await edge.clock.advance(SHORT);
     expect(await (await client.fetch('/v1/x')).text()).toBe('over the path');
   });

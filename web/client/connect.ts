@@ -2,10 +2,12 @@
 
 import type { DirectError } from '../../shared/errors.ts';
 import { type ClientPath, Connector } from './connector.ts';
+import type { DeviceIdentity } from './device.ts';
 import { addressFlags, createDiagnostics, type LogLine } from './diagnostics.ts';
 import type { DirectState } from './direct.ts';
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
 import { createFetch, type FetchInput } from './fetch.ts';
+import type { HostKeyQuestion } from './host-trust.ts';
 import { Listeners } from './listeners.ts';
 import { hostId, signalingBase } from './signaling.ts';
 
@@ -16,6 +18,33 @@ export interface ConnectOptions {
   host?: string;
   /** The owner's token for the edge. */
   token?: string;
+  /** `cookie`: in place of a token, the cookie of who is signed in at the edge; for pages that the edge serves. */
+  credentials?: 'cookie';
+  /**
+   * The host's key, base64url, known from outside the edge: from the fragment of the agent's link, or kept from an
+   * earlier visit. A host that does not prove it is not used, on any way: `E_HOST_KEY_CHANGED`. In a runtime without
+   * Ed25519 (Chromium before 137) nothing can prove it: there `client.hostKey` stays undefined, `client.error` says so,
+   * and requests go through the edge, which can read them.
+   */
+  hostKey?: string;
+  /**
+   * Asks a person about a key that this device does not know; once for each client, and only without `hostKey`.
+   * Requests wait for the answer. False, or a rejection: `E_HOST_KEY_UNCONFIRMED`, and nothing goes to the host.
+   *
+   * Without `hostKey` and `confirmHostKey` the first key that proves itself is believed for the client's life (“trust
+   * on first use”): an edge that lies from the beginning is not noticed.
+   */
+  confirmHostKey?: (question: HostKeyQuestion) => Promise<boolean>;
+  /**
+   * What this device proves to a host that accepts paired devices only. `auto`: a key of its own for each edge and host,
+   * which the browser keeps and no script can read; in Node it lasts as long as the program. It is made with `pairing`
+   * and shown to the host from then on. Or an Ed25519 key pair of WebCrypto, which is always shown.
+   */
+  device?: 'auto' | DeviceIdentity;
+  /** The secret of a pairing link, from its fragment: this device becomes one of the host’s, once. */
+  pairing?: string;
+  /** What the host’s owner reads in the list of devices, when it is paired. */
+  deviceName?: string;
   /** Requests to this origin are for the host; the edge's own unless told otherwise. */
   origin?: string;
   /** False: no direct path; requests go through the edge. */
@@ -34,6 +63,8 @@ export interface ClientEvents {
   state: DirectState;
   /** Milliseconds. */
   rtt: number;
+  /** A key was believed that was not given as `hostKey`: keep it and give it the next time. */
+  hostKey: string;
 }
 
 export interface Client {
@@ -47,7 +78,14 @@ export interface Client {
   readonly state: DirectState;
   /** Round-trip time of the path in use in ms, if known. */
   readonly rtt: number | undefined;
-  /** Why there is no direct path, if an attempt failed or a path was lost; without WebRTC, why there is no relay. */
+  /** The key that the host has to prove on every path, base64url; undefined as long as none is pinned. */
+  readonly hostKey: string | undefined;
+  /**
+   * Why there is no direct path, if an attempt failed or a path was lost; without WebRTC, why there is no relay. With
+   * `E_HOST_KEY`, `E_HOST_KEY_CHANGED` or `E_HOST_KEY_UNCONFIRMED` and `path` “offline”, the host is not who it should
+   * be, and every request fails with that code. So it is with `E_DEVICE_UNKNOWN` and `E_PAIRING`, where the host does
+   * not accept this device.
+   */
   readonly error: DirectError | undefined;
   /** Resolves with the path when requests need not wait for one any longer; never rejects. */
   readonly ready: Promise<ClientPath>;
@@ -59,19 +97,27 @@ export interface Client {
 
 /**
  * Connects to a host, in the background: requests may be made at once.
- * @throws TypeError when the URL is no http or https URL or names no host.
+ * @throws TypeError when the URL is no http or https URL or names no host, `hostKey` is no key, or `pairing` no secret.
  */
 export function connect(options: ConnectOptions): Client {
   const environment = completeEnvironment(options.environment);
   const base = signalingBase(options.url, options.host);
   const flags = addressFlags(globalThis.location?.href);
   const { token } = options;
+  const cookie = options.credentials === 'cookie';
   const diagnostics = createDiagnostics(() => environment.now(), options.diagnostics ?? flags.diagnostics);
   const listeners = new Listeners<ClientEvents>();
   const connector = new Connector(
     {
-      signaling: { base: base.href, token, environment },
+      signaling: { base: base.href, token, cookie, environment },
       diagnostics,
+      hostId: hostId(base),
+      hostKey: options.hostKey,
+      confirmHostKey: options.confirmHostKey,
+      edge: base.origin,
+      device: options.device,
+      pairing: options.pairing,
+      deviceName: options.deviceName,
       webrtc: options.webrtc ?? flags.webrtc ?? true,
       iceTransportPolicy: options.iceTransportPolicy ?? flags.iceTransportPolicy ?? 'all',
     },
@@ -79,6 +125,7 @@ export function connect(options: ConnectOptions): Client {
       path: (path) => listeners.tell('path', path),
       state: (state) => listeners.tell('state', state),
       rtt: (ms) => listeners.tell('rtt', ms),
+      hostKey: (hostKey) => listeners.tell('hostKey', hostKey),
     },
   );
   const origin = options.origin ?? base.origin;
@@ -87,10 +134,12 @@ export function connect(options: ConnectOptions): Client {
       origin,
       host: hostId(base),
       token,
+      cookie,
       edgeOrigin: base.origin,
       environment,
       diagnostics,
       route: (signal) => connector.route(signal),
+      stopped: () => connector.stopped,
     }),
     origin,
     get path() {
@@ -101,6 +150,9 @@ export function connect(options: ConnectOptions): Client {
     },
     get rtt() {
       return connector.rtt;
+    },
+    get hostKey() {
+      return connector.hostKey;
     },
     get error() {
       return connector.error;

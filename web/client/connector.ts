@@ -3,15 +3,18 @@
  * first and directly as soon as that works; over HTTPS where neither is to be had.
  */
 import type { DirectError } from '../../shared/errors.ts';
+import { hostKeyFromText } from '../../shared/host-identity.ts';
 import { DIRECT_DEADLINE_MS } from '../../shared/limits.ts';
 import type { PathKind } from '../../shared/path.ts';
 import type { Session } from '../../shared/session.ts';
 import type { SessionReady } from '../../shared/signal.ts';
+import { Device, type DeviceIdentity } from './device.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { Direct, type DirectState } from './direct.ts';
 import { HostSession } from './host-session.ts';
+import { type HostKeyQuestion, HostTrust } from './host-trust.ts';
 import { Relay } from './relay.ts';
-import type { Signaling } from './signaling.ts';
+import { isIdentified, type Signaling } from './signaling.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
 /** Which way requests go: `tunnel` is plain HTTPS, `offline` is HTTPS too, with little hope. */
@@ -21,12 +24,24 @@ export interface ConnectorEvents {
   /** Of the direct path. */
   state(state: DirectState): void;
   path(path: ClientPath): void;
+  /** The key of a host of which none was pinned. */
+  hostKey(hostKey: string): void;
   rtt(ms: number): void;
 }
 
 export interface ConnectorOptions {
   signaling: Signaling;
   diagnostics: Diagnostics;
+  /** The host's id. */
+  hostId: string;
+  /** See `ConnectOptions`. */
+  hostKey: string | undefined;
+  confirmHostKey: ((question: HostKeyQuestion) => Promise<boolean>) | undefined;
+  /** The edge's origin. */
+  edge: string;
+  device: 'auto' | DeviceIdentity | undefined;
+  pairing: string | undefined;
+  deviceName: string | undefined;
   /** False: no direct path. */
   webrtc: boolean;
   iceTransportPolicy: RTCIceTransportPolicy;
@@ -36,15 +51,20 @@ export class Connector {
   readonly #options: ConnectorOptions;
   readonly #events: ConnectorEvents;
   readonly #host: HostSession;
+  readonly #trust: HostTrust;
   readonly #direct: Direct;
   readonly #relay: Relay;
   readonly #unwatch: () => void;
-  readonly #cancelDeadline: () => void;
+  #cancelDeadline: () => void = () => {};
   readonly #decided = Promise.withResolvers<void>();
   #waiting: (() => void)[] = [];
   #isStarted = false;
   #isDecided = false;
+  /** DIRECT_DEADLINE_MS have passed, without the time that a person took. */
+  #isOverdue = false;
   #closed = false;
+  /** The host does not accept this device. */
+  #refusal: DirectError | undefined;
   #state: DirectState = 'off';
   #path: ClientPath = 'tunnel';
 
@@ -53,7 +73,36 @@ export class Connector {
     this.#events = events;
     const { signaling, diagnostics, webrtc, iceTransportPolicy } = options;
     const { environment } = signaling;
+    this.#trust = new HostTrust(
+      { host: options.hostId, hostKey: options.hostKey, confirm: options.confirmHostKey, environment, diagnostics },
+      {
+        asked: () => this.#changed(),
+        pinned: (hostKey) => events.hostKey(hostKey),
+        confirmed: () => {
+          this.#startDeadline();
+          this.#relay.resume();
+          this.#direct.resume();
+          this.#changed();
+        },
+        broken: (error) => this.#break(error),
+      },
+    );
+    const trust = this.#trust;
+    const device = new Device({ ...options, host: options.hostId, keys: environment.deviceKeys });
+    const prove = async (sessionId: string, binding: Uint8Array) => {
+      // Where a path is attached, its host has proved this key.
+      const { hostKey } = trust;
+      return hostKey === undefined
+        ? undefined
+        : device.prove({ hostKey: hostKeyFromText(hostKey), sessionId, binding });
+    };
     this.#host = new HostSession(environment, diagnostics, {
+      prove: device.isWanted ? prove : undefined,
+      accepted: () => device.accepted(),
+      refused: (error) => {
+        this.#refusal ??= error;
+        this.#break(error);
+      },
       moved: () => {
         this.#relay.used();
         this.#changed();
@@ -76,25 +125,26 @@ export class Connector {
     const host = this.#host;
     const sessionId = environment.newId();
     const ids = [sessionId];
-    this.#relay = new Relay({ signaling, diagnostics, host, changed: () => this.#relayChanged() });
+    this.#relay = new Relay({ signaling, diagnostics, host, trust, changed: () => this.#relayChanged() });
     this.#direct = new Direct({
       signaling,
       diagnostics,
       host,
+      trust,
       iceTransportPolicy,
       // The first one serves the relay as well.
       sessionId: () => ids.shift() ?? environment.newId(),
       asked: (session) => admission.resolve(session),
       changed,
     });
-    this.#cancelDeadline = environment.timer(DIRECT_DEADLINE_MS, () => this.#decide('no path in time'));
+    this.#startDeadline();
     this.#unwatch = environment.network.watch({
       wake: (reason) => this.#wake(reason),
       leave: () => this.#host.close('E_GOING_AWAY'),
     });
     if (!webrtc) diagnostics.log('no direct path, as asked for');
-    // Without a token the edge admits to its signaling at most.
-    if (signaling.token !== undefined) this.#relay.start({ sessionId, ready: admission.promise });
+    // Whom the edge does not know it admits to its signaling at most.
+    if (isIdentified(signaling)) this.#relay.start({ sessionId, ready: admission.promise });
     if (!webrtc || !this.#direct.start()) admission.resolve(undefined);
     this.#isStarted = true;
     this.#changed();
@@ -109,8 +159,22 @@ export class Connector {
     return this.#path;
   }
 
-  /** Why there is no direct path, or without WebRTC no relay. */
+  /** Why there is no direct path, or without WebRTC no relay; before all, why nothing may go to the host. */
   get error(): DirectError | undefined {
+    return this.stopped ?? this.#trust.inability ?? this.#pathError;
+  }
+
+  /** Why no request may go to the host any more, by any way. */
+  get stopped(): DirectError | undefined {
+    return this.#trust.error ?? this.#refusal;
+  }
+
+  /** See `Client`. */
+  get hostKey(): string | undefined {
+    return this.#trust.hostKey;
+  }
+
+  get #pathError(): DirectError | undefined {
     return this.#direct.state === 'off' ? this.#relay.error : this.#direct.error;
   }
 
@@ -140,15 +204,26 @@ export class Connector {
     this.#host.close('E_CANCELLED');
     this.#direct.close();
     this.#relay.close();
+    this.#trust.close();
     this.#decide('closed');
   }
 
   /** Whether a path may come so soon that requests wait for it. */
   #hopeful(): boolean {
-    if (this.#closed) return false;
+    if (this.#closed || this.stopped !== undefined) return false;
+    // Nothing goes to a host by any way before the person has answered.
+    if (this.#trust.isAsking) return true;
     if (this.#relay.state === 'connecting' || this.#host.isBetweenPaths) return true;
     // Where there is no relay and the tunnel would refuse, too, the direct path is the only one.
-    return this.#options.signaling.token === undefined && !this.#isDecided && this.#direct.state === 'connecting';
+    return !isIdentified(this.#options.signaling) && !this.#isDecided && this.#direct.state === 'connecting';
+  }
+
+  /** Somebody lies about the host, the person does not believe it, or the host wants no such device: no path is tried again, the tunnel neither. */
+  #break(error: DirectError): void {
+    this.#host.close(error.code);
+    this.#direct.fail(error);
+    this.#relay.fail(error);
+    this.#changed();
   }
 
   #wake(reason: string): void {
@@ -156,6 +231,16 @@ export class Connector {
     this.#direct.wake(reason);
     this.#relay.wake();
     this.#changed();
+  }
+
+  #startDeadline(): void {
+    if (this.#isDecided) return;
+    this.#cancelDeadline();
+    this.#isOverdue = false;
+    this.#cancelDeadline = this.#options.signaling.environment.timer(DIRECT_DEADLINE_MS, () => {
+      this.#isOverdue = true;
+      this.#changed();
+    });
   }
 
   #decide(why: string): void {
@@ -189,6 +274,7 @@ export class Connector {
     }
     if (this.#host.active?.isOpen === true) this.#decide('there is a path');
     else if (this.#isStarted && !this.#hopeful()) this.#decide('no path soon');
+    else if (this.#isOverdue && !this.#trust.isAsking) this.#decide('no path in time');
     for (const look of this.#waiting.splice(0)) look();
   }
 
@@ -197,6 +283,7 @@ export class Connector {
     if (active !== undefined) return active.kind;
     // The relay's error is the newer one: it is tried more often.
     const { error } = this.#relay.state === 'off' ? this.#direct : this.#relay;
+    if (this.stopped !== undefined) return 'offline';
     const offline = error?.code === 'E_HOST_OFFLINE' || !this.#options.signaling.environment.network.online();
     return offline ? 'offline' : 'tunnel';
   }

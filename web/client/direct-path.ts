@@ -15,6 +15,8 @@ const SIGNALING_LINGER_MS = 3_000;
 export interface DirectPathOptions {
   /** The signaling session. */
   sessionId: string;
+  /** See `PathOptions`. */
+  binding: Uint8Array;
   /** Its channel is open. */
   peer: PeerLink;
   signaling: SignalTransport;
@@ -46,13 +48,13 @@ export class DirectPath {
   }
 
   async #attach(): Promise<void> {
-    const { host, sessionId } = this.#options;
+    const { host, sessionId, binding } = this.#options;
     // First, so that the path is shown as what it is from the start.
     const kind = await this.#readPair();
     if (this.#ended !== undefined) return;
     this.#link = host.attach(
       this.#path,
-      { sessionId, kind },
+      { sessionId, kind, binding },
       {
         opened: () => {
           this.#isReady = true;

@@ -10,7 +10,7 @@ import { attemptError, FINAL_CODES, isNewlyRestarted, MIN_INTERVAL_MS, STABLE_AF
  * - `connected`: there is a direct path.
  * - `waiting`: the next attempt has its time.
  * - `failed`: only a person can help (`error` says how); no more attempts.
- * - `off`: WebRTC is missing or not wanted.
+ * - `off`: WebRTC is missing or not wanted, or this runtime cannot check whose answers it gets.
  * - `closed`: `close()` was called.
  */
 export type DirectState = 'connecting' | 'connected' | 'waiting' | 'failed' | 'off' | 'closed';
@@ -35,6 +35,8 @@ export class Direct {
   #started = Number.NEGATIVE_INFINITY;
   /** Something changed while an attempt ran: if it fails, the next one does not wait. */
   #woken = false;
+  /** The next attempt waits for the person who was asked about the host's key. */
+  #held = false;
 
   constructor(options: DirectOptions) {
     this.#options = options;
@@ -73,13 +75,28 @@ export class Direct {
     }
   }
 
+  /** The person who was asked about the host's key has agreed. */
+  resume(): void {
+    if (this.#held && this.#state.name === 'waiting') this.#attempt();
+  }
+
+  /** Ends the path and all attempts: only a person can help. */
+  fail(error: DirectError): void {
+    if (this.#state.name === 'closed' || this.#state.name === 'off') return;
+    this.#error = error;
+    this.#end('failed', error);
+  }
+
   /** Ends the path and all attempts. */
   close(): void {
+    if (this.#state.name !== 'closed') this.#end('closed', new DirectError('E_CANCELLED'));
+  }
+
+  #end(name: 'failed' | 'closed', error: DirectError): void {
     const state = this.#state;
-    if (state.name === 'closed') return;
-    this.#enter({ name: 'closed' });
-    if (state.name === 'connecting') state.abort.abort(new DirectError('E_CANCELLED'));
-    if (state.name === 'connected') state.path.close(new DirectError('E_CANCELLED'));
+    this.#enter({ name });
+    if (state.name === 'connecting') state.abort.abort(error);
+    if (state.name === 'connected') state.path.close(error);
     if (state.name === 'waiting') state.cancel();
   }
 
@@ -90,6 +107,7 @@ export class Direct {
     if (RTCPeerConnection === undefined) return;
     const abort = new AbortController();
     this.#woken = false;
+    this.#held = false;
     this.#started = environment.now();
     this.#enter({ name: 'connecting', abort });
     diagnostics.log(`attempt ${this.#failures + 1}`);
@@ -122,7 +140,8 @@ export class Direct {
     this.#failures += 1;
     if (isNewlyRestarted(this.#error, before)) this.#woken = true;
     this.#options.diagnostics.log(`attempt failed: ${this.#error.code} ${this.#error.detail ?? ''}`);
-    this.#waitUnlessFinal(this.#error);
+    if (this.#options.trust.isUnable) this.#enter({ name: 'off' });
+    else this.#waitUnlessFinal(this.#error);
   }
 
   #lost(error: DirectError): void {
@@ -146,7 +165,13 @@ export class Direct {
   }
 
   #wait(ms: number): void {
-    const { environment } = this.#options.signaling;
+    const { trust, signaling } = this.#options;
+    const { environment } = signaling;
+    if (trust.isAsking) {
+      this.#held = true;
+      this.#enter({ name: 'waiting', cancel: () => {} });
+      return;
+    }
     const cancel = environment.timer(Math.max(0, ms), () => {
       // Without a network an attempt is in vain; `online` comes by itself.
       if (environment.network.online()) this.#attempt();

@@ -2,6 +2,7 @@
 import { newId } from '../../shared/new-id.ts';
 import type { SessionEnvironment } from '../../shared/path-link.ts';
 import { sealingIsSupported } from '../../shared/sealing-support.ts';
+import { type DeviceKeyStore, memoryDeviceKeys, storedDeviceKeys } from './device-key.ts';
 import { globalNetwork, type Network } from './network.ts';
 import type { PeerConnectionClass } from './webrtc.ts';
 
@@ -15,8 +16,10 @@ export interface ClientEnvironment extends SessionEnvironment {
   network: Network;
   /** Milliseconds since 1970: the host's keys expire. */
   wallClock(): number;
-  /** Whether WebCrypto has what the relay's encryption needs; without it there is no relay. */
+  /** Whether WebCrypto can check what a host signs, and seal for it; without it requests go through the edge only. */
   canSeal(): Promise<boolean>;
+  /** Where the keys of this device are: in the browser’s database, elsewhere in memory. */
+  deviceKeys: DeviceKeyStore;
   /** See shared/new-id.ts. */
   newId(): string;
   /** From 0 to 1, exclusive; for jitter. */
@@ -29,6 +32,9 @@ export interface ClientEnvironment extends SessionEnvironment {
    */
   browser: boolean;
 }
+
+/** One for all clients of the program. */
+const inMemory = memoryDeviceKeys();
 
 function globalTimer(ms: number, run: () => void): () => void {
   const timer = setTimeout(run, ms);
@@ -45,6 +51,7 @@ export function completeEnvironment(given: Partial<ClientEnvironment> = {}): Cli
     network: globalNetwork(),
     wallClock: () => Date.now(),
     canSeal: sealingIsSupported,
+    deviceKeys: globalThis.indexedDB === undefined ? inMemory : storedDeviceKeys(globalThis.indexedDB),
     newId,
     random: () => Math.random(),
     baseUrl: () => globalThis.document?.baseURI ?? globalThis.location?.href,

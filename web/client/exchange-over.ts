@@ -4,8 +4,10 @@ import { ClientExchange } from '../../shared/exchange.ts';
 import { encodeHead, type HeaderList, type RequestHead } from '../../shared/head.ts';
 import { hasBody } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
+import { isDeviceRefusal } from './device.ts';
 import { type Diagnostics, loggedPath } from './diagnostics.ts';
 import type { ClientEnvironment } from './environment.ts';
+import { isKeyError } from './host-trust.ts';
 import { networkError } from './network-error.ts';
 import type { Hop } from './redirect.ts';
 import type { RequestBody } from './request-body.ts';
@@ -95,7 +97,7 @@ export async function exchangeOver(
   }
 }
 
-/** A client that closed the session itself wants no request to go on elsewhere. */
+/** A client that closed the session itself, on purpose or because somebody lies about the host, wants no request to go on elsewhere. */
 function asPathFailure(
   session: Session,
   exchange: ClientExchange,
@@ -103,13 +105,17 @@ function asPathFailure(
   error: unknown,
 ): PathFailure | undefined {
   const ended = session.error;
-  if (ended === undefined || ended.code === 'E_CANCELLED' || !(error instanceof DirectError)) return undefined;
+  if (ended === undefined || !(error instanceof DirectError)) return undefined;
+  if (ended.code === 'E_CANCELLED' || isKeyError(ended)) return undefined;
+  // A host that refuses the device has run nothing; one that has accepted it before may have.
+  if (isDeviceRefusal(ended) && !session.isEstablished) return undefined;
   return new PathFailure(ended, exchange.stream.sentAny, upload.begun);
 }
 
 /** What the end of a session is to its requests: an agent that stops has forgotten them as one that was restarted. */
 export function requestError(end: DirectError): DirectError {
   if (end.code === 'E_CANCELLED' || end.code === 'E_HOST_RESTARTED') return end;
+  if (isKeyError(end) || isDeviceRefusal(end)) return end;
   return new DirectError(end.code === 'E_GOING_AWAY' ? 'E_HOST_RESTARTED' : 'E_PATH_LOST', undefined, { cause: end });
 }
 

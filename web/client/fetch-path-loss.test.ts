@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { DirectError } from '../../shared/errors.ts';
 import type { Path } from '../../shared/path.ts';
 import { settle } from '../../shared/test-clock.ts';
 import { type Answer, failure, ORIGIN, readAll, reply, testHost } from './test-host.ts';
@@ -115,6 +116,27 @@ describe('when the path is lost', () => {
       expect(code).toBe('E_OUTCOME_UNKNOWN');
       expect(error.cause).toMatchObject({ cause: { code: 'E_PATH_LOST' } });
       expect(https).toEqual([]);
+    },
+  );
+
+  test.each([
+    ['POST', 'E_OUTCOME_UNKNOWN'],
+    ['GET', 'E_DEVICE_UNKNOWN'],
+  ])(
+    'because this device was removed while a %s runs, it fails with %s and goes no other way',
+    async (method, code) => {
+      let removed: DirectError | undefined;
+      const host = testHost(silent, {
+        route: async () => (removed === undefined ? host.client : undefined),
+        stopped: () => removed,
+      });
+      const promise = failure(host.fetch('/v1/x', method === 'POST' ? { method, body: 'text' } : { method }));
+      await settle();
+      expect(host.heads).toHaveLength(1);
+      removed = new DirectError('E_DEVICE_UNKNOWN');
+      host.agent.close('E_DEVICE_UNKNOWN');
+      expect((await promise).code).toBe(code);
+      expect(host.https).toEqual([]);
     },
   );
 

@@ -19,12 +19,16 @@ export interface FetchOptions {
   host: string;
   /** Authenticates HTTPS requests at the edge. A request's own Authorization is for the upstream, on every path. */
   token: string | undefined;
+  /** Without a token the browser's cookie authenticates them. */
+  cookie: boolean;
   /** Where the token may go. */
   edgeOrigin: string;
   environment: ClientEnvironment;
   diagnostics: Diagnostics;
   /** The session for a new request, or undefined: HTTPS. */
   route(signal: AbortSignal | undefined): Promise<Session | undefined>;
+  /** Why no request may go to the host, by any way. */
+  stopped?(): DirectError | undefined;
 }
 
 /** A request is sent again over a new session at most so often, then over HTTPS. */
@@ -172,9 +176,14 @@ class Call {
   }
 
   /** `again`: undefined for the first way that was tried, else whether the host may have seen the request before. */
-  async #https(request: Request, again: boolean | undefined): Promise<Response> {
-    const { environment, diagnostics, host, token, edgeOrigin, origin } = this.#options;
-    const url = new URL(request.url);
+  async #https(given: Request, again: boolean | undefined): Promise<Response> {
+    const { environment, diagnostics, host, token, cookie, edgeOrigin, origin } = this.#options;
+    const url = new URL(given.url);
+    const stopped = belongsToHost(url, origin) ? this.#options.stopped?.() : undefined;
+    if (stopped !== undefined) throw networkError(stopped);
+    // Whether the caller wants to be known is a matter between it and the upstream.
+    const anonymous = cookie && token === undefined && given.credentials === 'omit' && url.origin === edgeOrigin;
+    const request = anonymous ? new Request(given, { credentials: 'same-origin' }) : given;
     if (url.origin === edgeOrigin) {
       request.headers.set('direct-host', host);
       const own = request.headers.get('authorization');

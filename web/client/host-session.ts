@@ -1,8 +1,10 @@
 /** The client's session with its host: one that lives, made anew when the last one has ended. */
+import type { DeviceProof } from '../../shared/device-identity.ts';
 import { DirectError, type ErrorCode } from '../../shared/errors.ts';
 import type { Path } from '../../shared/path.ts';
 import type { PathLink } from '../../shared/path-link.ts';
 import { type PathOptions, Session } from '../../shared/session.ts';
+import { isDeviceRefusal } from './device.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { ClientEnvironment } from './environment.ts';
 
@@ -20,6 +22,12 @@ export interface PathListener {
 }
 
 export interface HostSessionEvents {
+  /** Makes the proof of this device for a path; absent where no device is to be proved. */
+  prove?: ((sessionId: string, binding: Uint8Array) => Promise<DeviceProof | undefined>) | undefined;
+  /** The agent has accepted a path, and whatever device it was shown. */
+  accepted?(): void;
+  /** The agent does not accept this device, on any path. */
+  refused?(error: DirectError): void;
   /** The session goes on by another path, or by none. */
   moved(): void;
   /** A path came into doubt, or is heard again. */
@@ -68,7 +76,10 @@ export class HostSession {
   /** Adds a path to the session, or begins one with it. */
   attach(path: Path, options: PathOptions, listener: PathListener): PathLink {
     this.#session ??= this.#begin();
-    const link = this.#session.attach(path, options);
+    const { prove } = this.#events;
+    const { sessionId, binding } = options;
+    const proof = prove && binding && { prove: () => prove(sessionId, binding) };
+    const link = this.#session.attach(path, { ...options, ...proof });
     // A path may have ended before its time.
     if (link.hasEnded) this.#environment.defer(() => this.#lost(link, undefined));
     this.#listeners.set(link, listener);
@@ -89,6 +100,7 @@ export class HostSession {
       events: {
         opened: (link) => {
           this.#diagnostics.log(`session open on the ${link.kind} path`);
+          this.#events.accepted?.();
           this.#listeners.get(link)?.opened();
           this.#events.moved();
         },
@@ -109,6 +121,7 @@ export class HostSession {
           this.#diagnostics.log(`session closed: ${error.code} ${error.detail ?? ''}`);
           this.#cancelPatience();
           if (this.#session === session) this.#session = undefined;
+          if (isDeviceRefusal(error)) this.#events.refused?.(error);
           this.#events.moved();
         },
       },
@@ -133,6 +146,7 @@ export class HostSession {
     const known = error ?? new DirectError('E_PATH_LOST', 'it ended before it began');
     this.#begun ||= listener.sentAny();
     listener.lost(known);
+    if (isDeviceRefusal(known)) this.#events.refused?.(known);
     // What no agent has heard of need not wait for another path of this session: it may go any way.
     if (!this.#begun && this.#session?.links.length === 0) this.#session.close('E_PATH_LOST', known.detail);
   }

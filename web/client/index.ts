@@ -2,6 +2,9 @@
 export { DirectError, type ErrorCode } from '../../shared/errors.ts';
 export { type Client, type ClientEvents, type ConnectOptions, connect } from './connect.ts';
 export type { ClientPath } from './connector.ts';
+export type { DeviceIdentity } from './device.ts';
+export type { DeviceKeyStore } from './device-key.ts';
 export type { DirectState } from './direct.ts';
 export type { ClientEnvironment } from './environment.ts';
+export type { HostKeyQuestion } from './host-trust.ts';
 export { type PatchOptions, patchFetch } from './patch-fetch.ts';

@@ -1,10 +1,11 @@
 /** One attempt at a path through the edge: signaling session, the host's keys, WebSocket, encryption. */
 import { DirectError } from '../../shared/errors.ts';
-import { type RelayRecipient, verifyAnnouncement } from '../../shared/host-identity.ts';
+import type { RelayRecipient } from '../../shared/host-identity.ts';
 import type { Path } from '../../shared/path.ts';
 import { sealedClientPath } from '../../shared/sealed-path.ts';
 import type { SessionReady } from '../../shared/signal.ts';
 import { closeError } from './close-error.ts';
+import type { HostTrust } from './host-trust.ts';
 import { RelayPath } from './relay-path.ts';
 import { createSession, type Signaling } from './signaling.ts';
 import { unlessAborted } from './unless-aborted.ts';
@@ -18,6 +19,8 @@ export interface Admission {
 
 export interface RelayAttemptOptions {
   signaling: Signaling;
+  /** Says whose keys count. */
+  trust: HostTrust;
   /** Absent: the relay asks for a session of its own. */
   admission: Admission | undefined;
   signal: AbortSignal;
@@ -30,10 +33,12 @@ export interface OpenedRelay {
   socket: RelayPath;
   /** What the session sees. */
   path: Path;
+  binding: Uint8Array;
 }
 
-/** @throws DirectError the edge's code, `E_HOST_KEY`, or `E_PATH_LOST`; the signal's reason after an abort. */
-export async function openRelay({ signaling, admission, signal }: RelayAttemptOptions): Promise<OpenedRelay> {
+/** @throws DirectError the edge's code, that of the host's key, or `E_PATH_LOST`; the signal's reason after an abort. */
+export async function openRelay(options: RelayAttemptOptions): Promise<OpenedRelay> {
+  const { signaling, admission, signal } = options;
   const sessionId = admission?.sessionId ?? signaling.environment.newId();
   const giveUp = new AbortController();
   signal.addEventListener('abort', () => giveUp.abort(signal.reason), { once: true });
@@ -42,9 +47,10 @@ export async function openRelay({ signaling, admission, signal }: RelayAttemptOp
   const opening = openSocket(signaling, sessionId, giveUp.signal);
   opening.catch(() => {});
   try {
-    const key = await recipient(signaling, sessionId, admission, signal);
+    const key = await recipient(options, sessionId);
     const socket = await opening;
-    return { sessionId, socket, path: sealedClientPath(socket, key, sessionId) };
+    const path = sealedClientPath(socket, key, sessionId);
+    return { sessionId, socket, path, binding: await path.bound };
   } catch (error) {
     giveUp.abort(error);
     throw error;
@@ -53,16 +59,14 @@ export async function openRelay({ signaling, admission, signal }: RelayAttemptOp
 
 /** The keys to seal to. */
 async function recipient(
-  signaling: Signaling,
+  { signaling, trust, admission, signal }: RelayAttemptOptions,
   sessionId: string,
-  admission: Admission | undefined,
-  signal: AbortSignal,
 ): Promise<RelayRecipient> {
   const asked = admission && (await unlessAborted(admission.ready, signal));
   const { host } = asked ?? (await createSession(signaling, { session_id: sessionId }, signal));
   // An agent says it a moment after it is online.
   if (host.announcement === undefined) throw new DirectError('E_PATH_LOST', 'the host announces no key');
-  const key = await verifyAnnouncement(host.announcement, { now: signaling.environment.wallClock() });
+  const key = await trust.announcement(host.announcement);
   signal.throwIfAborted();
   return key;
 }

@@ -122,7 +122,7 @@ describe('the relay', () => {
   });
 
   test('that the edge refuses for good is not tried again', async () => {
-    for (const code of ['E_UNAUTHORIZED', 'E_HOST_KEY'] as const) {
+    for (const code of ['E_UNAUTHORIZED', 'E_NOT_FOUND'] as const) {
       const edge = new TestEdge();
       edge.relayFate = code;
       const client = connected(edge);

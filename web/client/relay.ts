@@ -2,7 +2,7 @@
  * Keeps a path through the edge: the first one that a session has, and the one that it falls back to. An idle one
  * costs nothing, so it stays beside the direct path.
  */
-import { DirectError, type ErrorCode } from '../../shared/errors.ts';
+import { DirectError } from '../../shared/errors.ts';
 import {
   HANDSHAKE_TIMEOUT_MS,
   LIVENESS_PROBE_MS,
@@ -12,6 +12,7 @@ import {
 import type { PathLink } from '../../shared/path-link.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { HostSession } from './host-session.ts';
+import type { HostTrust } from './host-trust.ts';
 import { type Admission, openRelay } from './relay-attempt.ts';
 import type { RelayPath } from './relay-path.ts';
 import { attemptError, FINAL_CODES, isNewlyRestarted, MIN_INTERVAL_MS, STABLE_AFTER_MS } from './retry.ts';
@@ -28,9 +29,6 @@ import type { Signaling } from './signaling.ts';
  */
 export type RelayState = 'off' | 'connecting' | 'open' | 'waiting' | 'failed' | 'closed';
 
-/** A host's key does not become right by asking again. */
-const FINAL: readonly ErrorCode[] = [...FINAL_CODES, 'E_HOST_KEY'];
-
 /**
  * After a change of the network the old socket is dead and does not know it. Who waits for bytes gets another one
  * beside it when the edge has not answered by now, which is several round trips; a needless one costs a request.
@@ -41,6 +39,7 @@ export interface RelayOptions {
   signaling: Signaling;
   diagnostics: Diagnostics;
   host: HostSession;
+  trust: HostTrust;
   /** The state has changed. */
   changed(): void;
 }
@@ -56,11 +55,12 @@ export class Relay {
   readonly #options: RelayOptions;
   #state: RelayState = 'off';
   #error: DirectError | undefined;
-  #canSeal: Promise<boolean> | undefined;
   #attempt: Attempt | undefined;
   /** When the last attempt began. */
   #startedAt = Number.NEGATIVE_INFINITY;
   #cancelRetry: () => void = () => {};
+  /** The next attempt waits for the person who was asked about the host's key. */
+  #held = false;
   #cancelReplacement: (() => void) | undefined;
   /** Attempts without success since the last stable path. */
   #failures = 0;
@@ -109,15 +109,31 @@ export class Relay {
     if (silentMs >= REPLACE_AFTER_MS) this.#ask(current.socket, LIVENESS_TIMEOUT_MS);
   }
 
+  /** The person who was asked about the host's key has agreed: requests wait for what comes of it. */
+  resume(): void {
+    if (this.#held && this.#state === 'waiting') this.#connect(true);
+  }
+
+  /** Ends the path and all attempts: only a person can help. */
+  fail(error: DirectError): void {
+    if (this.#state === 'closed' || this.#state === 'off') return;
+    this.#error = error;
+    this.#end('failed', error);
+  }
+
   /** Ends the path and all attempts. */
   close(): void {
+    this.#end('closed', new DirectError('E_CANCELLED'));
+  }
+
+  #end(state: 'failed' | 'closed', error: DirectError): void {
     const current = this.#current;
     this.#current = undefined;
     this.#cancelRetry();
     this.#cancelReplacement?.();
-    this.#enter('closed');
-    this.#endAttempt(new DirectError('E_CANCELLED'));
-    current?.link.end(new DirectError('E_CANCELLED'));
+    this.#enter(state);
+    this.#endAttempt(error);
+    current?.link.end(error);
   }
 
   /** Asks the edge, and opens another socket if the answer takes long and somebody waits. */
@@ -135,6 +151,7 @@ export class Relay {
   #connect(awaited: boolean, admission?: Admission): void {
     const { timer, now } = this.#options.signaling.environment;
     this.#cancelRetry();
+    this.#held = false;
     this.#endAttempt(new DirectError('E_CANCELLED', 'another attempt took its place'));
     const cancelPatience = timer(SOCKET_PATIENCE_MS, () => {
       // Requests need not wait any longer; the attempt goes on.
@@ -157,24 +174,22 @@ export class Relay {
 
   /** From here on the session's listener tells what becomes of the attempt. */
   async #open(attempt: Attempt, admission: Admission | undefined): Promise<void> {
-    const { signaling, host } = this.#options;
+    const { signaling, host, trust } = this.#options;
     const { signal } = attempt.abort;
-    this.#canSeal ??= signaling.environment.canSeal();
-    if (!(await this.#canSeal)) {
-      this.#options.diagnostics.log('this runtime’s WebCrypto lacks what the relay needs: no relay');
+    if (!(await trust.canVerify())) {
       if (this.#attempt !== attempt) return;
       this.#endAttempt(new DirectError('E_CANCELLED'));
       this.#enter('off');
       return;
     }
-    const { sessionId, socket, path } = await openRelay({ signaling, admission, signal });
+    const { sessionId, socket, path, binding } = await openRelay({ signaling, trust, admission, signal });
     if (signal.aborted) {
       path.close();
       return;
     }
     const link = host.attach(
       path,
-      { sessionId, kind: 'relay' },
+      { sessionId, kind: 'relay', binding },
       {
         opened: () => this.#opened(attempt, link, socket),
         sentAny: () => socket.sentAny,
@@ -234,7 +249,7 @@ export class Relay {
   }
 
   #retryUnlessFinal(error: DirectError): void {
-    if (FINAL.includes(error.code)) {
+    if (FINAL_CODES.includes(error.code)) {
       this.#error = error;
       this.#enter('failed');
     } else {
@@ -258,6 +273,11 @@ export class Relay {
   #wait(ms: number): void {
     const { timer, network } = this.#options.signaling.environment;
     this.#cancelRetry();
+    this.#held = this.#options.trust.isAsking;
+    if (this.#held) {
+      this.#enter('waiting');
+      return;
+    }
     this.#cancelRetry = timer(Math.max(0, ms), () => {
       if (network.online()) {
         // Who has just lost a working path waits for the next one; where it fails, requests go by HTTPS meanwhile.

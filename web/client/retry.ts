@@ -2,7 +2,16 @@
 import { DirectError, type ErrorCode } from '../../shared/errors.ts';
 
 /** Answers of the edge, or of the agent, that stay the same until a person changes something. */
-export const FINAL_CODES: readonly ErrorCode[] = ['E_UNAUTHORIZED', 'E_NOT_CONFIGURED', 'E_NOT_FOUND', 'E_VERSION'];
+export const FINAL_CODES: readonly ErrorCode[] = [
+  'E_UNAUTHORIZED',
+  'E_FORBIDDEN',
+  'E_ORIGIN',
+  'E_NOT_CONFIGURED',
+  'E_NOT_FOUND',
+  'E_VERSION',
+  'E_DEVICE_UNKNOWN',
+  'E_PAIRING',
+];
 /** A path that ends sooner did not work: the pauses go on growing, so that it does not become a loop. */
 export const STABLE_AFTER_MS = 10_000;
 /** Events of page and network come in bursts; so much time lies between the beginnings of two attempts. */

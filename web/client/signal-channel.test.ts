@@ -123,7 +123,7 @@ describe('signaling', () => {
       edge.outcome = 'silence';
     });
     await edge.clock.advance(0);
-    edge.signal({ session_id: 'session-1-of-these-tests', type: 'answer', sdp: 'v=0 answer' });
+    edge.signal(await edge.signedAnswer('session-1-of-these-tests'));
     await edge.clock.advance(0);
     edge.signal(candidate('other', 'foreign'));
     for (let i = 0; i < 200; i++) edge.signal(candidate('session-1-of-these-tests', `c${i}`));

@@ -9,12 +9,19 @@ export interface Signaling {
   readonly base: string;
   /** The owner's token for the edge; the host's upstream never sees it. */
   readonly token: string | undefined;
+  /** The browser's cookie goes along: this is a page of the edge, and somebody is signed in. */
+  readonly cookie: boolean;
   readonly environment: ClientEnvironment;
+}
+
+/** Whether the edge gets to know who asks. */
+export function isIdentified({ token, cookie }: Pick<Signaling, 'token' | 'cookie'>): boolean {
+  return token !== undefined || cookie;
 }
 
 /** A request to the edge. @throws DirectError `E_PATH_LOST` when no response came; the signal's reason after an abort. */
 export async function ask(
-  { base, token, environment }: Signaling,
+  { base, token, cookie, environment }: Signaling,
   path: string,
   body: unknown,
   signal: AbortSignal,
@@ -27,8 +34,8 @@ export async function ask(
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     cache: 'no-store',
-    // The token is the only credential; pages of other origins may signal here too.
-    credentials: 'omit',
+    // A token is the only credential then; pages of other origins may signal here too.
+    credentials: cookie && token === undefined ? 'same-origin' : 'omit',
     signal,
   });
   try {

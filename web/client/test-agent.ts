@@ -1,7 +1,7 @@
 /** For tests: an agent that takes paths of every kind, and finds by HELLO which of its sessions each belongs to. */
 import { AgentExchange } from '../../shared/exchange.ts';
 import type { RequestHead } from '../../shared/head.ts';
-import { generateHostKeys } from '../../shared/host-identity.ts';
+import type { HostKeys } from '../../shared/host-identity.ts';
 import type { Path, PathKind } from '../../shared/path.ts';
 import type { SessionEnvironment } from '../../shared/path-link.ts';
 import { RelayKeys } from '../../shared/relay-keys.ts';
@@ -24,8 +24,8 @@ export class TestAgent {
   readonly #table: Sessions;
   #killed = false;
 
-  constructor(environment: SessionEnvironment, answer: Answer) {
-    this.keys = generateHostKeys().then((hostKeys) =>
+  constructor(environment: SessionEnvironment, hostKeys: Promise<HostKeys>, answer: Answer) {
+    this.keys = hostKeys.then((hostKeys) =>
       RelayKeys.create({ hostKeys, environment: keyTime, wallClock: () => Date.now() }),
     );
     this.#table = new Sessions({
@@ -56,13 +56,15 @@ export class TestAgent {
     return this.session?.error?.code;
   }
 
-  accept(path: Path, sessionId: string, kind: PathKind = 'direct'): void {
+  accept(path: Path, sessionId: string, kind: PathKind = 'direct', binding?: () => Uint8Array | undefined): void {
     this.accepted[kind] += 1;
-    this.#table.accept(this.#mortal(path), { sessionId, kind });
+    const options = { sessionId, kind, ...(binding === undefined ? {} : { binding }) };
+    this.#table.accept(this.#mortal(path), options);
   }
 
   async acceptRelay(path: Path, sessionId: string): Promise<void> {
-    this.accept(sealedAgentPath(path, await this.keys, sessionId), sessionId, 'relay');
+    const sealed = sealedAgentPath(path, await this.keys, sessionId);
+    this.accept(sealed, sessionId, 'relay', () => sealed.binding);
   }
 
   /** The process is gone: it says and hears nothing more. */

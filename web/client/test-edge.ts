@@ -1,6 +1,14 @@
 /** For tests: an edge with an agent behind it, WebRTC between client and agent, and a relay, all in memory. */
 import { DirectError, ERRORS, type ErrorCode, errorBody } from '../../shared/errors.ts';
-import { parseSessionRequest, parseSignals, type SessionReady, type SessionSignal } from '../../shared/signal.ts';
+import { type Announcement, generateHostKeys, type HostKeys } from '../../shared/host-identity.ts';
+import {
+  type AnswerSignal,
+  parseSessionRequest,
+  parseSignals,
+  type SessionReady,
+  type SessionSignal,
+} from '../../shared/signal.ts';
+import { directBinding, signAnswer } from '../../shared/signed-answer.ts';
 import { TestClock } from '../../shared/test-clock.ts';
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
 import type { NetworkListeners } from './network.ts';
@@ -13,6 +21,9 @@ import type { PeerConfiguration } from './webrtc.ts';
 
 /** What becomes of a WebSocket: a firewall refuses it, or swallows it. */
 type SocketFate = 'open' | 'refused' | 'silent';
+
+export const OFFER = 'v=0 offer';
+export const ANSWER = 'v=0 answer';
 
 /** From the offer to the open data channel. */
 export const WEBRTC_MS = 100;
@@ -31,12 +42,20 @@ export class TestEdge {
   readonly relayAttempts: number[] = [];
   readonly #listeners = new Set<NetworkListeners>();
   #offerSession = '';
+  #directBinding: Uint8Array | undefined;
   #pollers: (() => void)[] = [];
 
   online = true;
   hostOnline = true;
   /** Whether the agent has announced its keys. */
   announces = true;
+  /** Who the host is; another process of it is the same. */
+  readonly hostKeys: Promise<HostKeys> = generateHostKeys();
+  /** What a malicious edge makes of what the agent says. */
+  tampers: {
+    answer?(signed: AnswerSignal): AnswerSignal | Promise<AnswerSignal>;
+    announcement?(signed: Announcement): Announcement | Promise<Announcement>;
+  } = {};
   /** Refuses sessions with this code. */
   refuses: ErrorCode | undefined;
   /** What happens after the offer: the channel opens, the agent refuses, or nothing. */
@@ -134,15 +153,27 @@ export class TestEdge {
     for (const look of this.#pollers.splice(0)) look();
   }
 
-  /** Opens the data channel, with the agent behind it. */
-  openChannel(connection = this.connection): void {
+  /** The agent's answer to a session's offer. */
+  async signedAnswer(session_id: string, answer = ANSWER, offer = OFFER): Promise<AnswerSignal> {
+    const signature = await signAnswer(await this.hostKeys, { hostId: 'home', sessionId: session_id, offer, answer });
+    return { session_id, type: 'answer', sdp: answer, ...signature };
+  }
+
+  /** Answers the last offer, and opens the data channel with the agent behind it. */
+  async openChannel(): Promise<void> {
+    await this.#answer();
+    this.#openChannel();
+  }
+
+  #openChannel(): void {
+    const { connection } = this;
     connection.stats = this.stats;
-    this.agent.accept(connection.channel.agentPath(), this.#offerSession);
+    this.agent.accept(connection.channel.agentPath(), this.#offerSession, 'direct', () => this.#directBinding);
     connection.channel.open();
   }
 
   #newAgent(): TestAgent {
-    return new TestAgent(this.environment, (exchange, head) => this.answer(exchange, head));
+    return new TestAgent(this.environment, this.hostKeys, (exchange, head) => this.answer(exchange, head));
   }
 
   #carry(kind: 'direct' | 'relay'): Carry {
@@ -230,11 +261,11 @@ export class TestEdge {
       return Response.json(errorBody(new DirectError(this.refuses)), { status: ERRORS[this.refuses].http });
     }
     if (offer !== undefined) {
-      if (offer !== 'v=0 offer') throw new Error('another offer');
+      if (offer !== OFFER) throw new Error('another offer');
       this.#offerSession = session_id;
       void this.#afterOffer(session_id);
     }
-    const announcement = this.announces ? await (await this.agent.keys).announcement() : undefined;
+    const announcement = this.announces ? await this.#announcement() : undefined;
     const ready: SessionReady = {
       session_id,
       expires_at: 0,
@@ -249,6 +280,11 @@ export class TestEdge {
     return Response.json(ready, { status: 201 });
   }
 
+  async #announcement(): Promise<Announcement> {
+    const announcement = await (await this.agent.keys).announcement();
+    return (await this.tampers.announcement?.(announcement)) ?? announcement;
+  }
+
   async #afterOffer(session_id: string): Promise<void> {
     // After the client has opened its signaling channel, and the relay.
     await this.#later(WEBRTC_MS / 2);
@@ -256,9 +292,15 @@ export class TestEdge {
     if (this.outcome !== 'open') {
       return this.signal({ session_id, type: 'error', code: this.outcome, message: 'as told' });
     }
-    this.signal({ session_id, type: 'answer', sdp: 'v=0 answer' });
+    await this.#answer();
     await this.#later(WEBRTC_MS / 2);
-    if (this.outcome === 'open') this.openChannel();
+    if (this.outcome === 'open') this.#openChannel();
+  }
+
+  async #answer(): Promise<void> {
+    const answer = await this.signedAnswer(this.#offerSession);
+    this.#directBinding = await directBinding(OFFER, answer.sdp);
+    this.signal((await this.tampers.answer?.(answer)) ?? answer);
   }
 
   async #signal(request: Request, body: string): Promise<Response> {

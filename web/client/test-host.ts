@@ -104,6 +104,7 @@ export function testHost(answer: Answer, options: HostOptions = {}): TestHost {
     host: 'box',
     edgeOrigin: ORIGIN,
     token: 'edge-token',
+    cookie: false,
     environment,
     diagnostics: createDiagnostics(realTime.now, (line) => log.push(line)),
     route: async () => client,

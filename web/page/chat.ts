@@ -1,9 +1,10 @@
 /** One conversation with the host: what was said, and the answer that is coming. */
+
+import { errorText, isUnauthorized } from '../access/error-text.ts';
 import type { Client } from '../client/index.ts';
 import { type ChatMessage, complete } from './completion.ts';
 import { Composer, type ComposerParts } from './composer.ts';
 import { Conversation } from './conversation.ts';
-import { errorText, isUnauthorized } from './error-text.ts';
 
 export interface ChatParts extends ComposerParts {
   list: HTMLElement;

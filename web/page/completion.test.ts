@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { ApiError, type ChatMessage, complete, type Delta } from './completion.ts';
+import { ApiError } from '../access/api-error.ts';
+import { type ChatMessage, complete, type Delta } from './completion.ts';
 
 const messages: ChatMessage[] = [{ role: 'user', content: 'hi' }];
 const { signal } = new AbortController();

@@ -1,4 +1,5 @@
 /** Asks the model by OpenAI's chat completions API and gives the answer as it comes. */
+import { ApiError, apiError, errorFrom } from '../access/api-error.ts';
 import { type ServerSentEvent, SseParser } from './sse.ts';
 
 export interface ChatMessage {
@@ -7,21 +8,6 @@ export interface ChatMessage {
 }
 
 export type Delta = { type: 'text'; text: string } | { type: 'thinking' };
-
-/** An answer of a server that says what is wrong, ours or an LLM server. */
-export class ApiError extends Error {
-  override readonly name = 'ApiError';
-  readonly status: number;
-  readonly code: string | undefined;
-  readonly hint: string | undefined;
-
-  constructor(message: string, status: number, code?: string, hint?: string) {
-    super(message);
-    this.status = status;
-    this.code = code;
-    this.hint = hint;
-  }
-}
 
 type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
 
@@ -89,24 +75,4 @@ function parseChunk(data: string, type = 'message'): Chunk {
   if (chunk?.error !== undefined && chunk.error !== null) throw errorFrom(chunk.error, 200);
   if (type === 'error') throw errorFrom(chunk, 200);
   return chunk ?? {};
-}
-
-/** The error that a response stands for. */
-export async function apiError(response: Response): Promise<ApiError> {
-  const body = await response.text().catch(() => '');
-  try {
-    const parsed = JSON.parse(body) as { error?: unknown } | null;
-    return errorFrom(parsed?.error ?? parsed, response.status);
-  } catch {
-    return errorFrom(body.slice(0, 300), response.status);
-  }
-}
-
-/** OpenAI's `{message, code}`, ours with `hint` too, Ollama's plain string. */
-function errorFrom(error: unknown, status: number): ApiError {
-  const { message, code, hint } = (typeof error === 'object' && error !== null ? error : { message: error }) as Partial<
-    Record<string, unknown>
-  >;
-  const text = (value: unknown) => (typeof value === 'string' && value.trim() !== '' ? value : undefined);
-  return new ApiError(text(message) ?? `The server answered ${status}.`, status, text(code), text(hint));
 }

@@ -1,7 +1,7 @@
 /** The messages on the page. Text only: nothing that a model says becomes markup. */
 
-import { create } from './element.ts';
-import type { ErrorText } from './error-text.ts';
+import type { ErrorText } from '../access/error-text.ts';
+import { create } from '../look/element.ts';
 
 /** Who is this near to the end wants to see what comes. */
 const NEAR_END_PX = 80;

@@ -1,6 +1,6 @@
 /** Shows which way requests go. */
 import type { Client } from '../client/index.ts';
-import { create } from './element.ts';
+import { create } from '../look/element.ts';
 
 type Shown = Client['path'] | 'connecting';
 

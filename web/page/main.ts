@@ -1,26 +1,39 @@
-/** The page: finds out where the host is, connects, and lets people chat. */
+/** The page: who is here, which host they want, and the chat with it. */
+
+import { parsePairingSecret } from '../../shared/device-identity.ts';
+import type { Me, UsableHost } from '../access/account-types.ts';
+import { ApiError } from '../access/api-error.ts';
+import { warnOfChangedKey } from '../access/changed-key.ts';
+import { browserName } from '../access/device-name.ts';
+import { EdgeApi } from '../access/edge-api.ts';
+import { codeOf, errorText } from '../access/error-text.ts';
+import { type ChatLink, parseChatLink } from '../access/link.ts';
+import { Pins } from '../access/pins.ts';
 import { type Client, connect } from '../client/index.ts';
-import { type Access, accessFromFragment, loadAccess, saveAccess } from './access.ts';
-import { askForAccess } from './access-form.ts';
+import { element } from '../look/element.ts';
 import { Chat } from './chat.ts';
-import { element } from './element.ts';
-import { errorText, isUnauthorized } from './error-text.ts';
+import { enter } from './enter.ts';
+import { chooseHost, rememberedHost, rememberHost, takeOldAccess } from './host-choice.ts';
+import { showHosts } from './host-picker.ts';
 import { showPath } from './indicator.ts';
 import { listModels, showModels } from './models.ts';
+import { pageMenu } from './page-menu.ts';
+import { showStatus } from './status.ts';
+import { advice, confirmHostKey, isKeyCode, pinLinkKey } from './trust.ts';
 
-/** A model server at home may be started later than the page. */
-const MODELS_RETRY_MS = 5_000;
-/** A host id is as long as a key; people know theirs by its beginning. */
-const SHOWN_HOST_CHARACTERS = 24;
+/** A model server at home may be started later than the page; so may an edge. */
+const RETRY_MS = 5_000;
 
 const storage = () => window.localStorage;
+const api = new EdgeApi((url, init) => fetch(url, init));
+const pins = new Pins(storage);
 const model = element('model', HTMLSelectElement);
-const welcome = element('welcome', HTMLElement);
+const status = element('status', HTMLElement);
 
 const chat = new Chat(
   {
     list: element('messages', HTMLElement),
-    welcome,
+    welcome: element('welcome', HTMLElement),
     model,
     form: element('composer', HTMLFormElement),
     prompt: element('prompt', HTMLTextAreaElement),
@@ -30,44 +43,96 @@ const chat = new Chat(
   (error) => void refused(error),
 );
 
-let access: Partial<Access> = {};
+/** Of the last `begin`: whatever came before it is over. */
+let visit = new AbortController();
 let leave: (() => void) | undefined;
-let asking = false;
+let host: string | undefined;
 
-/** The fragment holds the token: out of the address bar before anyone can read over a shoulder or copy it. */
-function takeFragment(): Access | undefined {
-  const given = accessFromFragment(location.hash);
-  if (given !== undefined) history.replaceState(null, '', location.pathname + location.search);
-  return given;
+/** The fragment may hold secrets: out of the address bar before anyone can read over a shoulder or copy it. */
+function takeFragment(): ChatLink {
+  const link = parseChatLink(location.hash);
+  if (location.hash !== '') history.replaceState(null, '', location.pathname + location.search);
+  return link;
 }
 
-async function ask(problem?: string): Promise<void> {
-  if (asking) return;
-  asking = true;
-  try {
-    connectTo(await askForAccess(access, problem));
-  } finally {
-    asking = false;
+async function begin(given: ChatLink, problem?: string): Promise<void> {
+  visit.abort();
+  visit = new AbortController();
+  const { signal } = visit;
+  leave?.();
+  let next = given;
+  while (!signal.aborted) {
+    try {
+      const { me, link } = await enter({ api, link: next, problem, signal });
+      signal.throwIfAborted();
+      return await entered(me, link, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      // Once is enough for a token that the edge may have taken.
+      if (error instanceof ApiError) next = withoutToken(next);
+      const { message, hint } = errorText(error);
+      showStatus(status, `${message} ${hint ?? ''}`);
+      await Promise.race([pause(RETRY_MS), aborted(signal)]);
+    }
   }
 }
 
-async function refused(error: unknown): Promise<void> {
-  leave?.();
-  const { message, hint } = errorText(error);
-  await ask(`${message} ${hint ?? ''}`);
+async function entered(me: Me, link: ChatLink, signal: AbortSignal): Promise<void> {
+  const chosen = chooseHost(me.hosts, link.host, host ?? rememberedHost(storage));
+  const hosts = withHost(me.hosts, chosen);
+  const go = (to: string) => void switchTo(to, hosts, {}, signal);
+  showHosts(hosts, chosen, go);
+  element('account', HTMLElement).replaceChildren(
+    pageMenu({
+      api,
+      me,
+      hostKey: () => (host === undefined ? undefined : pins.get(host)),
+      signedOut: () => void begin({}),
+    }),
+  );
+  if (chosen === undefined) {
+    element('path', HTMLOutputElement).replaceChildren();
+    const owner = `There is no host yet. On the machine with your models run: npx direct-agent login ${location.origin}`;
+    return showStatus(status, me.kind === 'owner' ? owner : 'You have no access to any host at the moment.');
+  }
+  await switchTo(chosen, hosts, link, signal);
 }
 
-function connectTo(given: Access): void {
+/** Hosts of agents with a token of their own are in no list. */
+function withHost(hosts: readonly UsableHost[], id: string | undefined): readonly UsableHost[] {
+  if (id === undefined || hosts.some((known) => known.id === id)) return hosts;
+  return [...hosts, { id, name: id, host_key: null, online: false }];
+}
+
+async function switchTo(id: string, hosts: readonly UsableHost[], link: ChatLink, signal: AbortSignal): Promise<void> {
   leave?.();
-  access = given;
-  saveAccess(given, storage);
-  const host = element('host', HTMLElement);
-  host.textContent =
-    given.host.slice(0, SHOWN_HOST_CHARACTERS) + (given.host.length > SHOWN_HOST_CHARACTERS ? '…' : '');
-  host.title = given.host;
-  const client = connect({ url: location.origin, host: given.host, token: given.token });
-  const stopShowing = showPath(client, element('path', HTMLOutputElement));
+  host = id;
+  rememberHost(id, storage);
+  const info = hosts.find((known) => known.id === id) ?? { id, name: id, host_key: null, online: false };
+  if (link.key !== undefined) await pinLinkKey(pins, id, info.name, link.key);
+  if (!signal.aborted && host === id) connectTo(info, link);
+}
+
+function connectTo(info: UsableHost, { pair }: ChatLink): void {
+  leave?.();
+  if (pair !== undefined && parsePairingSecret(pair) === undefined) {
+    blocked(info, 'E_PAIRING', undefined);
+    return;
+  }
+  showStatus(status, '');
   const looking = new AbortController();
+  const pinned = pins.get(info.id);
+  const client = connect({
+    url: location.origin,
+    host: info.id,
+    credentials: 'cookie',
+    ...(pinned === undefined ? {} : { hostKey: pinned }),
+    device: 'auto',
+    deviceName: browserName(navigator.userAgent),
+    ...(pair === undefined ? {} : { pairing: pair }),
+    confirmHostKey: ({ hostKey }) => confirmHostKey(info.name, hostKey, looking.signal),
+  });
+  const stopShowing = showPath(client, element('path', HTMLOutputElement));
   chat.client = client;
   leave = () => {
     leave = undefined;
@@ -77,50 +142,95 @@ function connectTo(given: Access): void {
     chat.ready = false;
     client.close();
   };
-  client.on('state', (state) => {
-    if (state === 'failed' && client.error?.code === 'E_UNAUTHORIZED') void refused(client.error);
-  });
-  void lookForModels(client, looking.signal);
+  const look = () => {
+    if (looking.signal.aborted || client.error === undefined) return;
+    const { code } = client.error;
+    // Where nothing can prove a key, the client says so by its error, and goes on through the edge.
+    if (isKeyCode(code) && client.path !== 'offline') return;
+    blocked(info, code, client.error);
+  };
+  client.on('state', look);
+  client.on('path', look);
+  client.on('hostKey', (key) => pins.set(info.id, key));
+  void lookForModels(client, info, pair !== undefined, looking.signal);
+}
+
+/** Ends the connection for errors that only a person can do something about; others pass. Tells which it was. */
+function blocked(info: UsableHost, code: string | undefined, error: unknown): boolean {
+  if (code === 'E_UNAUTHORIZED') {
+    void refused(error);
+    return true;
+  }
+  if (code === 'E_HOST_KEY_CHANGED') {
+    leave?.();
+    const pinned = pins.get(info.id) ?? '';
+    const other = info.host_key !== null && info.host_key !== pinned ? info.host_key : undefined;
+    void warnOfChangedKey({ host: info.name, pinned, other, source: 'edge' });
+    return true;
+  }
+  const known = advice(code);
+  if (known === undefined) return false;
+  leave?.();
+  const { text, again } = known;
+  showStatus(status, text, again === undefined ? undefined : { label: again, run: () => connectTo(info, {}) });
+  return true;
+}
+
+/** The edge does not know this browser any more. */
+async function refused(error: unknown): Promise<void> {
+  const { message } = errorText(error);
+  await begin(host === undefined ? {} : { host }, `${message} Sign in again.`);
 }
 
 /** Until there is one; says on the page what is in the way. */
-async function lookForModels(client: Client, signal: AbortSignal): Promise<void> {
-  const note = element('status', HTMLElement);
+async function lookForModels(client: Client, info: UsableHost, pairing: boolean, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
       const models = await listModels(client);
       if (signal.aborted) return;
       showModels(model, models);
       chat.ready = models.length > 0;
-      note.textContent = models.length > 0 ? '' : 'The host has no model yet. Load one in your LLM server.';
-      if (models.length > 0) return;
+      if (models.length > 0) {
+        // An answer of the host by a path of its own: it has accepted this browser.
+        const paired = pairing && client.path !== 'tunnel' && client.path !== 'offline';
+        showStatus(status, paired ? `This browser is paired with “${info.name}” now.` : '');
+        return;
+      }
+      showStatus(status, 'The host has no model yet. Load one in your LLM server.');
     } catch (error) {
       if (signal.aborted) return;
-      if (isUnauthorized(error)) return refused(error);
+      if (blocked(info, codeOf(error), error)) return;
       const { message, hint } = errorText(error);
-      note.textContent = `${message} ${hint ?? ''}`;
+      showStatus(status, `${message} ${hint ?? ''}`);
     }
     await nextLook(client, signal);
   }
 }
 
+function withoutToken({ token: _, ...rest }: ChatLink): ChatLink {
+  return rest;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}
+
 /** A while, or until the path changes. */
 async function nextLook(client: Client, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, MODELS_RETRY_MS);
   const off = client.on('path', () => resolve());
-  signal.addEventListener('abort', () => resolve(), { once: true });
-  await promise;
-  clearTimeout(timer);
+  await Promise.race([promise, pause(RETRY_MS), aborted(signal)]);
   off();
 }
 
 // Another link, opened in the same tab.
 addEventListener('hashchange', () => {
-  const given = takeFragment();
-  if (given !== undefined) connectTo(given);
+  const link = takeFragment();
+  if (Object.keys(link).length > 0) void begin(link);
 });
 
-const first = takeFragment() ?? loadAccess(storage);
-if (first === undefined) void ask();
-else connectTo(first);
+void begin({ ...takeOldAccess(storage), ...takeFragment() });

@@ -1,6 +1,7 @@
 /** Which models the host has, and which one the person chose. */
+
+import { apiError } from '../access/api-error.ts';
 import type { Client } from '../client/index.ts';
-import { apiError } from './completion.ts';
 
 /** OpenAI's list of models; Ollama, llama.cpp and others give the same. @throws ApiError or TypeError */
 export async function listModels(client: Pick<Client, 'fetch'>): Promise<string[]> {

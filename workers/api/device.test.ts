@@ -86,12 +86,22 @@ describe('the device authorization request', () => {
     ['a name that turns around', { host_name: 'evil\u202egnp' }],
     ['a long name', { host_name: 'x'.repeat(65) }],
     ['servers that are no list', { serves: {} }],
-    ['too many servers', { serves: Array.from({ length: 17 }, () => ({ name: 'x', models: [] })) }],
-    ['too many models', { serves: [{ name: 'x', models: Array.from({ length: 65 }, (_, i) => `m${i}`) }] }],
     ['a server without a name', { serves: [{ models: [] }] }],
+    ['a model that is no text', { serves: [{ name: 'x', models: [7] }] }],
+    ['models that are no list', { serves: [{ name: 'x', models: 'y' }] }],
   ])('is refused with %s', async (_name, more) => {
     const response = await (await LoggingIn.make()).tryToAsk(more);
     expect([response.status, await codeOf(response)]).toEqual([400, 'E_BAD_REQUEST']);
+  });
+
+  it('shows the first of many models, in one line each', async () => {
+    const models = Array.from({ length: 100 }, (_, i) => `m${i}\n\u202e${'x'.repeat(200)}`);
+    const serves = Array.from({ length: 20 }, (_, i) => ({ name: `server ${i}`, models: i === 0 ? models : [] }));
+    const { user_code } = await (await LoggingIn.make()).ask({ serves });
+    const seen = await (await decide('lookup', user_code)).json<{ serves: { name: string; models: string[] }[] }>();
+    expect(seen.serves).toHaveLength(16);
+    expect(seen.serves[0]?.models).toHaveLength(64);
+    expect(seen.serves[0]?.models[0]).toBe(`m0${'x'.repeat(126)}`);
   });
 
   it('is refused while five of one address are open, and taken when the first has expired', async () => {

@@ -9,7 +9,7 @@ import { clientKey } from '../coarse-limit.ts';
 import { unwrap } from '../outcome.ts';
 import { readText } from '../request-body.ts';
 import { byOf } from './by.ts';
-import { bytesField, isAbsent, malformed, nameField, textsField } from './fields.ts';
+import { bytesField, isAbsent, malformed, nameField, shownText } from './fields.ts';
 import { owner } from './guards.ts';
 import { jsonBody } from './json-body.ts';
 
@@ -18,6 +18,7 @@ export const device = new Hono<EdgeEnv>();
 const CLIENT_ID = 'direct-agent';
 const GRANT_TYPE = 'urn:ietf:params:oauth:grant-type:device_code';
 const KEY_BYTES = 32;
+const SERVES = 'serves must be a list of {name, models}';
 /** The owner reads them on one page. */
 const MAX_SERVERS = 16;
 const MAX_MODELS = 64;
@@ -104,19 +105,23 @@ function jsonText(text: string): unknown {
   }
 }
 
-/** Absent: the agent found no server yet. */
+/**
+ * Absent: the agent found no server yet. What is too much to read is cut off, because a login must not fail for a host
+ * that has many models.
+ */
 function servesField(value: unknown): Served[] {
   if (isAbsent(value)) return [];
-  if (!Array.isArray(value) || value.length > MAX_SERVERS) malformed(`serves must be at most ${MAX_SERVERS} servers`);
-  return (value as unknown[]).map((server) => {
-    if (typeof server !== 'object' || server === null) malformed('serves must be a list of {name, models}');
+  if (!Array.isArray(value)) malformed(SERVES);
+  return (value as unknown[]).slice(0, MAX_SERVERS).map((server) => {
+    if (typeof server !== 'object' || server === null) malformed(SERVES);
     const { name, models } = server as Record<string, unknown>;
-    const none = isAbsent(models) || (Array.isArray(models) && models.length === 0);
-    return {
-      name: nameField(name, 'serves.name'),
-      models: none ? [] : textsField(models, 'serves.models', MAX_MODELS),
-    };
+    if (!isAbsent(models) && !Array.isArray(models)) malformed(SERVES);
+    return { name: shown(name), models: ((models ?? []) as unknown[]).slice(0, MAX_MODELS).map(shown) };
   });
+}
+
+function shown(text: unknown): string {
+  return typeof text === 'string' ? shownText(text) : malformed(SERVES);
 }
 
 function isShortText(value: unknown): value is string {

@@ -7,7 +7,9 @@ const MAX_NAME_LENGTH = 64;
 const MAX_ENTRIES = 32;
 const MAX_ENTRY_LENGTH = 256;
 /** Control characters, and those that turn the direction of the text around: a name could pose as another. */
-const MISLEADING = /[\p{Cc}\p{Bidi_Control}]/u;
+const MISLEADING = /[\p{Cc}\p{Bidi_Control}]/gu;
+/** A model's name with its quantisation takes half of it. */
+const MAX_SHOWN_LENGTH = 128;
 
 export function malformed(detail: string): never {
   throw new DirectError('E_BAD_REQUEST', detail);
@@ -16,8 +18,13 @@ export function malformed(detail: string): never {
 /** What people call something, without spaces around it. */
 export function nameField(value: unknown, field = 'name'): string {
   const name = typeof value === 'string' ? value.trim() : '';
-  const valid = name !== '' && [...name].length <= MAX_NAME_LENGTH && !MISLEADING.test(name);
+  const valid = name !== '' && [...name].length <= MAX_NAME_LENGTH && name.search(MISLEADING) === -1;
   return valid ? name : malformed(`${field} must be 1 to ${MAX_NAME_LENGTH} characters in one line`);
+}
+
+/** What somebody unknown says, as the owner gets to see it. */
+export function shownText(text: string): string {
+  return text.replace(MISLEADING, '').slice(0, MAX_SHOWN_LENGTH).toWellFormed();
 }
 
 /** A list of texts without repetitions. */

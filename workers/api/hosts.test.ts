@@ -45,49 +45,55 @@ it('are listed with their presence', async () => {
   expect(await listed(host_id)).toEqual({ ...offline, online: true, since: expect.any(Number) });
 });
 
-/** Hosts in place of the real ones, whose agents have told of themselves. */
-function tellingHosts(online = true) {
-  const devices = [{ id: 'd1', name: 'Phone', paired_at: 1, last_used_at: null }];
-  const serves = [{ name: 'Ollama', models: ['llama3.2'] }];
-  const forgotten: string[] = [];
-  const getByName = (host: string) => ({
-    presence: async () => ({ online }),
-    info: async () => ({ serves, access: 'paired', devices }),
-    forgetDevice: async (id: string) => {
-      if (!online) return { ok: false, code: 'E_HOST_OFFLINE', detail: null, retryAfterMs: null };
-      forgotten.push(`${host} ${id}`);
-      return { ok: true, value: null };
-    },
-  });
-  return { serves, devices, forgotten, env: { HOSTS: { getByName } as unknown as Cloudflare.Env['HOSTS'] } };
+const SERVES = [{ name: 'Ollama', models: ['llama3.2'] }];
+const DEVICE = { id: 'abcdefghijklmnop', name: 'Phone', paired_at: 1, last_used_at: null };
+
+/** A host whose agent has told of itself. */
+async function telling(hostName?: string) {
+  const host = await loggedIn(hostName);
+  const socket = await signal(host.host_id, host.access_token);
+  await socket.next();
+  socket.send({ type: 'host_info', serves: SERVES, access: 'paired', devices: [DEVICE] });
+  await expect.poll(() => listed(host.host_id)).toMatchObject({ access: 'paired' });
+  return { ...host, socket };
 }
 
 it('are listed with what their agents told, but for the devices', async () => {
-  const { host_id } = await loggedIn('Study');
-  const { serves, env } = tellingHosts();
-  const { hosts } = await (await asOwner('/hosts', { env })).json<{ hosts: Listed[] }>();
-  const study = hosts.find(({ id }) => id === host_id);
-  expect(study).toMatchObject({ online: true, serves, access: 'paired' });
-  expect(study).not.toHaveProperty('devices');
+  const { host_id } = await telling();
+  const host = await listed(host_id);
+  expect(host).toMatchObject({ online: true, serves: SERVES, access: 'paired' });
+  expect(host).not.toHaveProperty('devices');
 });
 
 it('tell their devices, and forget one', async () => {
-  const { host_id } = await loggedIn('Kitchen');
-  const { devices, forgotten, env } = tellingHosts();
-  expect(await (await asOwner(`/hosts/${host_id}/devices`, { env })).json()).toEqual({ devices });
-  expect((await asOwner(`/hosts/${host_id}/devices/d1`, { method: 'DELETE', env })).status).toBe(204);
-  expect(forgotten).toEqual(['kitchen d1']);
-  expect(await audited(1)).toEqual([{ action: 'device.remove', detail: 'kitchen: d1' }]);
-  // It would reach the agent, which trusts the edge to send ids only.
-  expect((await asOwner(`/hosts/${host_id}/devices/d%201`, { method: 'DELETE', env })).status).toBe(404);
-  expect(forgotten).toHaveLength(1);
+  const { host_id, socket } = await telling('Kitchen');
+  expect(await (await asOwner(`/hosts/${host_id}/devices`)).json()).toEqual({ devices: [DEVICE] });
+  const remove = (id: string) => asOwner(`/hosts/${host_id}/devices/${id}`, { method: 'DELETE' });
+  expect((await remove(DEVICE.id)).status).toBe(204);
+  expect(await socket.next()).toEqual({ type: 'forget_device', id: DEVICE.id });
+  expect(await audited(1)).toEqual([{ action: 'device.remove', detail: `kitchen: ${DEVICE.id}` }]);
+  // It would reach the agent, which takes ids only from the edge.
+  expect((await remove('d%201')).status).toBe(404);
+  expect(socket.unread).toEqual([]);
 });
 
 it('that are offline forget no device', async () => {
   const { host_id } = await loggedIn();
-  const { env } = tellingHosts(false);
-  const response = await asOwner(`/hosts/${host_id}/devices/d1`, { method: 'DELETE', env });
+  const response = await asOwner(`/hosts/${host_id}/devices/${DEVICE.id}`, { method: 'DELETE' });
   expect([response.status, await codeOf(response)]).toEqual([503, 'E_HOST_OFFLINE']);
+});
+
+it('hear of keys and invitations that are revoked', async () => {
+  const { host_id, socket } = await telling();
+  for (const [path, kind] of [
+    ['/keys', 'key'],
+    ['/invitations', 'invitation'],
+  ]) {
+    const made = await asOwner(path ?? '', { method: 'POST', body: { name: 'x', hosts: [host_id] } });
+    const { id } = await made.json<{ id: string }>();
+    await asOwner(`${path}/${id}`, { method: 'DELETE' });
+    expect(await socket.next()).toEqual({ type: 'revoked', subject: `${kind}:${id}` });
+  }
 });
 
 it('that agents serve with AGENT_TOKEN are listed by the default host, without a key', async () => {
@@ -144,7 +150,8 @@ it('that poll lose their poll and what waited for them', async () => {
 });
 
 it('that are removed leave nothing to the next agent', async () => {
-  const { host_id, access_token } = await loggedIn();
+  const { host_id, access_token, socket } = await telling();
+  socket.close();
   await agentPoll(host_id, '?batch=1', { token: access_token });
   await newSession(host_id, { offer: SDP });
   await asOwner(`/hosts/${host_id}`, { method: 'DELETE' });

@@ -10,7 +10,7 @@ import { unwrap } from '../outcome.ts';
 import { byOf } from './by.ts';
 import { nameField } from './fields.ts';
 import { host, owner, ownerOrGuest } from './guards.ts';
-import { forgetDevice, type HostState, stateOf } from './host-state.ts';
+import { type HostState, stateOf } from './host-state.ts';
 import { jsonBody } from './json-body.ts';
 
 export const hosts = new Hono<EdgeEnv>();
@@ -42,7 +42,7 @@ hosts.delete('/hosts/:id/devices/:device', owner(), async (c) => {
   const id = await knownId(c);
   const device = c.req.param('device');
   if (!isId(device)) throw new DirectError('E_NOT_FOUND', 'no such device');
-  unwrap(await forgetDevice(c, id, device));
+  unwrap(await c.env.HOSTS.getByName(id).forgetDevice(device));
   const detail = `${id}: ${device}`;
   await c.env.ACCOUNTS.getByName(ACCOUNT)
     .audit()

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { DirectError, ERRORS } from '../../shared/errors.ts';
 import { networkError } from '../client/network-error.ts';
-import { ApiError } from './completion.ts';
+import { ApiError } from './api-error.ts';
 import { errorText, isUnauthorized } from './error-text.ts';
 
 const { message, hint } = ERRORS.E_OUTCOME_UNKNOWN;

@@ -1,6 +1,6 @@
 /** Errors in words: what happened and what to do. */
 import { DirectError, ERRORS, isErrorCode } from '../../shared/errors.ts';
-import { ApiError } from './completion.ts';
+import { ApiError } from './api-error.ts';
 
 export interface ErrorText {
   message: string;
@@ -19,8 +19,13 @@ export function errorText(error: unknown): ErrorText {
   return { message: error instanceof Error ? error.message : String(error), hint: undefined };
 }
 
-/** Whether a new token is what helps. */
+/** The code of our table or of a server, in whatever wrapping. */
+export function codeOf(error: unknown): string | undefined {
+  if (error instanceof DirectError || error instanceof ApiError) return error.code;
+  return error instanceof TypeError && error.cause !== undefined ? codeOf(error.cause) : undefined;
+}
+
+/** Whether signing in again is what helps. */
 export function isUnauthorized(error: unknown): boolean {
-  if (error instanceof DirectError || error instanceof ApiError) return error.code === 'E_UNAUTHORIZED';
-  return error instanceof TypeError && isUnauthorized(error.cause);
+  return codeOf(error) === 'E_UNAUTHORIZED';
 }

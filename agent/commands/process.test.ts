@@ -1,0 +1,101 @@
+/** The command line as people run it: a process of its own. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, expect, test, vi } from 'vitest';
+import { codeAnswer, DEVICE_CODE, FakeEdge, FakeProcess, oauth, TOKEN } from './test-fake-edge.ts';
+
+// A process takes half a second to start, and several where all tests run.
+vi.setConfig({ testTimeout: 60_000 });
+
+const main = fileURLToPath(new URL('../main.ts', import.meta.url));
+const children: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL');
+});
+
+function run(folder: string, ...args: string[]) {
+  const env = { PATH: process.env.PATH, DIRECT_AGENT_FOLDER: folder, DIRECT_AGENT_UPSTREAM: 'http://127.0.0.1:2' };
+  const child = spawn(process.execPath, [main, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  children.push(child);
+  const output = { stdout: '', stderr: '' };
+  child.stdout.on('data', (part) => (output.stdout += part));
+  child.stderr.on('data', (part) => (output.stderr += part));
+  const exit = once(child, 'close').then(([code]) => code as number);
+  return { child, output, exit };
+}
+
+const quick = { json: codeAnswer({ interval: 1 }) };
+
+test('login goes on to serve with what it was given, until the edge refuses; then it says what to do', async () => {
+  const edge = (await FakeEdge.start()).allowLogin(oauth('authorization_pending'));
+  edge.on('POST /_direct/api/device/code', quick).on('UPGRADE', 'E_UNAUTHORIZED');
+  const { folder } = new FakeProcess();
+  const first = run(folder, 'login', edge.url);
+  expect(await first.exit).toBe(69);
+  const { public_key, private_key } = JSON.parse(readFileSync(join(folder, 'host-key.json'), 'utf8'));
+  expect(first.output.stdout).toBe(`${edge.url}/#host=attic&key=${public_key}\n`);
+  expect(first.output.stderr).toContain(`Run: direct-agent login ${edge.url}\n`);
+  expect(edge.to('/_direct/h/attic/signal')).toMatchObject([{ authorization: `Bearer ${TOKEN}` }]);
+  edge.on('UPGRADE', 'E_REPLACED');
+  // “up” is what a bare command does.
+  const second = run(folder);
+  expect(await second.exit).toBe(69);
+  expect(second.output.stderr).toContain(
+    `Another agent with the same key took over this host (see ${edge.url}/_direct/). This one stops.`,
+  );
+  for (const { stdout, stderr } of [first.output, second.output]) {
+    for (const secret of [TOKEN, DEVICE_CODE, private_key]) expect(stdout + stderr).not.toContain(secret);
+    expect(stderr).not.toMatch(/\n {4}at /);
+  }
+});
+
+test('up says where to go once the link is up, on stdout for programs, and ends with Ctrl+C or for good', async () => {
+  const edge = (await FakeEdge.start()).allowLogin().on('POST /_direct/api/device/code', quick);
+  const { folder } = new FakeProcess();
+  expect(await run(folder, 'login', edge.url, '--no-serve').exit).toBe(0);
+  expect(edge.agents).toEqual([]);
+  const { child, output, exit } = run(folder, 'up');
+  await expect.poll(() => output.stdout, { timeout: 25_000 }).toMatch(/\/#host=attic&key=[\w-]{43}\n$/);
+  child.kill('SIGINT');
+  expect(await exit).toBe(0);
+  const other = run(folder, 'up');
+  await expect.poll(() => other.output.stdout, { timeout: 25_000 }).toBe(output.stdout);
+  // The owner removes the host.
+  edge.agents.at(-1)?.close(4401);
+  expect(await other.exit).toBe(69);
+  expect(other.output.stderr).toContain(`Run: direct-agent login ${edge.url}\n`);
+});
+
+test('Ctrl+C while a login waits ends it without a trace', async () => {
+  const edge = (await FakeEdge.start()).allowLogin().on('POST /_direct/api/device/code', quick);
+  edge.on('POST /_direct/api/device/token', oauth('authorization_pending'));
+  const { folder } = new FakeProcess();
+  const { child, output, exit } = run(folder, 'login', edge.url, '--no-serve');
+  await expect.poll(() => edge.to('/_direct/api/device/token').length, { timeout: 25_000 }).toBe(1);
+  child.kill('SIGINT');
+  expect(await exit).toBe(130);
+  expect(output.stdout).toBe('');
+  expect(output.stderr).toMatch(/The login was given up; nothing has changed\.\n$/);
+});
+
+test('mistakes of the command line have their own code, and no stack trace', async () => {
+  const { folder } = new FakeProcess();
+  const wrong = [
+    ['login'],
+    ['login', 'http://edge.example'],
+    ['logn', 'x'],
+    ['key', 'create'],
+    ['device', 'remove', 'nobody'],
+  ];
+  const runs = wrong.map((args) => run(folder, ...args));
+  expect(await Promise.all(runs.map(({ exit }) => exit))).toEqual(wrong.map(() => 64));
+  for (const { output } of runs) {
+    expect(output.stdout).toBe('');
+    expect(output.stderr).not.toMatch(/\n {4}at /);
+  }
+  const help = run(folder, '--help');
+  expect([await help.exit, help.output.stdout]).toEqual([0, expect.stringContaining('login')]);
+});

@@ -1,0 +1,80 @@
+/** Runs the agent until somebody ends it: all of `up`, and the second half of `login`. */
+import { type DirectError, ERRORS } from '../../shared/errors.ts';
+import { startAgent } from '../agent.ts';
+import { CommandError, EXIT, type ExitCode } from '../command-error.ts';
+import type { AgentSettings, Config } from '../config.ts';
+import { discoverServers, type LocalServer } from '../discovery.ts';
+import { dashboard, edgeOf } from '../edge-address.ts';
+import { credentialRefused } from '../edge-api.ts';
+import { makeLog } from '../log.ts';
+import type { HostIdentity } from '../store.ts';
+import type { Context } from './context.ts';
+
+export interface ServeOptions {
+  config: Config;
+  /** The agent's own files. */
+  folder: string;
+  identity: HostIdentity;
+  servers: readonly LocalServer[];
+  /** The link to the edge came up for the first time. */
+  up?(): void;
+}
+
+/**
+ * Serves until Ctrl+C.
+ * @throws CommandError when the edge refuses for good
+ */
+export async function serve(context: Context, options: ServeOptions): Promise<ExitCode> {
+  const { config, folder, identity, servers } = options;
+  const log = makeLog(config.logLevel, (text) => context.err(text.trimEnd()));
+  for (const warning of config.warnings) log('warn', `config: ${warning}`);
+  for (const { name, url, models } of servers) log('info', `serving ${name} at ${url} (${models.length} models)`);
+  if (servers.length === 0) {
+    log('warn', 'no local LLM server found yet; it is looked for again with each request. See “upstream” in the docs.');
+  }
+  let up = options.up;
+  const refused = Promise.withResolvers<DirectError>();
+  const agent = await startAgent({
+    config,
+    servers,
+    search: () => findServers(config),
+    hostKeys: identity.keys,
+    folder,
+    log,
+    up: () => {
+      up?.();
+      up = undefined;
+    },
+    refused: refused.resolve,
+  });
+  const ended = await Promise.race([refused.promise, aborted(context.signal)]);
+  if (ended === undefined) log('info', 'stopping');
+  await agent.close();
+  if (ended !== undefined) throw new CommandError(EXIT.refused, reasonOf(ended, edgeOf(config.signalingUrl)));
+  return EXIT.ok;
+}
+
+/** What is configured counts as it stands, also while it does not answer; else whatever runs on this machine. */
+export async function findServers(settings: AgentSettings): Promise<LocalServer[]> {
+  if (settings.upstreams.length === 0) return discoverServers();
+  const found = await discoverServers({ candidates: settings.upstreams });
+  return settings.upstreams.map(
+    (url) =>
+      found.find((server) => server.url === url) ?? { kind: 'openai', name: url, url, models: [], needsKey: false },
+  );
+}
+
+function reasonOf({ code }: DirectError, edge: string): string {
+  if (code === 'E_REPLACED') {
+    return `Another agent with the same key took over this host (see ${dashboard(edge)}). This one stops.`;
+  }
+  if (code === 'E_UNAUTHORIZED') return credentialRefused(edge);
+  return `${ERRORS[code].message} ${ERRORS[code].hint}`;
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+}

@@ -1,0 +1,87 @@
+/** Gets the person in: by the token of a link, by the cookie, or by asking. */
+import type { Me } from '../access/account-types.ts';
+import { ApiError } from '../access/api-error.ts';
+import type { EdgeApi } from '../access/edge-api.ts';
+import { errorText } from '../access/error-text.ts';
+import type { ChatLink } from '../access/link.ts';
+import { signInForm } from '../access/sign-in.ts';
+import { h } from '../look/element.ts';
+
+export interface Entered {
+  me: Me;
+  /** The link, with what was pasted into the form; the token has served its purpose. */
+  link: ChatLink;
+}
+
+export interface EnterOptions {
+  api: EdgeApi;
+  link: ChatLink;
+  /** Why the person is asked; shown in the form. */
+  problem?: string | undefined;
+  /** Ends the asking. */
+  signal: AbortSignal;
+}
+
+/** @throws ApiError or TypeError when the edge does not say who is there; the signal's reason. */
+export async function enter({ api, link, problem, signal }: EnterOptions): Promise<Entered> {
+  const { token, ...rest } = link;
+  let reason = problem;
+  if (token !== undefined) {
+    try {
+      await api.signIn(token);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      const { message, hint } = errorText(error);
+      reason =
+        error.code === 'E_UNAUTHORIZED' ? 'The edge does not know the token of this link.' : `${message} ${hint ?? ''}`;
+    }
+  }
+  const me = await api.me();
+  signal.throwIfAborted();
+  if (me.kind !== 'anonymous') return { me, link: rest };
+  const pasted = await askToSignIn(api, me, reason, signal);
+  return { me: await api.me(), link: { ...rest, ...pasted } };
+}
+
+/** In front of the page until somebody is signed in. */
+function askToSignIn(api: EdgeApi, me: Me, problem: string | undefined, signal: AbortSignal): Promise<ChatLink> {
+  const { promise, resolve, reject } = Promise.withResolvers<ChatLink>();
+  const form = signInForm({
+    api,
+    passkeys: me.passkeys,
+    problem,
+    signedIn: ({ token: _, ...link }) => {
+      dialog.remove();
+      resolve(link);
+    },
+  });
+  const dialog = h(
+    'dialog',
+    { class: 'full-page', 'aria-labelledby': 'sign-in-title', 'data-testid': 'sign-in' },
+    h(
+      'div',
+      { class: 'single' },
+      h(
+        'div',
+        { class: 'card-panel stack' },
+        h('h1', { id: 'sign-in-title' }, 'Sign in to your edge'),
+        h('p', { class: 'quiet-text' }, 'Were you invited? Open the link of your invitation again.'),
+        form,
+      ),
+    ),
+  );
+  // Nothing lies behind it that Escape could lead to.
+  dialog.addEventListener('cancel', (event) => event.preventDefault());
+  signal.addEventListener(
+    'abort',
+    () => {
+      dialog.remove();
+      reject(signal.reason);
+    },
+    { once: true },
+  );
+  document.body.append(dialog);
+  dialog.showModal();
+  form.querySelector<HTMLElement>('button.button:not(.quiet), input')?.focus();
+  return promise;
+}
