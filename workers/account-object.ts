@@ -40,7 +40,7 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
     const now = () => this.now();
     const audit = new Audit(sql, now);
     const guesses = new Guesses(sql, now, audit);
-    const sessions = new WebSessions(sql, now, audit, guesses);
+    const sessions = new WebSessions(sql, now, audit, guesses, () => this.#awaitExpiry());
     this.#account = { sql, now, audit, guesses, sessions, expires: () => this.#awaitExpiry() };
     this.#keys = new ApiKeys(this.#account);
     this.#invitations = new Invitations(this.#account);
@@ -75,7 +75,7 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
   }
 
   /** Not by a part: what is held of one keeps this object in memory, for as long as a tunnelled request takes. */
-  identify(question: Question): Outcome<Answer> {
+  identify(question: Question): Promise<Outcome<Answer>> {
     return this.#callers.identify(question);
   }
 
@@ -106,7 +106,7 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
   }
 
   get #expiring(): Expiring[] {
-    return [this.#keys, this.#invitations];
+    return [this.#keys, this.#invitations, this.#account.sessions];
   }
 
   async #awaitExpiry(): Promise<void> {

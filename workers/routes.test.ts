@@ -139,6 +139,13 @@ const ownerOrHost = only(...OWNER_ONLY, ...LOGGED_IN);
 const loggedInHost = only(...LOGGED_IN);
 const webSession = only('the owner’s cookie', ...GUESTS);
 const client = only(...OWNER_ONLY, 'a guest of the host', 'a key for the host');
+const clientOrAgent = only(
+  ...OWNER_ONLY,
+  'a guest of the host',
+  'a key for the host',
+  'AGENT_TOKEN',
+  'the host’s credential',
+);
 const agent = withoutCookies(only('AGENT_TOKEN', 'the host’s credential'));
 /** The session's id is the credential; who shows another one beside it must be its agent, or might be its client. */
 const agentOrSession = withoutCookies(
@@ -190,7 +197,7 @@ const DECISIONS: Readonly<Record<string, Decision>> = {
   'ALL /_direct/api/*': anybodyOfApi,
   'ALL /_direct/*': anybody,
 
-  'GET /_direct/h/:host': client,
+  'GET /_direct/h/:host': clientOrAgent,
   'POST /_direct/h/:host/session': client,
   'GET /_direct/h/:host/signal': agent,
   'GET /_direct/h/:host/signal?session_id=an-id': anybody,

@@ -170,8 +170,10 @@ export const candidate = (session_id: string) => ({ session_id, type: 'candidate
 export const accountStub = () => env.ACCOUNTS.getByName(ACCOUNT);
 
 /** Runs inside the AccountObject. */
-export function inAccount<T>(act: (account: AccountObject, sql: SqlStorage) => T | Promise<T>): Promise<T> {
-  return runInDurableObject(accountStub(), (account, { storage }) => act(account, storage.sql));
+export function inAccount<T>(
+  act: (account: AccountObject, sql: SqlStorage, storage: DurableObjectStorage) => T | Promise<T>,
+): Promise<T> {
+  return runInDurableObject(accountStub(), (account, { storage }) => act(account, storage.sql, storage));
 }
 
 /** Moves the AccountObject's clock. */

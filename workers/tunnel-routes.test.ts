@@ -115,6 +115,26 @@ describe('what reaches the host', () => {
   });
 });
 
+it('the agent hears whose offer it is', async () => {
+  const host = await register();
+  const agent = await agentSocket(host);
+  const scopes = { hosts: [host], prefixes: ['/v1/'], models: ['a'], expires_at: null, requests_per_minute: 5 };
+  const key = await inAccount((account) => account.keys().create({ ...scopes, name: 'a key' }, BY));
+  if (!key.ok) throw new Error(key.code);
+  const limits = { prefixes: ['/v1/'], models: ['a'], requests_per_minute: 5 };
+  const callers: [Call, object][] = [
+    [{ token: OWNER }, { subject: 'owner' }],
+    [{ headers: await signedIn() }, { subject: expect.stringMatching(/^session:/) }],
+    [{ headers: await signedIn([host]) }, { subject: 'invitation:invited' }],
+    [{ token: key.value.key }, { subject: `key:${key.value.id}`, ...limits }],
+    [{ env: { OPEN_HOSTS: host } }, { subject: 'anonymous' }],
+  ];
+  for (const [options, grant] of callers) {
+    await newSession(host, { offer: SDP }, options);
+    expect(await agent.next()).toMatchObject({ type: 'offer', grant });
+  }
+});
+
 describe('an agent that has logged in', () => {
   it('serves its own host and no other', async () => {
     const [mine, other] = [await register(), await register()];

@@ -56,12 +56,12 @@ export class Callers {
    * A cookie that names nobody is no credential: browsers send it by themselves. All others are refused with
    * `E_UNAUTHORIZED`, or `E_RATE_LIMITED` while a lock lasts.
    */
-  identify({ credential, address, host }: Question): Outcome<Answer> {
+  async identify({ credential, address, host }: Question): Promise<Outcome<Answer>> {
     try {
       const caller = this.#caller(credential, address);
       const resolved = host === undefined ? '' : (host ?? this.#hostOf(caller));
       if (resolved !== '' && 'session' in caller && caller.session !== undefined && mayUse(caller, resolved)) {
-        this.#parts.sessions.uses(caller.session, resolved);
+        await this.#parts.sessions.uses(caller.session, resolved);
       }
       return accepted({ caller, host: resolved });
     } catch (error) {

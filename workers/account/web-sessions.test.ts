@@ -62,8 +62,8 @@ describe('a web session', () => {
 
   it('is ended by its id, which says where it was used', async () => {
     const [{ id, cookie }, other] = [await create(), await create()];
-    await inAccount((account) => {
-      for (const host of ['home', 'lab', 'home']) account.sessions().uses(id, host);
+    await inAccount(async (account) => {
+      for (const host of ['home', 'lab', 'home']) await account.sessions().uses(id, host);
     });
     const end = () => inAccount((account) => account.sessions().end(id, 'session.revoke', BY));
     expect(await end()).toEqual({ ok: true, value: ['home', 'lab'] });
@@ -72,6 +72,30 @@ describe('a web session', () => {
     expect(await end()).toMatchObject({ ok: false, code: 'E_NOT_FOUND' });
     const [event] = await inAccount((account) => account.audit().list(1));
     expect(event).toMatchObject({ ...BY, action: 'session.revoke', detail: OWNER.name });
+  });
+
+  it('that ends by itself is ended at the hosts that it used, once', async () => {
+    const [{ id }, unused] = [await create(), await create()];
+    const expired = (told: boolean) =>
+      inAccount((account) => {
+        const ends = account.sessions().expired(account.now());
+        if (told) account.sessions().told(account.now());
+        return ends;
+      });
+    await inAccount((account) => account.sessions().uses(id, 'home'));
+    // The object is woken for it.
+    const alarm = await inAccount((account, _sql, storage) => Promise.all([storage.getAlarm(), account.now()]));
+    expect(alarm[0]).not.toBeNull();
+    expect((alarm[0] ?? 0) - alarm[1]).toBeLessThanOrEqual(7 * DAY_MS);
+    await passTime(7 * DAY_MS - 60_000);
+    expect(await expired(true)).toEqual([]);
+    await passTime(60_000);
+    // Nor does anything else forget it before the hosts know.
+    await create();
+    for (const told of [false, true])
+      expect(await expired(told)).toEqual([{ subject: `session:${id}`, hosts: ['home'] }]);
+    expect(await expired(false)).toEqual([]);
+    expect((await list()).map((session) => session.id)).not.toContain(unused.id);
   });
 
   it('of an invitation ends with it', async () => {

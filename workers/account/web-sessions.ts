@@ -6,6 +6,7 @@ import type { Caller } from '../caller.ts';
 import { accepted, type Outcome, refused } from '../outcome.ts';
 import { hashSecret, newSecret } from '../secret.ts';
 import type { Audit, By } from './audit.ts';
+import type { Ending, Expiring } from './expiry.ts';
 import type { Guesses } from './guesses.ts';
 
 const DAY_MS = 24 * 60 * 60_000;
@@ -17,6 +18,11 @@ const IDLE_MS = 7 * DAY_MS;
 const SEEN_STEP_MS = 5 * 60_000;
 /** One who signs in again and again; bounds the table. The one that was not seen for longest gives way. */
 const MAX_SESSIONS = 200;
+
+/** What a guest began goes by the invitation, and ends with that. */
+const TO_BE_TOLD = `kind = 'owner' AND used <> '[]'`;
+/** With two parameters: now, and IDLE_MS before. */
+const ENDED = '(expires_at <= ? OR last_seen_at <= ?)';
 
 export interface NewWebSession {
   kind: 'owner' | 'guest';
@@ -58,14 +64,17 @@ type Row = {
   expires_at: number;
 };
 
-export class WebSessions extends RpcTarget {
+export class WebSessions extends RpcTarget implements Expiring {
   readonly #sql: SqlStorage;
   readonly #now: () => number;
   readonly #audit: Audit;
   readonly #guesses: Guesses;
+  readonly #expires: () => Promise<void>;
 
-  constructor(sql: SqlStorage, now: () => number, audit: Audit, guesses: Guesses) {
+  /** `expires` is told of a session whose hosts are to be told of its end. */
+  constructor(sql: SqlStorage, now: () => number, audit: Audit, guesses: Guesses, expires: () => Promise<void>) {
     super();
+    this.#expires = expires;
     this.#sql = sql;
     this.#now = now;
     this.#audit = audit;
@@ -128,19 +137,20 @@ export class WebSessions extends RpcTarget {
   }
 
   /** Notes that a session reached the host, for when it ends. */
-  uses(id: string, host: string): void {
+  async uses(id: string, host: string): Promise<void> {
     const [row] = this.#sql.exec<{ used: string }>('SELECT used FROM web_sessions WHERE id = ?', id).toArray();
     const used = hostsIn(row?.used);
     if (row === undefined || used.includes(host)) return;
     this.#sql.exec('UPDATE web_sessions SET used = ? WHERE id = ?', JSON.stringify([...used, host]), id);
+    await this.#expires();
   }
 
   /** Those that have not ended, the last seen first. */
   list(): WebSession[] {
-    this.#dropEnded();
+    const now = this.#now();
     const query = `SELECT id, kind, name, created_at, last_seen_at, expires_at FROM web_sessions
-      ORDER BY last_seen_at DESC, created_at DESC`;
-    return this.#sql.exec(query).toArray() as unknown as WebSession[];
+      WHERE expires_at > ? AND last_seen_at > ? ORDER BY last_seen_at DESC, created_at DESC`;
+    return this.#sql.exec(query, now, now - IDLE_MS).toArray() as unknown as WebSession[];
   }
 
   /**
@@ -160,9 +170,25 @@ export class WebSessions extends RpcTarget {
     this.#sql.exec('DELETE FROM web_sessions WHERE invitation = ?', invitation);
   }
 
+  nextExpiry(): number | undefined {
+    const query = `SELECT min(min(expires_at, last_seen_at + ?)) AS at FROM web_sessions WHERE ${TO_BE_TOLD}`;
+    return this.#sql.exec<{ at: number | null }>(query, IDLE_MS).one().at ?? undefined;
+  }
+
+  expired(now: number): Ending[] {
+    const query = `SELECT id, used FROM web_sessions WHERE ${TO_BE_TOLD} AND ${ENDED}`;
+    const rows = this.#sql.exec<{ id: string; used: string }>(query, now, now - IDLE_MS).toArray();
+    return rows.map(({ id, used }) => ({ subject: `session:${id}`, hosts: hostsIn(used) }));
+  }
+
+  told(now: number): void {
+    this.#sql.exec(`DELETE FROM web_sessions WHERE ${ENDED}`, now, now - IDLE_MS);
+  }
+
+  /** Not those whose hosts are still to be told. */
   #dropEnded(): void {
     const now = this.#now();
-    this.#sql.exec('DELETE FROM web_sessions WHERE expires_at <= ? OR last_seen_at <= ?', now, now - IDLE_MS);
+    this.#sql.exec(`DELETE FROM web_sessions WHERE NOT (${TO_BE_TOLD}) AND ${ENDED}`, now, now - IDLE_MS);
   }
 }
 
