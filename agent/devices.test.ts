@@ -114,6 +114,17 @@ describe('the devices of a host', () => {
     expect(readdirSync(folder)).toEqual(['devices.json']);
   });
 
+  test('are removed for the edge by id, and nothing is written for one that there is not', async () => {
+    const { devices, removed } = open();
+    await devices.add(key(1), 'a phone');
+    const { ino } = statSync(file());
+    await devices.remove('somebody-else');
+    await devices.remove('a phone');
+    expect([statSync(file()).ino, removed.mock.calls]).toEqual([ino, []]);
+    await devices.remove(devices.all[0]?.id ?? '');
+    expect([devices.all, removed.mock.calls, await listDevices(folder)]).toEqual([[], [[key(1)]], []]);
+  });
+
   test('are limited in number', async () => {
     const { devices } = open();
     const all = Array.from({ length: MAX_DEVICES }, (_, i) => ({

@@ -137,8 +137,10 @@ export class Devices {
     });
   }
 
-  /** Removes a device by its id; nothing happens if there is none. */
+  /** Removes a device by its id; nothing happens if there is none, whoever asks however often. */
   async remove(id: string): Promise<void> {
+    this.refresh();
+    if (!this.all.some((device) => device.id === id)) return;
     await this.#change((devices) => devices.filter((device) => device.id !== id));
   }
 

@@ -88,7 +88,8 @@ export class Connector {
       },
     );
     const trust = this.#trust;
-    const device = new Device({ ...options, host: options.hostId, keys: environment.deviceKeys });
+    const { deviceKeys: keys, timer } = environment;
+    const device = new Device({ ...options, host: options.hostId, keys, timer });
     const prove = async (sessionId: string, binding: Uint8Array) => {
       // Where a path is attached, its host has proved this key.
       const { hostKey } = trust;

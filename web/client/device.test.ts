@@ -4,6 +4,7 @@ import { generateHostKeys } from '../../shared/host-identity.ts';
 import { Device, type DeviceOptions } from './device.ts';
 import { type DeviceKeyStore, memoryDeviceKeys } from './device-key.ts';
 import { createDiagnostics } from './diagnostics.ts';
+import { realTime } from './test-host.ts';
 
 const PATH: ProvenPath = {
   hostKey: new Uint8Array(32).fill(1),
@@ -21,6 +22,7 @@ const device = (options: Partial<DeviceOptions> = {}) =>
     edge: 'https://edge.example',
     host: 'home',
     keys: memoryDeviceKeys(),
+    timer: realTime.timer,
     diagnostics: createDiagnostics(() => 0, false),
     ...options,
   });
@@ -67,6 +69,19 @@ describe('a device', () => {
   test('in a browser that keeps no keys uses up no link', async () => {
     expect(await device({ keys: broken }).prove(PATH)).toBeUndefined();
     await expect(device({ keys: broken, pairing: PAIRING }).prove(PATH)).rejects.toMatchObject({ code: 'E_PAIRING' });
+  });
+
+  test('does not wait for a database that does not answer', async () => {
+    const silent: DeviceKeyStore = { load: () => new Promise(() => {}), make: () => new Promise(() => {}) };
+    const timer = (ms: number, run: () => void) => {
+      expect(ms).toBeLessThanOrEqual(3_000);
+      queueMicrotask(run);
+      return () => {};
+    };
+    expect(await device({ keys: silent, timer }).prove(PATH)).toBeUndefined();
+    await expect(device({ keys: silent, timer, pairing: PAIRING }).prove(PATH)).rejects.toMatchObject({
+      code: 'E_PAIRING',
+    });
   });
 
   test.each(['', 'secret', `${PAIRING}A`, PAIRING.slice(1)])('refuses the link %j', (pairing) => {

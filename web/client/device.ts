@@ -7,6 +7,7 @@ import {
   proveDevice,
 } from '../../shared/device-identity.ts';
 import { DirectError, type ErrorCode } from '../../shared/errors.ts';
+import type { SessionEnvironment } from '../../shared/path-link.ts';
 import type { DeviceKeyStore } from './device-key.ts';
 import type { Diagnostics } from './diagnostics.ts';
 
@@ -22,8 +23,11 @@ export interface DeviceOptions {
   edge: string;
   host: string;
   keys: DeviceKeyStore;
+  timer: SessionEnvironment['timer'];
   diagnostics: Diagnostics;
 }
+
+const KEY_PATIENCE_MS = 3_000;
 
 /** What a host says that does not accept this device; nothing but a person changes it. */
 const REFUSALS: readonly ErrorCode[] = ['E_DEVICE_UNKNOWN', 'E_PAIRING'];
@@ -78,14 +82,25 @@ export class Device {
     return this.#keys;
   }
 
+  /** HELLO waits for it, and Safari’s database sometimes never opens (WebKit bug 226547). */
+  async #inTime<T>(keys: Promise<T>): Promise<T> {
+    const late = Promise.withResolvers<never>();
+    const cancel = this.#options.timer(KEY_PATIENCE_MS, () => late.reject(new Error('the database does not answer')));
+    try {
+      return await Promise.race([keys, late.promise]);
+    } finally {
+      cancel();
+    }
+  }
+
   async #find(): Promise<DeviceKeys | undefined> {
     const { device, edge, host, keys, diagnostics } = this.#options;
     if (typeof device === 'object') return device;
     try {
-      if (this.#pairing !== undefined) return await keys.make(edge, host);
-      return device === 'auto' ? await keys.load(edge, host) : undefined;
+      if (this.#pairing !== undefined) return await this.#inTime(keys.make(edge, host));
+      return device === 'auto' ? await this.#inTime(keys.load(edge, host)) : undefined;
     } catch (error) {
-      const reason = error instanceof Error ? error.name : 'unknown reason';
+      const reason = error instanceof Error ? `${error.name}: ${error.message}` : 'unknown reason';
       diagnostics.log(`no key of this device: ${reason}`);
       // The link would be used up, and the key be gone with the page.
       if (this.#pairing !== undefined) {
