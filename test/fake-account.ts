@@ -161,6 +161,6 @@ const KINDS = [
   { actor: 'session:1', action: 'key.create', detail: 'Editor on the laptop', address: '198.51.100.23' },
   { actor: 'owner', action: 'sign-in', detail: 'by passkey', address: '198.51.100.23' },
   { actor: 'invitation:1', action: 'invitation.accept', detail: 'Grandma', address: '2001:db8::17' },
-  { actor: 'anonymous', action: 'sign-in.refused', detail: 'wrong token', address: '203.0.113.99' },
-  { actor: 'host:home', action: 'host.key', detail: '', address: null },
+  { actor: 'anonymous', action: 'lock', detail: 'owner token', address: '203.0.113.99' },
+  { actor: 'host:home', action: 'host.login', detail: 'Home server', address: null },
 ];

@@ -60,7 +60,7 @@ export function auditSection(visit: Visit): Panel<unknown> {
       h(
         'div',
         { class: 'row-text' },
-        h('span', {}, h('strong', {}, actionText(action)), detail !== '' && ` ${detail}`),
+        h('span', {}, h('strong', {}, actionText(action, detail !== '')), detail !== '' && ` ${detail}`),
         h('span', { class: 'hint' }, [actorText(actor), ...(address === null ? [] : [address])].join(' · ')),
       ),
       h('time', { class: 'hint', datetime: new Date(at).toISOString() }, clockTime(at, now)),
@@ -68,10 +68,31 @@ export function auditSection(visit: Visit): Panel<unknown> {
   }
 }
 
-/** `key.create` → `Key: create`: the edge knows more actions than this page was written for. */
-export function actionText(action: string): string {
-  const words = action.replace(/[._]/g, ': ').replace(/-/g, ' ');
-  return words.charAt(0).toUpperCase() + words.slice(1);
+const ACTIONS: Readonly<Record<string, string>> = {
+  'device.remove': 'Device removed:',
+  'host.approve': 'Host approved:',
+  'host.deny': 'Host denied:',
+  'host.login': 'Host logged in:',
+  'host.logout': 'Host logged out:',
+  'host.remove': 'Host removed:',
+  'host.rename': 'Host renamed:',
+  'invitation.accept': 'Invitation accepted:',
+  'invitation.create': 'Invitation made:',
+  'invitation.revoke': 'Invitation revoked:',
+  'key.create': 'API key made:',
+  'key.revoke': 'API key revoked:',
+  lock: 'Guessing stopped:',
+  'passkey.add': 'Passkey added:',
+  'passkey.remove': 'Passkey removed:',
+  'session.revoke': 'Browser signed out:',
+  'sign-in': 'Signed in:',
+  'sign-out': 'Signed out:',
+};
+
+/** An edge may know more actions than this page: those show as they are. */
+export function actionText(action: string, hasDetail: boolean): string {
+  const text = ACTIONS[action] ?? `${action}:`;
+  return hasDetail ? text : text.slice(0, -1);
 }
 
 /** `session:abc` → `a signed-in browser` */

@@ -65,17 +65,7 @@ export function hostsSection(visit: Visit): Panel<unknown> {
       h(
         'div',
         { class: 'actions card-actions' },
-        h('button', { class: 'button quiet danger small', type: 'button', click: () => void remove(host) }, 'Remove'),
-        h(
-          'button',
-          {
-            class: 'button quiet small',
-            type: 'button',
-            'data-focus': `rename-${host.id}`,
-            click: () => void rename(host),
-          },
-          'Rename',
-        ),
+        ...(host.host_key === null ? [] : changes(host)),
         h(
           'a',
           {
@@ -88,6 +78,23 @@ export function hostsSection(visit: Visit): Panel<unknown> {
         ),
       ),
     );
+  }
+
+  /** Not for a host of AGENT_TOKEN, which nobody approved: the edge keeps nothing of it. */
+  function changes(host: Host): HTMLElement[] {
+    return [
+      h('button', { class: 'button quiet danger small', type: 'button', click: () => void remove(host) }, 'Remove'),
+      h(
+        'button',
+        {
+          class: 'button quiet small',
+          type: 'button',
+          'data-focus': `rename-${host.id}`,
+          click: () => void rename(host),
+        },
+        'Rename',
+      ),
+    ];
   }
 
   function devicesOf(host: Host): HTMLElement {
@@ -140,14 +147,15 @@ function presence(visit: Visit, host: Host): HTMLElement {
 }
 
 function identity(host: Host, pin: string | undefined): HTMLElement {
-  if (host.host_key === null) return h('span', {}, 'none: its agent never logged in');
+  const key = host.host_key ?? pin;
+  if (key === undefined) return h('span', {}, 'not known: its agent has a token of its own and never logged in');
   const known =
     pin === undefined
       ? h('span', { class: 'hint' }, 'Not pinned in this browser yet')
-      : pin === host.host_key
+      : pin === key
         ? h('span', { class: 'hint good-text' }, '✓ The key that this browser knows')
         : h('span', { class: 'hint bad-text' }, '✗ Not the key that this browser knows');
-  return h('span', { class: 'identity' }, fingerprintElement(host.host_key), known);
+  return h('span', { class: 'identity' }, fingerprintElement(key), known);
 }
 
 function served(serves: ServedUpstream[]): HTMLElement {
