@@ -15,6 +15,8 @@ export interface LocalEdgeOptions {
   main?: string;
   /** Besides those of wrangler.toml. */
   compatibilityFlags?: readonly string[];
+  /** For tests that look at the memory of workerd. */
+  inspected?: boolean;
   /** Variables and secrets, as `wrangler secret put` would set them. */
   variables: Record<string, string>;
 }
@@ -24,6 +26,8 @@ export interface LocalEdge {
   url: string;
   /** At `host`. */
   port: number;
+  /** Where Chrome's protocol is spoken, for each isolate, if they are `inspected`. */
+  inspectorUrls: readonly string[];
   close(): Promise<void>;
 }
 
@@ -56,6 +60,7 @@ export async function startEdge(options: LocalEdgeOptions): Promise<LocalEdge> {
       ],
       host,
       port,
+      ...(options.inspected === true ? { inspectorPort: 0 } : {}),
       modules: [{ type: 'ESModule', path: 'index.mjs', contents: script }],
       modulesRoot: root,
       bindings: { ...(workerOptions.bindings as Record<string, string> | undefined), ...variables },
@@ -64,5 +69,14 @@ export async function startEdge(options: LocalEdgeOptions): Promise<LocalEdge> {
     }),
   );
   const { origin } = await edge.ready;
-  return { url: origin, port, close: () => edge.dispose() };
+  const inspectorUrls = options.inspected === true ? await inspectorsOf(await edge.getInspectorURL()) : [];
+  return { url: origin, port, inspectorUrls, close: () => edge.dispose() };
+}
+
+/** The WebSockets of the Worker's isolate, and of Miniflare's own in front of it, through which all that passes goes. */
+async function inspectorsOf({ href }: URL): Promise<string[]> {
+  const response = await fetch(new URL('/json', href.replace(/^ws/, 'http')));
+  const targets = (await response.json()) as { webSocketDebuggerUrl: string }[];
+  const urls = targets.map(({ webSocketDebuggerUrl }) => webSocketDebuggerUrl);
+  return urls.filter((url) => /\/core:(user:|entry)$/.test(url));
 }
