@@ -146,8 +146,8 @@ const table = {
     close: 4018,
     http: 400,
     retry: false,
-    message: 'The signaling message is malformed.',
-    hint: 'See shared/PROTOCOL.md for the messages and their limits.',
+    message: 'The request is malformed.',
+    hint: 'The text in brackets names what is wrong; shared/PROTOCOL.md has the messages and their limits.',
   },
   E_TOO_LARGE: {
     close: 4019,
@@ -168,7 +168,7 @@ const table = {
     http: 502,
     retry: false,
     message: 'The host’s key or signature is wrong.',
-    hint: 'Check this device’s clock. If the host got a new key, open the link that the agent prints; if it did not, do not trust this edge.',
+    hint: 'Somebody between this device and the host may have changed something: do not trust this edge. If the key has expired, check this device’s clock.',
   },
   E_HOST_RESTARTED: {
     close: 4022,

@@ -274,6 +274,35 @@ describe('requests', () => {
     expect([edge.attempts.length, edge.relayAttempts.length]).toEqual([1, 0]);
   });
 
+  test('wait for the direct path where the tunnel is not wanted, and fail where there is none', async () => {
+    for (const webrtc of [true, false]) {
+      const edge = new TestEdge();
+      const { fetch } = edge.environment;
+      const asked: string[] = [];
+      const environment = {
+        ...edge.environment,
+        WebSocket: Forbidden as unknown as typeof WebSocket,
+        fetch: (request: Request) => {
+          asked.push(new URL(request.url).pathname);
+          return fetch(request);
+        },
+      };
+      const client = connected(edge, { tunnel: false, webrtc, environment });
+      const response = client.fetch('/v1/x').then(
+        (r) => r.text(),
+        (error: Error) => error.cause,
+      );
+      const later = client.fetch('/v1/x', { keepalive: true }).catch((error: Error) => error.cause);
+      await edge.clock.advance(SHORT);
+      expect(await response).toEqual(webrtc ? 'over the path' : expect.objectContaining({ code: 'E_PATH_LOST' }));
+      // What only the platform can do would have to go by the tunnel.
+      expect(await later).toMatchObject({ code: 'E_PATH_LOST' });
+      expect(client.path).toBe(webrtc ? 'direct' : 'offline');
+      expect(asked.filter((path) => !path.startsWith('/_direct/'))).toEqual([]);
+      client.close();
+    }
+  });
+
   test('can be aborted while they wait', async () => {
     const edge = new TestEdge();
     edge.relayFate = 'silent';

@@ -49,6 +49,11 @@ export interface ConnectOptions {
   origin?: string;
   /** False: no direct path; requests go through the edge. */
   webrtc?: boolean;
+  /**
+   * False: no request goes over plain HTTPS, where the edge could read it. While there is no path that is encrypted to
+   * the host, requests fail with `E_PATH_LOST`.
+   */
+  tunnel?: boolean;
   /** `relay`: only through a TURN server. */
   iceTransportPolicy?: RTCIceTransportPolicy;
   /** Logs the connection's life, to the console or to a function. */
@@ -119,6 +124,7 @@ export function connect(options: ConnectOptions): Client {
       pairing: options.pairing,
       deviceName: options.deviceName,
       webrtc: options.webrtc ?? flags.webrtc ?? true,
+      tunnel: options.tunnel ?? true,
       iceTransportPolicy: options.iceTransportPolicy ?? flags.iceTransportPolicy ?? 'all',
     },
     {
@@ -139,7 +145,7 @@ export function connect(options: ConnectOptions): Client {
       environment,
       diagnostics,
       route: (signal) => connector.route(signal),
-      stopped: () => connector.stopped,
+      noTunnel: () => connector.noTunnel,
     }),
     origin,
     get path() {

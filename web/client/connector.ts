@@ -2,7 +2,7 @@
  * The paths of a client, and which way a request goes now: over the session while it has a path, through the relay at
  * first and directly as soon as that works; over HTTPS where neither is to be had.
  */
-import type { DirectError } from '../../shared/errors.ts';
+import { DirectError } from '../../shared/errors.ts';
 import { hostKeyFromText } from '../../shared/host-identity.ts';
 import { DIRECT_DEADLINE_MS } from '../../shared/limits.ts';
 import type { PathKind } from '../../shared/path.ts';
@@ -44,6 +44,8 @@ export interface ConnectorOptions {
   deviceName: string | undefined;
   /** False: no direct path. */
   webrtc: boolean;
+  /** False: no request goes by the tunnel. */
+  tunnel: boolean;
   iceTransportPolicy: RTCIceTransportPolicy;
 }
 
@@ -162,12 +164,19 @@ export class Connector {
 
   /** Why there is no direct path, or without WebRTC no relay; before all, why nothing may go to the host. */
   get error(): DirectError | undefined {
-    return this.stopped ?? this.#trust.inability ?? this.#pathError;
+    return this.#stopped ?? this.#trust.inability ?? this.#pathError;
   }
 
   /** Why no request may go to the host any more, by any way. */
-  get stopped(): DirectError | undefined {
+  get #stopped(): DirectError | undefined {
     return this.#trust.error ?? this.#refusal;
+  }
+
+  /** Why a request that has no path may not go by HTTPS either. */
+  get noTunnel(): DirectError | undefined {
+    if (this.#stopped !== undefined) return this.#stopped;
+    if (this.#options.tunnel) return undefined;
+    return new DirectError('E_PATH_LOST', 'no path to the host, and no tunnel is wanted', { cause: this.error });
   }
 
   /** See `Client`. */
@@ -211,12 +220,13 @@ export class Connector {
 
   /** Whether a path may come so soon that requests wait for it. */
   #hopeful(): boolean {
-    if (this.#closed || this.stopped !== undefined) return false;
+    if (this.#closed || this.#stopped !== undefined) return false;
     // Nothing goes to a host by any way before the person has answered.
     if (this.#trust.isAsking) return true;
     if (this.#relay.state === 'connecting' || this.#host.isBetweenPaths) return true;
-    // Where there is no relay and the tunnel would refuse, too, the direct path is the only one.
-    return !isIdentified(this.#options.signaling) && !this.#isDecided && this.#direct.state === 'connecting';
+    // Where there is no relay, and the tunnel is not wanted or would refuse, the direct path is the only one.
+    const { signaling, tunnel } = this.#options;
+    return !(tunnel && isIdentified(signaling)) && !this.#isDecided && this.#direct.state === 'connecting';
   }
 
   /** Somebody lies about the host, the person does not believe it, or the host wants no such device: no path is tried again, the tunnel neither. */
@@ -284,8 +294,9 @@ export class Connector {
     if (active !== undefined) return active.kind;
     // The relay's error is the newer one: it is tried more often.
     const { error } = this.#relay.state === 'off' ? this.#direct : this.#relay;
-    if (this.stopped !== undefined) return 'offline';
-    const offline = error?.code === 'E_HOST_OFFLINE' || !this.#options.signaling.environment.network.online();
-    return offline ? 'offline' : 'tunnel';
+    if (this.#stopped !== undefined) return 'offline';
+    const { signaling, tunnel } = this.#options;
+    const offline = error?.code === 'E_HOST_OFFLINE' || !signaling.environment.network.online();
+    return offline || !tunnel ? 'offline' : 'tunnel';
   }
 }

@@ -27,8 +27,8 @@ export interface FetchOptions {
   diagnostics: Diagnostics;
   /** The session for a new request, or undefined: HTTPS. */
   route(signal: AbortSignal | undefined): Promise<Session | undefined>;
-  /** Why no request may go to the host, by any way. */
-  stopped?(): DirectError | undefined;
+  /** Why a request that has no session may not go to the host by HTTPS either. */
+  noTunnel?(): DirectError | undefined;
 }
 
 /** A request is sent again over a new session at most so often, then over HTTPS. */
@@ -179,8 +179,8 @@ class Call {
   async #https(given: Request, again: boolean | undefined): Promise<Response> {
     const { environment, diagnostics, host, token, cookie, edgeOrigin, origin } = this.#options;
     const url = new URL(given.url);
-    const stopped = belongsToHost(url, origin) ? this.#options.stopped?.() : undefined;
-    if (stopped !== undefined) throw networkError(stopped);
+    const refusal = belongsToHost(url, origin) ? this.#options.noTunnel?.() : undefined;
+    if (refusal !== undefined) throw networkError(refusal);
     // Whether the caller wants to be known is a matter between it and the upstream.
     const anonymous = cookie && token === undefined && given.credentials === 'omit' && url.origin === edgeOrigin;
     const request = anonymous ? new Request(given, { credentials: 'same-origin' }) : given;
