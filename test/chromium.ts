@@ -1,5 +1,5 @@
 /** The system's Chromium, driven by playwright-core. */
-import { type Browser, chromium, type LaunchOptions } from 'playwright-core';
+import { type Browser, chromium, type LaunchOptions, type Page } from 'playwright-core';
 import { findProgram } from '../scripts/programs.ts';
 
 const program = findProgram('chromium');
@@ -24,4 +24,19 @@ export const CHROMIUM_OPTIONS: LaunchOptions = {
 
 export function launchChromium(): Promise<Browser> {
   return chromium.launch(CHROMIUM_OPTIONS);
+}
+
+/** Gives the page a device's own authenticator (CTAP 2.1) that confirms everything, as a finger on a sensor would. */
+export async function addAuthenticator(page: Page): Promise<void> {
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send('WebAuthn.enable');
+  await devtools.send('WebAuthn.addVirtualAuthenticator', {
+    options: {
+      protocol: 'ctap2',
+      transport: 'internal',
+      hasResidentKey: true,
+      hasUserVerification: true,
+      isUserVerified: true,
+    },
+  });
 }

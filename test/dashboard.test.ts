@@ -1,7 +1,7 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ERRORS } from '../shared/errors.ts';
-import { launchChromium, withoutChromium } from './chromium.ts';
+import { addAuthenticator, launchChromium, withoutChromium } from './chromium.ts';
 import { fillAccount, HOST_KEYS } from './fake-account.ts';
 import { FAKE_INVITATION, FAKE_OWNER_TOKEN, FakeEdge } from './fake-edge.ts';
 
@@ -93,17 +93,7 @@ describe.skipIf(withoutChromium)('the dashboard in Chromium', () => {
     test('by passkey works after one was added from the hint', async () => {
       edge.passkeys = [];
       const page = await open('/_direct/', 'owner');
-      const devtools = await context.newCDPSession(page);
-      await devtools.send('WebAuthn.enable');
-      await devtools.send('WebAuthn.addVirtualAuthenticator', {
-        options: {
-          protocol: 'ctap2',
-          transport: 'internal',
-          hasResidentKey: true,
-          hasUserVerification: true,
-          isUserVerified: true,
-        },
-      });
+      await addAuthenticator(page);
       await page.getByTestId('passkey-hint').getByRole('button', { name: 'Add a passkey' }).click();
       await page.getByTestId('passkey-name').fill('Test device');
       await page.getByRole('button', { name: 'Continue' }).click();

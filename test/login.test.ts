@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { launchChromium, withoutChromium } from './chromium.ts';
+import { addAuthenticator, launchChromium, withoutChromium } from './chromium.ts';
 import { type FakeLlm, startFakeLlm } from './fake-llm.ts';
 import { WranglerDev } from './wrangler-dev.ts';
 
@@ -94,17 +94,7 @@ describe.skipIf(withoutChromium)('a new user', () => {
     traffic.watch(context);
     page = await context.newPage();
     page.setDefaultTimeout(15_000);
-    const devtools = await context.newCDPSession(page);
-    await devtools.send('WebAuthn.enable');
-    await devtools.send('WebAuthn.addVirtualAuthenticator', {
-      options: {
-        protocol: 'ctap2',
-        transport: 'internal',
-        hasResidentKey: true,
-        hasUserVerification: true,
-        isUserVerified: true,
-      },
-    });
+    await addAuthenticator(page);
   });
   afterAll(async () => {
     await Promise.all(terminals.map((terminal) => terminal.stop()));
