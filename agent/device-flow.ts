@@ -73,7 +73,7 @@ export async function deviceFlow(options: DeviceFlowOptions): Promise<Credential
     grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
     device_code: code.device_code,
     client_id: CLIENT_ID,
-    host_signature: await proof(identity, code.device_code),
+    host_signature: await proof(identity, edge, code.device_code),
   });
   const expired = new CommandError(
     EXIT.tryAgain,
@@ -147,11 +147,15 @@ function checkLink(link: string | undefined, userCode: string, hostKey: string):
   );
 }
 
-/** Proves that this agent holds the key that it asks a login for. */
-async function proof({ keys, hostKey }: HostIdentity, deviceCode: string): Promise<string> {
+/**
+ * Proves that this agent holds the key that it asks `edge` for a login for. With the edge in it: this one could have got
+ * the code from another edge, and would get the credential there.
+ */
+async function proof({ keys, hostKey }: HostIdentity, edge: string, deviceCode: string): Promise<string> {
   const statement = transcript(
     'direct-agent login v1',
     Buffer.from(hostKey, 'base64url'),
+    new TextEncoder().encode(edge),
     new TextEncoder().encode(deviceCode),
   );
   return encodeBase64url(new Uint8Array(await crypto.subtle.sign('Ed25519', keys.privateKey, Buffer.from(statement))));

@@ -229,6 +229,15 @@ describe('models', () => {
     expect([seen[0]?.headers['content-length'], seen[0]?.body]).toEqual(['36', body]);
   });
 
+  test('are not named by the client’s Authorization, which LocalAI prefers to the body', async () => {
+    const { client, seen } = await rig();
+    const headers: HeaderList = [['authorization', 'Bearer two']];
+    const body = '{"model":"one"}';
+    expect(await ask(client(grant), CHAT, { body, headers })).toMatchObject({ status: 200 });
+    expect(await ask(client({ subject: 'owner' }), CHAT, { body, headers })).toMatchObject({ status: 200 });
+    expect(seen.map((request) => request.headers.authorization)).toEqual([undefined, 'Bearer two']);
+  });
+
   test('in bodies that are too long or break off are not found', async () => {
     const { client, seen } = await rig();
     const session = client(grant);

@@ -265,9 +265,13 @@ interface Answer {
   trailers: Record<string, string | string[] | undefined>;
 }
 
-/** The head of a request whose body was read as JSON: whoever went by another type might read something else. */
+/**
+ * The head of a request whose body was read as JSON: whoever went by another type might read something else. LocalAI
+ * takes a model that a bearer token names before the body's; the upstream's own key is `upstream_headers`' business.
+ */
 function withJson(head: RequestHead): RequestHead {
-  const others = head.headers.filter(([name]) => name !== 'content-type' && name !== 'content-encoding');
+  const misleading = ['content-type', 'content-encoding', 'authorization'];
+  const others = head.headers.filter(([name]) => !misleading.includes(name));
   return { ...head, headers: [...others, ['content-type', 'application/json']] };
 }
 

@@ -4,7 +4,7 @@ import { encodeBase64url } from '../shared/base64url.ts';
 import { generateHostKeys, type HostKeys, hostKeyBytes } from '../shared/host-identity.ts';
 import { transcript } from '../shared/transcript.ts';
 import type { AuditEvent } from './account/audit.ts';
-import { accountStub, type Call, call, OWNER, post } from './test-edge.ts';
+import { accountStub, type Call, call, ORIGIN, OWNER, post } from './test-edge.ts';
 
 export const API = '/_direct/api';
 
@@ -59,8 +59,9 @@ export class LoggingIn {
     return post(`${API}/device/code`, body, { headers: { 'CF-Connecting-IP': this.address } });
   }
 
-  async sign(deviceCode: string, keys: HostKeys = this.keys): Promise<string> {
-    const message = transcript('direct-agent login v1', this.#hostKeyBytes, new TextEncoder().encode(deviceCode));
+  async sign(deviceCode: string, keys: HostKeys = this.keys, edge = ORIGIN): Promise<string> {
+    const texts = [edge, deviceCode].map((text) => new TextEncoder().encode(text));
+    const message = transcript('direct-agent login v1', this.#hostKeyBytes, ...texts);
     return encodeBase64url(new Uint8Array(await crypto.subtle.sign('Ed25519', keys.privateKey, message)));
   }
 

@@ -71,7 +71,8 @@ describe('login', () => {
     });
     const bytes = (text: string) => decodeBase64url(text) ?? new Uint8Array();
     const key = await crypto.subtle.importKey('raw', bytes(host_key), 'Ed25519', false, ['verify']);
-    const signed = transcript('direct-agent login v1', bytes(host_key), new TextEncoder().encode(DEVICE_CODE));
+    const texts = [edge.url, DEVICE_CODE].map((text) => new TextEncoder().encode(text));
+    const signed = transcript('direct-agent login v1', bytes(host_key), ...texts);
     expect(await crypto.subtle.verify('Ed25519', key, bytes(host_signature), Buffer.from(signed))).toBe(true);
     expect(edge.calls.map(({ authorization }) => authorization)).toEqual([undefined, undefined]);
     expect(edge.calls.map(({ type }) => type?.split(';')[0])).toEqual(

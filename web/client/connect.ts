@@ -38,7 +38,8 @@ export interface ConnectOptions {
   /**
    * What this device proves to a host that accepts paired devices only. `auto`: a key of its own for each edge and host,
    * which the browser keeps and no script can read; in Node it lasts as long as the program. It is made with `pairing`
-   * and shown to the host from then on. Or an Ed25519 key pair of WebCrypto, which is always shown.
+   * and shown to the host from then on. Or an Ed25519 key pair of WebCrypto, which is always shown. A device that has a
+   * key sends nothing through the tunnel, which the edge can read: without a path its requests fail.
    */
   device?: 'auto' | DeviceIdentity;
   /** The secret of a pairing link, from its fragment: this device becomes one of the host’s, once. */
@@ -96,7 +97,7 @@ export interface Client {
   readonly ready: Promise<ClientPath>;
   /** Calls `listener` at every change, until the returned function is called. */
   on<Name extends keyof ClientEvents>(name: Name, listener: (value: ClientEvents[Name]) => void): () => void;
-  /** Ends the session. Requests on it fail with `E_CANCELLED`; later ones go over HTTPS. */
+  /** Ends the session. Requests on it fail with `E_CANCELLED`; later ones go over HTTPS, but fail on a paired device. */
   close(): void;
 }
 
@@ -145,7 +146,7 @@ export function connect(options: ConnectOptions): Client {
       environment,
       diagnostics,
       route: (signal) => connector.route(signal),
-      noTunnel: () => connector.noTunnel,
+      noTunnel: () => connector.noTunnel(),
     }),
     origin,
     get path() {

@@ -56,6 +56,7 @@ export class Connector {
   readonly #trust: HostTrust;
   readonly #direct: Direct;
   readonly #relay: Relay;
+  readonly #device: Device;
   readonly #unwatch: () => void;
   #cancelDeadline: () => void = () => {};
   readonly #decided = Promise.withResolvers<void>();
@@ -65,6 +66,8 @@ export class Connector {
   /** DIRECT_DEADLINE_MS have passed, without the time that a person took. */
   #isOverdue = false;
   #closed = false;
+  /** What the edge could read stays here. */
+  #isPaired = false;
   /** The host does not accept this device. */
   #refusal: DirectError | undefined;
   #state: DirectState = 'off';
@@ -92,6 +95,7 @@ export class Connector {
     const trust = this.#trust;
     const { deviceKeys: keys, timer } = environment;
     const device = new Device({ ...options, host: options.hostId, keys, timer });
+    this.#device = device;
     const prove = async (sessionId: string, binding: Uint8Array) => {
       // Where a path is attached, its host has proved this key.
       const { hostKey } = trust;
@@ -150,6 +154,10 @@ export class Connector {
     if (isIdentified(signaling)) this.#relay.start({ sessionId, ready: admission.promise });
     if (!webrtc || !this.#direct.start()) admission.resolve(undefined);
     this.#isStarted = true;
+    void device.isPaired().then((isPaired) => {
+      this.#isPaired = isPaired;
+      if (isPaired && !this.#closed) this.#changed();
+    });
     this.#changed();
   }
 
@@ -172,11 +180,13 @@ export class Connector {
     return this.#trust.error ?? this.#refusal;
   }
 
-  /** Why a request that has no path may not go by HTTPS either. */
-  get noTunnel(): DirectError | undefined {
+  /** Why a request that has no path may not go by HTTPS either, where the edge can read it. */
+  async noTunnel(): Promise<DirectError | undefined> {
+    const isPaired = await this.#device.isPaired();
     if (this.#stopped !== undefined) return this.#stopped;
-    if (this.#options.tunnel) return undefined;
-    return new DirectError('E_PATH_LOST', 'no path to the host, and no tunnel is wanted', { cause: this.error });
+    if (this.#options.tunnel && !isPaired) return undefined;
+    const why = this.#options.tunnel ? 'a paired device uses no tunnel' : 'no tunnel is wanted';
+    return new DirectError('E_PATH_LOST', `no path to the host, and ${why}`, { cause: this.error });
   }
 
   /** See `Client`. */
@@ -297,6 +307,6 @@ export class Connector {
     if (this.#stopped !== undefined) return 'offline';
     const { signaling, tunnel } = this.#options;
     const offline = error?.code === 'E_HOST_OFFLINE' || !signaling.environment.network.online();
-    return offline || !tunnel ? 'offline' : 'tunnel';
+    return offline || !tunnel || this.#isPaired ? 'offline' : 'tunnel';
   }
 }

@@ -62,6 +62,16 @@ export class Device {
   }
 
   /**
+   * Whether the device is one of the host's, or about to be. Then no edge may read what it sends: an edge that lets no
+   * path come up would otherwise get all of it.
+   */
+  async isPaired(): Promise<boolean> {
+    if (!this.isWanted) return false;
+    if (typeof this.#options.device === 'object' || this.#options.pairing !== undefined) return true;
+    return (await this.#load()) !== undefined;
+  }
+
+  /**
    * The proof for a path whose host has proved itself; undefined for a device that never met the host with a pairing
    * link: a host that asks for no devices shall not be able to tell them apart.
    * @throws DirectError `E_PAIRING` when this runtime can keep no key.

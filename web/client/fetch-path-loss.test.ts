@@ -128,7 +128,7 @@ describe('when the path is lost', () => {
       let removed: DirectError | undefined;
       const host = testHost(silent, {
         route: async () => (removed === undefined ? host.client : undefined),
-        noTunnel: () => removed,
+        noTunnel: async () => removed,
       });
       const promise = failure(host.fetch('/v1/x', method === 'POST' ? { method, body: 'text' } : { method }));
       await settle();

@@ -28,7 +28,7 @@ export interface FetchOptions {
   /** The session for a new request, or undefined: HTTPS. */
   route(signal: AbortSignal | undefined): Promise<Session | undefined>;
   /** Why a request that has no session may not go to the host by HTTPS either. */
-  noTunnel?(): DirectError | undefined;
+  noTunnel?(): Promise<DirectError | undefined>;
 }
 
 /** A request is sent again over a new session at most so often, then over HTTPS. */
@@ -179,7 +179,8 @@ class Call {
   async #https(given: Request, again: boolean | undefined): Promise<Response> {
     const { environment, diagnostics, host, token, cookie, edgeOrigin, origin } = this.#options;
     const url = new URL(given.url);
-    const refusal = belongsToHost(url, origin) ? this.#options.noTunnel?.() : undefined;
+    const refusal = belongsToHost(url, origin) ? await this.#options.noTunnel?.() : undefined;
+    this.#signal?.throwIfAborted();
     if (refusal !== undefined) throw networkError(refusal);
     // Whether the caller wants to be known is a matter between it and the upstream.
     const anonymous = cookie && token === undefined && given.credentials === 'omit' && url.origin === edgeOrigin;

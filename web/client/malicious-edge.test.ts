@@ -12,6 +12,7 @@ import { Session } from '../../shared/session.ts';
 import type { AnswerSignal } from '../../shared/signal.ts';
 import { signAnswer } from '../../shared/signed-answer.ts';
 import { type Client, type ConnectOptions, connect } from './connect.ts';
+import { memoryDeviceKeys } from './device-key.ts';
 import { ANSWER, OFFER, TestEdge } from './test-edge.ts';
 import { failure, ORIGIN } from './test-host.ts';
 
@@ -273,6 +274,62 @@ describe('what is no lie', () => {
     edge.repair();
     await edge.clock.advance(60 * SECOND);
     expect(client.path).toBe('direct');
+  });
+});
+
+describe('an edge that lets no path come up, so that requests would be its to read', () => {
+  const BODY = { method: 'POST', body: 'a prompt' };
+  const REQUESTS: [what: string, init: RequestInit][] = [
+    ['a request', BODY],
+    ['a request that only the platform can make', { ...BODY, keepalive: true }],
+  ];
+  const block = (edge: TestEdge) => {
+    edge.outcome = 'E_HOST_OFFLINE';
+    edge.relayFate = 'refused';
+  };
+
+  const ownKeys = (edge: TestEdge) => ({ ...edge.environment, deviceKeys: memoryDeviceKeys() });
+
+  test.each(REQUESTS)('gets nothing of a paired device: %s', async (_, init) => {
+    const edge = new TestEdge();
+    const deviceKeys = memoryDeviceKeys();
+    await deviceKeys.make(ORIGIN, 'home');
+    block(edge);
+    const environment = { ...edge.environment, deviceKeys };
+    const client = connected(edge, { hostKey: await keyOf(edge), device: 'auto', environment });
+    const response = failure(client.fetch('/v1/x', init));
+    await edge.clock.advance(60 * SECOND);
+    expect(['E_HOST_OFFLINE', 'E_PATH_LOST']).toContain((await response).code);
+    expect(edge.requests.filter(({ path }) => path === '/v1/x')).toEqual([]);
+    expect(client.path).toBe('offline');
+    // Nor does it once nobody looks after the paths any more.
+    client.close();
+    await expect(client.fetch('/v1/x', init)).rejects.toThrow(TypeError);
+    expect(edge.requests.filter(({ path }) => path === '/v1/x')).toEqual([]);
+  });
+
+  test('nor of one that is about to be paired, or that shows a key of its own', async () => {
+    for (const device of [
+      { pairing: Buffer.alloc(32, 3).toString('base64url') },
+      { device: await generateHostKeys() },
+    ]) {
+      const edge = new TestEdge();
+      block(edge);
+      const client = connected(edge, { hostKey: await keyOf(edge), environment: ownKeys(edge), ...device });
+      const response = failure(client.fetch('/v1/x', BODY));
+      await edge.clock.advance(60 * SECOND);
+      await response;
+      expect(edge.requests.filter(({ path }) => path === '/v1/x')).toEqual([]);
+    }
+  });
+
+  test('but a device that was never paired has the tunnel', async () => {
+    const edge = new TestEdge();
+    block(edge);
+    const client = connected(edge, { hostKey: await keyOf(edge), device: 'auto', environment: ownKeys(edge) });
+    const response = client.fetch('/v1/x', BODY);
+    await edge.clock.advance(60 * SECOND);
+    expect([await (await response).text(), client.path]).toEqual(['over https', 'tunnel']);
   });
 });
 

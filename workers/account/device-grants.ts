@@ -181,15 +181,21 @@ export class DeviceGrants extends RpcTarget {
 
   /**
    * One poll of the agent. `signature` (base64url) is the host key's over
-   * `transcript('direct-agent login v1', host key, device code)`. Refuses with `E_RATE_LIMITED` one who guesses.
+   * `transcript('direct-agent login v1', host key, origin, device code)`, with the edge's own `origin`. Refuses with
+   * `E_RATE_LIMITED` one who guesses.
    */
-  async token(deviceCode: string, signature: string, address: string | null): Promise<Outcome<TokenAnswer>> {
+  async token(
+    deviceCode: string,
+    signature: string,
+    origin: string,
+    address: string | null,
+  ): Promise<Outcome<TokenAnswer>> {
     // All that must be waited for comes first, so that nothing happens between looking at the row and using it up.
     const deviceHash = await hashSecret(deviceCode);
     const accessToken = newSecret('dah_');
     const tokenHash = await hashSecret(accessToken);
     const hostKey = this.#byDevice(deviceHash)?.host_key;
-    const proved = hostKey !== undefined && (await isSigned(hostKey, deviceCode, signature));
+    const proved = hostKey !== undefined && (await isSigned(hostKey, [origin, deviceCode], signature));
     const row = this.#byDevice(deviceHash);
     if (row === undefined) return this.#unknownDevice(address);
     // Before anything changes: whoever has the code without the key cannot slow the agent down either.
@@ -262,10 +268,10 @@ export class DeviceGrants extends RpcTarget {
   }
 }
 
-async function isSigned(hostKey: string, deviceCode: string, signature: string): Promise<boolean> {
+async function isSigned(hostKey: string, texts: readonly string[], signature: string): Promise<boolean> {
   const [keyBytes, signatureBytes] = [decodeBase64url(hostKey), decodeBase64url(signature)];
   if (keyBytes === undefined || signatureBytes === undefined) return false;
-  const message = transcript('direct-agent login v1', keyBytes, new TextEncoder().encode(deviceCode));
+  const message = transcript('direct-agent login v1', keyBytes, ...texts.map((text) => new TextEncoder().encode(text)));
   try {
     const key = await crypto.subtle.importKey('raw', keyBytes, 'Ed25519', false, ['verify']);
     return await crypto.subtle.verify('Ed25519', key, signatureBytes, message);

@@ -297,6 +297,8 @@ describe('a poll for the token', () => {
     const signatures = [
       await agent.sign(device_code, await generateHostKeys()),
       await agent.sign(`${device_code.slice(0, -1)}x`),
+      // Another edge had the agent sign this one's code.
+      await agent.sign(device_code, agent.keys, 'https://other.example'),
       'AAAA',
       'not base64url!',
     ];

@@ -59,7 +59,8 @@ device.post('/device/token', async (c) => {
   const valid = grant_type === GRANT_TYPE && client_id === CLIENT_ID && isShortText(code) && isShortText(signature);
   if (!valid) return c.json({ error: 'invalid_request' }, 400);
   const deviceGrants = c.env.ACCOUNTS.getByName(ACCOUNT).deviceGrants();
-  const answer: TokenAnswer = unwrap(await deviceGrants.token(code, signature, addressOf(c)));
+  const { origin } = new URL(c.req.url);
+  const answer: TokenAnswer = unwrap(await deviceGrants.token(code, signature, origin, addressOf(c)));
   if ('error' in answer) return c.json(answer, 400);
   return c.json({ ...answer, token_type: 'Bearer' });
 });
