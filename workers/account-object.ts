@@ -9,7 +9,7 @@ import { DurableObject } from 'cloudflare:workers';
 import type { Account } from './account/account.ts';
 import { ApiKeys } from './account/api-keys.ts';
 import { Audit } from './account/audit.ts';
-import { type Answer, Callers, DEFAULT_HOST, type Question } from './account/callers.ts';
+import { type Answer, Callers, type Question } from './account/callers.ts';
 import { DeviceGrants } from './account/device-grants.ts';
 import type { Expiring } from './account/expiry.ts';
 import { Guesses } from './account/guesses.ts';
@@ -58,7 +58,7 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
     const now = this.now();
     for (const part of this.#expiring) {
       for (const { subject, hosts } of part.expired(now)) {
-        await revokeAt(this.env, hosts ?? this.#allHosts(), subject);
+        await revokeAt(this.env, hosts, subject);
       }
       // Not before: an alarm that fails is repeated.
       part.told(now);
@@ -97,12 +97,6 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
 
   passkeys(): Passkeys {
     return this.#passkeys;
-  }
-
-  /** One that agents serve with AGENT_TOKEN is in no list. */
-  #allHosts(): string[] {
-    const provisioned = this.env.DEFAULT_HOST?.trim() || DEFAULT_HOST;
-    return [...new Set([...this.#hosts.list().map(({ id }) => id), provisioned])];
   }
 
   get #expiring(): Expiring[] {

@@ -58,6 +58,12 @@ const TOLD_BY_THE_AGENT = ['announcement', 'info', 'polledAt'];
 /** What a new session's client is told of the host. */
 type Admitted = Omit<SessionReady['host'], 'id'>;
 
+/** What a new session itself is told besides: it goes on for as long as this stays (`#generation`). */
+interface Admittance {
+  told: Admitted;
+  generation: number;
+}
+
 export class HostObject extends DurableObject<Cloudflare.Env> {
   /** Tests put their own clock and times here. */
   now: () => number = Date.now;
@@ -98,7 +104,7 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   /** Counts a new session against the limit and delivers its first messages. */
   async admit(
     session: Pick<Admission, 'grant' | 'from'> & { id: string; signals: SessionSignal[]; open: boolean },
-  ): Promise<Outcome<Admitted>> {
+  ): Promise<Outcome<Admittance>> {
     const { kv } = this.ctx.storage;
     const { grant, from } = session;
     const key = await sessionKey(session.id);
@@ -110,7 +116,8 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
       checkOnline(online, session.open);
       await this.#deliver(session.signals);
       const announcement = kv.get<Announcement>('announcement');
-      return accepted({ online, ...(announcement === undefined ? {} : { announcement }) });
+      const told = { online, ...(announcement === undefined ? {} : { announcement }) };
+      return accepted({ told, generation: this.#generation });
     } catch (error) {
       return refused(error);
     }
@@ -139,9 +146,13 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     return refused(new DirectError('E_HOST_OFFLINE', 'devices are removed by the host itself'));
   }
 
-  /** Hands messages to the agent, or keeps them until it comes. */
-  async deliver(signals: SessionSignal[]): Promise<Outcome<null>> {
+  /**
+   * Hands messages to the agent, or keeps them until it comes. `generation` is what the session was told, null while it
+   * is not yet.
+   */
+  async deliver(signals: SessionSignal[], generation: number | null): Promise<Outcome<null>> {
     try {
+      if (generation !== null && generation !== this.#generation) throw new DirectError('E_SESSION_UNKNOWN');
       // A session that began before may make offers for as long as it lives.
       for (const signal of signals) if (signal.type === 'offer') this.#revocations.check(signal.grant);
       await this.#deliver(signals);
@@ -187,6 +198,12 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     this.#queue.clear();
     const { kv } = this.ctx.storage;
     for (const key of TOLD_BY_THE_AGENT) kv.delete(key);
+    // Who was let in to this host was not let in to the one that may have its id next.
+    kv.put('generation', this.#generation + 1);
+    kv.put(
+      'admissions',
+      this.#admissions().map((admission) => ({ ...admission, sessionKey: '' })),
+    );
   }
 
   presence(): Presence {
@@ -348,6 +365,11 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     } catch (error) {
       return errorResponse(error);
     }
+  }
+
+  /** How many hosts have had this id before, or how often this one was logged out. */
+  get #generation(): number {
+    return this.ctx.storage.kv.get<number>('generation') ?? 0;
   }
 
   #isAdmitted(key: string): boolean {

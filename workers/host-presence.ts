@@ -37,6 +37,13 @@ export interface Admission {
   from: string | null;
 }
 
+/** Of each limit of a host, a quarter is the owner's alone: nobody who was let in besides keeps the owner out. */
+export const OTHERS_SHARE = 0.75;
+
+export function isOwners(subject: string): boolean {
+  return subject === 'owner' || subject.startsWith('session:');
+}
+
 /**
  * The latest admissions with one more: all of the last minute, and those that still admit a relay. A log, not a
  * counter per clock minute, because that one lets twice the limit through around the full minute.
@@ -45,8 +52,14 @@ export interface Admission {
 export function admitOne(log: readonly Admission[], admission: Admission): Admission[] {
   const { at: now } = admission;
   const recent = log.filter(({ at }) => at > now - MINUTE_MS);
-  if (recent.length >= MAX_SESSIONS_PER_HOST_PER_MINUTE) {
-    throw new RetryLater('E_RATE_LIMITED', (recent[0]?.at ?? now) + MINUTE_MS - now, 'sessions of this host');
+  const checkLimit = (counted: readonly Admission[], most: number): void => {
+    if (counted.length < most) return;
+    throw new RetryLater('E_RATE_LIMITED', (counted[0]?.at ?? now) + MINUTE_MS - now, 'sessions of this host');
+  };
+  checkLimit(recent, MAX_SESSIONS_PER_HOST_PER_MINUTE);
+  if (!isOwners(admission.grant.subject)) {
+    const others = recent.filter(({ grant }) => !isOwners(grant.subject));
+    checkLimit(others, MAX_SESSIONS_PER_HOST_PER_MINUTE * OTHERS_SHARE);
   }
   return [...log.filter(({ at }) => at > now - Math.max(MINUTE_MS, SIGNALING_SESSION_TTL_MS)), admission];
 }

@@ -1,8 +1,21 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
 import { HOST_OFFLINE_AFTER_MS, MAX_MESSAGE_BYTES, MAX_RELAYS, SIGNALING_SESSION_TTL_MS } from '../shared/limits.ts';
+import { asOwner, loggedIn } from './test-account.ts';
 import { echoPath, TestAgent } from './test-agent.ts';
-import { agentPoll, base, type Call, call, codeOf, hostStub, newHost, newSession, OWNER } from './test-edge.ts';
+import {
+  agentPoll,
+  base,
+  type Call,
+  call,
+  codeOf,
+  hostStub,
+  newHost,
+  newSession,
+  OWNER,
+  openSocket,
+  post,
+} from './test-edge.ts';
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
 
@@ -413,4 +426,23 @@ describe('a hostile client', () => {
     await expect.poll(() => agent.closed).toContain(channel);
     await expectAlive({ agent, ...other });
   });
+});
+
+it('keeps relays and sessions for the owner, however many a key takes', async () => {
+  const { host_id: host, access_token } = await loggedIn('Shared');
+  await openSocket(`${base(host)}/signal`, { token: access_token });
+  const made = await asOwner('/keys', { method: 'POST', body: { name: 'x', hosts: [host] } });
+  const { key } = await made.json<{ key: string }>();
+  const begin = (token: string) => post(`${base(host)}/session`, {}, { token });
+  const attach = async (token: string) => {
+    const { session_id } = await (await begin(token)).json<{ session_id: string }>();
+    return openSocket(`${base(host)}/relay?session_id=${session_id}`);
+  };
+  for (let n = 0; n < 6; n++) await attach(key);
+  expect(await (await attach(key)).closed).toMatchObject({ code: 4005 });
+  for (let n = 7; n < 90; n++) await begin(key);
+  expect(await codeOf(await begin(key))).toBe('E_RATE_LIMITED');
+  const own = await attach(OWNER);
+  const first = await Promise.race([own.closed, new Promise((resolve) => setTimeout(resolve, 100, 'open'))]);
+  expect(first).toBe('open');
 });

@@ -6,7 +6,7 @@ import { type ChannelControl, type Envelope, encodeEnvelope } from '../shared/ch
 import { DirectError, ProtocolError } from '../shared/errors.ts';
 import { MAX_MESSAGE_BYTES, MAX_RELAYS } from '../shared/limits.ts';
 import { newChannelNumber } from './channel-number.ts';
-import { type Admission, isFresh } from './host-presence.ts';
+import { type Admission, isFresh, isOwners, OTHERS_SHARE } from './host-presence.ts';
 import { accept, attachment, closeFor, closeWith, isOpen, openSockets, type Sender, sends } from './socket.ts';
 
 const ALL = 'relay';
@@ -35,7 +35,7 @@ export class Relay {
       closeWith(earlier, 'E_REPLACED', 'another connection of this session');
       closeChannel(agent, earlier);
     }
-    this.#makeRoom(at, agent);
+    this.#makeRoom(grant.subject, at, agent);
     const channel = newChannelNumber('relay', (number) => this.#socket(number) !== undefined);
     const open: ChannelControl = {
       type: 'channel_open',
@@ -102,9 +102,11 @@ export class Relay {
   }
 
   /** Of clients that vanished without a word, the runtime may hear late: those that do not ping give way. */
-  #makeRoom(now: number, agent: Sender): void {
+  #makeRoom(subject: string, now: number, agent: Sender): void {
     const open = openSockets(this.#ctx, ALL);
-    if (open.length < MAX_RELAYS) return;
+    const others = open.filter((socket) => !isOwners(attachment(socket).subject ?? ''));
+    const isFull = !isOwners(subject) && others.length >= MAX_RELAYS * OTHERS_SHARE;
+    if (open.length < MAX_RELAYS && !isFull) return;
     const silent = open.filter((socket) => {
       const pingedAt = this.#ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
       return !isFresh(Math.max(pingedAt, attachment(socket).at), now);

@@ -56,10 +56,11 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
       const { signals, refusal } =
         offer === null ? { signals: [] } : this.#apply({ type: 'client', host, signals: [first] });
       if (refusal !== undefined) return refused(refusal);
-      const admission = unwrap(await this.#host(host).admit({ id, signals, open, grant, from }));
+      const { told, generation } = unwrap(await this.#host(host).admit({ id, signals, open, grant, from }));
       admitted = true;
+      this.#state = { ...this.#state, generation };
       await this.#save();
-      return accepted({ expiresAt: created.expiresAt, host: { id: host, ...admission } });
+      return accepted({ expiresAt: created.expiresAt, host: { id: host, ...told } });
     } catch (error) {
       return refused(error);
     } finally {
@@ -166,7 +167,7 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
 
   async #deliver(host: string, signals: SessionSignal[]): Promise<void> {
     try {
-      unwrap(await this.#host(host).deliver(signals));
+      unwrap(await this.#host(host).deliver(signals, this.#state?.generation ?? null));
     } catch (error) {
       // A stub that has thrown may stay broken.
       if (!(error instanceof DirectError)) this.#stub = undefined;

@@ -20,6 +20,8 @@ export interface SessionState {
   readonly grant: Grant;
   /** `OfferSignal.from`, if the client's address is known. */
   readonly from: string | null;
+  /** Of the host when it admitted the session (host-object.ts); absent before. */
+  readonly generation?: number;
   readonly expiresAt: number;
   readonly offers: number;
   /** Whether the latest offer has its answer. */

@@ -73,6 +73,21 @@ async function checkAgent(c: EdgeContext, host: string, detail: string): Promise
 }
 
 /**
+ * Asks again once the agent is attached. A credential that became void since it was checked would else keep its place:
+ * links are closed when credentials are revoked, and this one may not have been there yet. @throws DirectError
+ */
+async function stillAgent(c: EdgeContext, host: string, attached: Response): Promise<Response> {
+  try {
+    await checkAgent(c, host, 'the credential was revoked');
+    return attached;
+  } catch (error) {
+    attached.webSocket?.accept();
+    attached.webSocket?.close();
+    throw error;
+  }
+}
+
+/**
  * Whether signals come from the host's agent. Else they are a client's, whose session id is what admits it; a
  * credential beside it must be a right one all the same. @throws DirectError `E_UNAUTHORIZED`, `E_FORBIDDEN`
  */
@@ -161,7 +176,8 @@ signaling.get('/signal', async (c) => {
   await checkAgent(c, host, 'without session_id this is for the host’s agent');
   const more: Record<string, string> =
     c.req.query('channels') === undefined ? {} : { channels: connectionIn(c), after: String(countIn(c, 'after')) };
-  return c.env.HOSTS.getByName(host).fetch(objectRequest(c, host, more));
+  const response = await c.env.HOSTS.getByName(host).fetch(objectRequest(c, host, more));
+  return response.webSocket === null ? response : stillAgent(c, host, response);
 });
 
 signaling.use('/channels', allow('POST'));

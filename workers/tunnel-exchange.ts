@@ -87,13 +87,13 @@ export class TunnelExchange {
     // From here on the socket tells how its client ends: closed or lost.
     this.#request.signal.removeEventListener('abort', this.#abort);
     const webSocket = tunnelSocket(this.#exchange.socket(), () => this.#end('receiving'));
-    return new Response(null, { status: 101, webSocket, headers: responseFields(headers) });
+    return new Response(null, { status: 101, webSocket, headers: responseFields(headers, this.#request.url) });
   }
 
   #receive({ status, statusText, headers: list }: ResponseHead): Response {
     // A WebSocket that was refused: this direction has no more to say.
     if (this.#upgrades) this.#exchange.finish();
-    const headers = responseFields(list);
+    const headers = responseFields(list, this.#request.url);
     // `manual`: the bytes are what Content-Encoding says already.
     const init: ResponseInit = { status, headers, encodeBody: 'manual', ...(statusText === '' ? {} : { statusText }) };
     if (!hasBody(this.#request.method, status)) {

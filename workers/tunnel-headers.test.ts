@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { requestFields, responseFields } from './tunnel-headers.ts';
 
+const ADDRESS = 'https://tunnel/v1/x';
 const cookieFor = (cookie: string) => requestFields(new Headers({ cookie }));
 
 describe('Cookie', () => {
@@ -26,7 +27,7 @@ describe('Cookie', () => {
 });
 
 describe('Set-Cookie', () => {
-  const isPassed = (value: string) => responseFields([['set-cookie', value]]).has('set-cookie');
+  const isPassed = (value: string) => responseFields([['set-cookie', value]], ADDRESS).has('set-cookie');
 
   it.each(
     [
@@ -58,21 +59,24 @@ describe('a response', () => {
   it.each(['text/html', 'image/svg+xml', 'application/xhtml+xml', 'text/xml', 'application/json', undefined])(
     'of type %s is shown in a sandbox',
     (type) => {
-      const fields = responseFields(type === undefined ? [] : [['content-type', type]]);
+      const fields = responseFields(type === undefined ? [] : [['content-type', type]], ADDRESS);
       expect(fields.get('content-security-policy')).toBe('sandbox');
     },
   );
 
   it('cannot leave the sandbox by a policy of its own', () => {
     const own = "sandbox allow-scripts allow-same-origin; script-src 'self'";
-    const fields = responseFields([['content-security-policy', own]]);
+    const fields = responseFields([['content-security-policy', own]], ADDRESS);
     // Each of several policies holds (CSP 3, section 3.1).
     expect(fields.get('content-security-policy')).toBe(`${own}, sandbox`);
   });
 
   it('does not speak for the edge’s origin', () => {
     const names = ['clear-site-data', 'service-worker-allowed', 'strict-transport-security', 'nel', 'report-to'];
-    const fields = responseFields(names.map((name) => [name, 'x']));
+    const fields = responseFields(
+      names.map((name) => [name, 'x']),
+      ADDRESS,
+    );
     for (const name of names) expect(fields.has(name)).toBe(false);
   });
 });

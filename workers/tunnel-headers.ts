@@ -44,12 +44,17 @@ function withoutOurs(cookies: string): string {
 const OF_THE_UPSTREAM =
   /^(?:connection|keep-alive|te|trailer|transfer-encoding|upgrade|access-control-.+|sec-websocket-(?!protocol$).+|clear-site-data|service-worker-allowed|strict-transport-security|nel|report-to|reporting-endpoints)$/;
 
-/** The fields for the client; repeated ones stay apart. */
-export function responseFields(list: HeaderList): Headers {
+/** The fields for the client of the request to `url`; repeated ones stay apart. */
+export function responseFields(list: HeaderList, url: string): Headers {
   const headers = new Headers();
   for (const [name, value] of list) {
-    if (!OF_THE_UPSTREAM.test(name) && !(name === 'set-cookie' && setsOurs(value))) headers.append(name, value);
+    if (OF_THE_UPSTREAM.test(name)) continue;
+    if (name === 'set-cookie' && setsOurs(value)) continue;
+    if (name === 'location' && leadsToUs(value, url)) continue;
+    headers.append(name, value);
   }
+  // One address is another thing with each host: what one lets browsers keep must not be taken for another's.
+  headers.append('vary', 'direct-host, authorization, cookie');
   // What comes through the tunnel is on the edge's own origin: a document's scripts could do all that the owner can.
   // In a sandbox it runs none and has an origin of its own. To whatever is no document the field says nothing, so it
   // need not be known what browsers take for one. It adds to the upstream's own policy (CSP 3, section 3.1).
@@ -64,6 +69,16 @@ export function responseFields(list: HeaderList): Headers {
 function setsOurs(setCookie: string): boolean {
   const [pair = ''] = setCookie.split(';', 1);
   return isOurCookie(pair.replace(/^[\s=]+/, '').split('=', 1)[0] ?? '');
+}
+
+/**
+ * Whether a redirection leads to the edge's own addresses. With 307 or 308 the client repeats its method there, with its
+ * credential: the host could have the owner's program delete another host. Of any origin, since ours is not known here.
+ */
+function leadsToUs(location: string, url: string): boolean {
+  const path = URL.parse(location, url)?.pathname ?? '';
+  const decoded = path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return /^\/_direct(?:\/|$)/.test(decoded);
 }
 
 /**

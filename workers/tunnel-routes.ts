@@ -28,8 +28,9 @@ tunnel.all('*', async (c) => {
   const request = marked ? new Request(url, new Request(raw, { body: markEnd(raw.body) })) : new Request(url, raw);
   // In place of what the client may have set; the agent believes it of this way only.
   request.headers.set(DIRECT_GRANT, encodeGrant(grantOf(caller)));
-  // Said again: the copy has a signal of its own, and the object must see when the client goes away.
-  return c.env.HOSTS.getByName(host).fetch(request, { signal: raw.signal });
+  // Said again: the copy has a signal of its own, and the object must see when the client goes away. It is the client that follows
+  // redirections, or not.
+  return c.env.HOSTS.getByName(host).fetch(request, { signal: raw.signal, redirect: 'manual' });
 });
 
 function askedHost(c: EdgeContext): string | undefined {

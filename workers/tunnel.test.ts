@@ -363,3 +363,41 @@ describe('a hostile agent', () => {
     await expect.poll(() => sessions(host)).toBe(0);
   });
 });
+
+describe('a response', () => {
+  const answering =
+    (status: number, headers: [string, string][]): Script =>
+    async (exchange) => {
+      await exchange.sendHead({ status, statusText: '', headers });
+      exchange.finish();
+    };
+
+  it.each([
+    ['/_direct/api/hosts/other', null],
+    ['../../_direct/api/sign-out', null],
+    ['https://edge.example/%5Fdirect/api/sign-out', null],
+    ['https:/_dir\tect/api/sign-out', null],
+    ['\\_direct\\api\\sign-out', null],
+    ['/v1/files/', '/v1/files/'],
+    ['/v1/x?next=/_direct/', '/v1/x?next=/_direct/'],
+    ['https://elsewhere.example/', 'https://elsewhere.example/'],
+  ])('sends its client to %s with its credential: not to the API', async (location, passed) => {
+    const host = newHost();
+    await TestAgent.connect(host, answering(307, [['location', location]]));
+    const response = await ask(host, '/v1/files/x', { method: 'DELETE' });
+    expect([response.status, response.headers.get('location')]).toEqual([307, passed]);
+  });
+
+  it('is kept by no browser for another host or caller', async () => {
+    const host = newHost();
+    await TestAgent.connect(
+      host,
+      answering(200, [
+        ['cache-control', 'public, max-age=31536000'],
+        ['vary', 'accept'],
+      ]),
+    );
+    const response = await ask(host, '/v1/models');
+    expect(response.headers.get('vary')).toBe('accept, direct-host, authorization, cookie');
+  });
+});

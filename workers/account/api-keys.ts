@@ -36,6 +36,8 @@ export interface ApiKey extends NewApiKey {
 /** Bounds the table and the list; programs share keys, or make do with fewer. */
 const MAX_KEYS = 500;
 const HINT_LENGTH = 4;
+/** So many hosts a key of all hosts reaches: agents with AGENT_TOKEN may have any id, so each one must be noted. */
+const MAX_USED = 256;
 /** How exact the time of the last use is: each row that is written counts. */
 const USED_STEP_MS = 60_000;
 
@@ -63,7 +65,7 @@ export class ApiKeys extends RpcTarget implements Expiring {
     account.sql.exec(`CREATE TABLE IF NOT EXISTS api_keys (
       id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, name TEXT NOT NULL, hint TEXT NOT NULL, hosts TEXT, prefixes TEXT,
       models TEXT, expires_at INTEGER, requests_per_minute INTEGER, created_at INTEGER NOT NULL, last_used_at INTEGER,
-      told INTEGER NOT NULL DEFAULT 0)`);
+      used TEXT NOT NULL DEFAULT '[]', told INTEGER NOT NULL DEFAULT 0)`);
   }
 
   /** The newest first. `host`: only keys for this host and no other. */
@@ -119,19 +121,30 @@ export class ApiKeys extends RpcTarget implements Expiring {
     return accepted({ id, hosts, prefixes, models, requestsPerMinute: requests_per_minute });
   }
 
+  /** Notes that a key of all hosts reached this one, for when it ends. @throws DirectError `E_FORBIDDEN` for too many */
+  uses(id: string, host: string): void {
+    const query = 'SELECT used FROM api_keys WHERE id = ? AND hosts IS NULL';
+    const [row] = this.#account.sql.exec<{ used: string }>(query, id).toArray();
+    const used = list(row?.used ?? null) ?? [];
+    if (row === undefined || used.includes(host)) return;
+    if (used.length >= MAX_USED) throw new DirectError('E_FORBIDDEN', `the key has been used for ${MAX_USED} hosts`);
+    this.#account.sql.exec('UPDATE api_keys SET used = ? WHERE id = ?', json([...used, host]), id);
+  }
+
   /**
-   * The key is void from now on. Returns the hosts where sessions of it may be open; null: all. `host`: only if it is
-   * for this host and no other. Refuses with `E_NOT_FOUND`.
+   * The key is void from now on. Returns the hosts where sessions of it may be open. `host`: only if it is for this host
+   * and no other. Refuses with `E_NOT_FOUND`.
    */
-  revoke(id: string, by: By, host?: string): Outcome<{ hosts: string[] | null }> {
-    const [row] = this.#account.sql.exec<Row>(`SELECT ${COLUMNS} FROM api_keys WHERE id = ?`, id).toArray();
+  revoke(id: string, by: By, host?: string): Outcome<{ hosts: string[] }> {
+    const query = `SELECT ${COLUMNS}, used FROM api_keys WHERE id = ?`;
+    const [row] = this.#account.sql.exec<Row & { used: string }>(query, id).toArray();
     const key = row === undefined ? undefined : apiKey(row);
-    if (key === undefined || (host !== undefined && !isFor(key, host))) {
+    if (row === undefined || key === undefined || (host !== undefined && !isFor(key, host))) {
       return refused(new DirectError('E_NOT_FOUND', 'no such key'));
     }
     this.#account.sql.exec('DELETE FROM api_keys WHERE id = ?', id);
     this.#account.audit.record({ ...by, action: 'key.revoke', detail: key.name });
-    return accepted({ hosts: key.hosts });
+    return accepted({ hosts: reached(row) });
   }
 
   nextExpiry(): number | undefined {
@@ -140,9 +153,9 @@ export class ApiKeys extends RpcTarget implements Expiring {
   }
 
   expired(now: number): Ending[] {
-    const query = 'SELECT id, hosts FROM api_keys WHERE told = 0 AND expires_at <= ?';
-    const rows = this.#account.sql.exec<Pick<Row, 'id' | 'hosts'>>(query, now).toArray();
-    return rows.map(({ id, hosts }) => ({ subject: `key:${id}`, hosts: list(hosts) }));
+    const query = 'SELECT id, hosts, used FROM api_keys WHERE told = 0 AND expires_at <= ?';
+    const rows = this.#account.sql.exec<Pick<Row, 'id' | 'hosts'> & { used: string }>(query, now).toArray();
+    return rows.map((row) => ({ subject: `key:${row.id}`, hosts: reached(row) }));
   }
 
   told(now: number): void {
@@ -158,6 +171,11 @@ export class ApiKeys extends RpcTarget implements Expiring {
       else this.#account.sql.exec('DELETE FROM api_keys WHERE id = ?', id);
     }
   }
+}
+
+/** Where the key may have begun something. */
+function reached({ hosts, used }: { hosts: string | null; used: string }): string[] {
+  return list(hosts) ?? list(used) ?? [];
 }
 
 function isFor({ hosts }: ApiKey, host: string): boolean {

@@ -18,7 +18,7 @@ export interface KeyRights {
 export interface CredentialParts {
   readonly guesses: Guesses;
   readonly sessions: WebSessions;
-  readonly keys: { authenticateKey(hash: string): Outcome<KeyRights> };
+  readonly keys: { authenticateKey(hash: string): Outcome<KeyRights>; uses(id: string, host: string): void };
   readonly hosts: { authenticate(hash: string): Outcome<{ host: string }>; list(): { id: string }[] };
 }
 
@@ -62,6 +62,10 @@ export class Callers {
       const resolved = host === undefined ? '' : (host ?? this.#hostOf(caller));
       if (resolved !== '' && 'session' in caller && caller.session !== undefined && mayUse(caller, resolved)) {
         await this.#parts.sessions.uses(caller.session, resolved);
+      }
+      // Those of chosen hosts are known to be there and nowhere else.
+      if (resolved !== '' && caller.kind === 'key' && caller.hosts === null) {
+        this.#parts.keys.uses(caller.key, resolved);
       }
       return accepted({ caller, host: resolved });
     } catch (error) {

@@ -67,7 +67,10 @@ const INTERVAL_S = 5;
 const SLOWER_BY_S = 5;
 /** Timers fire early, and one poll may travel faster than the one before. */
 const POLL_TOLERANCE_MS = 250;
-/** An owner has a handful of hosts. More open ones would make guessing a user code easier. */
+/**
+ * An owner has a handful of hosts. More open ones would make guessing a user code easier. It is not for addresses from
+ * which the owner has signed in: a few strangers could keep all of them open.
+ */
 const MAX_OPEN = 20;
 const MAX_OPEN_PER_CLIENT = 5;
 /** An agent that still polls hears that the time is over, instead of that the code is unknown. */
@@ -108,11 +111,11 @@ export class DeviceGrants extends RpcTarget {
   async start(request: GrantRequest): Promise<Outcome<StartedGrant>> {
     const deviceCode = newSecret('dad_');
     const deviceHash = await hashSecret(deviceCode);
-    const { sql } = this.#account;
+    const { sql, guesses } = this.#account;
     const now = this.#account.now();
     sql.exec('DELETE FROM device_grants WHERE expires_at <= ?', now - KEPT_AFTER_EXPIRY_MS);
     try {
-      this.#checkOpen(now, MAX_OPEN);
+      if (!guesses.knows(request.address)) this.#checkOpen(now, MAX_OPEN);
       this.#checkOpen(now, MAX_OPEN_PER_CLIENT, request.client);
     } catch (error) {
       return refused(error);

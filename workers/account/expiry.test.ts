@@ -1,7 +1,7 @@
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { beforeAll, expect, it } from 'vitest';
 import { asOwner, loggedIn, notingHosts, setAccountClock } from '../test-account.ts';
-import { accountStub } from '../test-edge.ts';
+import { accountStub, base, call } from '../test-edge.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -12,8 +12,9 @@ beforeAll(async () => {
   lab = (await loggedIn('Lab')).host_id;
 });
 
-const make = async (path: string, body: object) =>
-  (await (await asOwner(path, { method: 'POST', body: { name: 'x', ...body } })).json<{ id: string }>()).id;
+const made = async (path: string, body: object) =>
+  (await asOwner(path, { method: 'POST', body: { name: 'x', ...body } })).json<{ id: string; key: string }>();
+const make = async (path: string, body: object) => (await made(path, body)).id;
 const alarmAt = () => runInDurableObject(accountStub(), (_object, { storage }) => storage.getAlarm());
 
 /** Rings the alarm; what is revoked by it. */
@@ -31,7 +32,8 @@ it('of a key or an invitation ends what it began, at its hosts, once', async () 
   const now = Date.now();
   await make('/keys', { hosts: [home] });
   expect(await alarmAt()).toBeNull();
-  const late = await make('/keys', { expires_at: now + 3 * HOUR_MS });
+  const late = await made('/keys', { expires_at: now + 3 * HOUR_MS });
+  for (const host of [home, lab]) await call(base(host), { token: late.key });
   const invitation = await make('/invitations', { hosts: [lab], expires_at: now + HOUR_MS });
   const key = await make('/keys', { hosts: [home], expires_at: now + 2 * HOUR_MS });
   expect(await alarmAt()).toBe(now + HOUR_MS);
@@ -45,7 +47,7 @@ it('of a key or an invitation ends what it began, at its hosts, once', async () 
   expect(await ring()).toEqual([]);
 
   await setAccountClock(3 * HOUR_MS);
-  const subject = `key:${late}`;
+  const subject = `key:${late.id}`;
   expect(await ring()).toEqual([
     { host: home, subject },
     { host: lab, subject },

@@ -3,11 +3,11 @@
  * began there before, such as a direct session, would go on.
  */
 
-/** What is to be ended, and where; null: at all hosts. */
+/** What is to be ended, and where. */
 export interface Ending {
   /** As in `Grant.subject`. */
   subject: string;
-  hosts: string[] | null;
+  hosts: string[];
 }
 
 /** A part of the account whose credentials expire. */

@@ -114,6 +114,11 @@ export class Guesses {
     this.#sql.exec('DELETE FROM known_addresses WHERE at <= ?', now - KNOWN_FOR_MS);
   }
 
+  /** Whether somebody has signed in from there lately. */
+  knows(address: string | null): boolean {
+    return this.#isKnown(clientKey(address ?? undefined));
+  }
+
   #lock(kind: GuessKind, key: string, address: string | null): void {
     const insert = 'INSERT OR REPLACE INTO guess_locks (kind, address, until) VALUES (?, ?, ?)';
     this.#sql.exec(insert, kind, key, this.#now() + LIMITS[kind].lockMs);

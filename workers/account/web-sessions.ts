@@ -16,8 +16,12 @@ const LIFETIME_MS = 30 * DAY_MS;
 const IDLE_MS = 7 * DAY_MS;
 /** How exact the time of the last sight is: each row that is written counts. */
 const SEEN_STEP_MS = 5 * 60_000;
-/** One who signs in again and again; bounds the table. The one that was not seen for longest gives way. */
+/**
+ * One who signs in again and again; bounds the table. The one that was not seen for longest gives way: the owner's to
+ * the owner's, and an invitation's to its own, so that a guest signs nobody else out.
+ */
 const MAX_SESSIONS = 200;
+const MAX_SESSIONS_OF_INVITATION = 20;
 
 /** What a guest began goes by the invitation, and ends with that. */
 const TO_BE_TOLD = `kind = 'owner' AND used <> '[]'`;
@@ -93,8 +97,9 @@ export class WebSessions extends RpcTarget implements Expiring {
     const end = Math.min(now + LIFETIME_MS, expiresAt ?? Number.POSITIVE_INFINITY);
     this.#dropEnded();
     const tooMany = `DELETE FROM web_sessions WHERE id IN
-      (SELECT id FROM web_sessions ORDER BY last_seen_at DESC LIMIT -1 OFFSET ?)`;
-    this.#sql.exec(tooMany, MAX_SESSIONS - 1);
+      (SELECT id FROM web_sessions WHERE invitation IS ? ORDER BY last_seen_at DESC LIMIT -1 OFFSET ?)`;
+    const most = invitation === undefined ? MAX_SESSIONS : MAX_SESSIONS_OF_INVITATION;
+    this.#sql.exec(tooMany, invitation ?? null, most - 1);
     const insert = `INSERT INTO web_sessions
       (id, hash, kind, invitation, hosts, used, name, created_at, last_seen_at, expires_at)
       VALUES (?, ?, ?, ?, ?, '[]', ?, ?, ?, ?)`;

@@ -129,6 +129,17 @@ describe('the device authorization request', () => {
     expect(statuses).toEqual([200, 200, 200, 200, 200, 429]);
   });
 
+  it('is taken from where the owner has signed in, however many of strangers are open', async () => {
+    const strangers = await Promise.all(Array.from({ length: 21 }, () => LoggingIn.make()));
+    for (const stranger of strangers) await stranger.tryToAsk();
+    const agent = await LoggingIn.make();
+    expect((await agent.tryToAsk()).status).toBe(429);
+    const headers = { 'CF-Connecting-IP': agent.address };
+    expect((await post(`${API}/sign-in`, { token: OWNER }, { headers })).status).toBe(204);
+    for (let i = 0; i < 5; i++) await agent.ask();
+    expect((await agent.tryToAsk()).status).toBe(429);
+  });
+
   it('is refused while twenty are open in total', async () => {
     const agents = await Promise.all(Array.from({ length: 21 }, () => LoggingIn.make()));
     const statuses: number[] = [];

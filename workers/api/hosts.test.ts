@@ -14,6 +14,7 @@ import {
   newSession,
   OWNER,
   openSocket,
+  post,
   SDP,
 } from '../test-edge.ts';
 
@@ -160,7 +161,7 @@ it('that are removed leave nothing to the next agent', async () => {
     keys: [...storage.kv.list()].map(([key]) => key),
     online: object.presence().online,
   }));
-  expect(kept).toEqual({ waiting: [], keys: ['admissions'], online: false });
+  expect(kept).toEqual({ waiting: [], keys: ['admissions', 'generation'], online: false });
 });
 
 it('that are removed end what goes through them', async () => {
@@ -226,4 +227,38 @@ it('keep no credential, only hashes', async () => {
     JSON.stringify(storage.sql.exec('SELECT * FROM hosts').toArray()),
   );
   expect(rows).not.toContain(access_token.slice(4));
+});
+
+it('that are removed while their agent connects do not stay', async () => {
+  const { host_id, access_token } = await loggedIn('Racing');
+  // As if the removal came between the check of the credential and the attachment.
+  const getByName = (id: string) => ({
+    fetch: async (request: Request) => {
+      await asOwner(`/hosts/${id}`, { method: 'DELETE' });
+      return hostStub(id).fetch(request);
+    },
+  });
+  const env = { HOSTS: { getByName } as unknown as Cloudflare.Env['HOSTS'] };
+  const headers = { Upgrade: 'websocket' };
+  const response = await call(`${base(host_id)}/signal`, { token: access_token, headers, env });
+  expect([response.status, response.status === 101 || (await codeOf(response))]).toEqual([401, 'E_UNAUTHORIZED']);
+  await expect.poll(() => hostStub(host_id).presence()).toEqual({ online: false });
+});
+
+it('that are removed leave no sessions to the next host of that id', async () => {
+  const first = await loggedIn('Reused');
+  await signal(first.host_id, first.access_token);
+  const made = await asOwner('/keys', { method: 'POST', body: { name: 'x', hosts: [first.host_id] } });
+  const { key } = await made.json<{ key: string }>();
+  const { session_id } = await newSession(first.host_id, { offer: SDP }, { token: key });
+  await asOwner(`/hosts/${first.host_id}`, { method: 'DELETE' });
+  const next = await loggedIn('Reused');
+  expect(next.host_id).toBe(first.host_id);
+  const agent = await signal(next.host_id, next.access_token);
+  await agent.next();
+  const again = await post(`${base(next.host_id)}/signal`, { session_id, type: 'offer', sdp: SDP });
+  expect(await codeOf(again)).toBe('E_SESSION_UNKNOWN');
+  const relayed = await openSocket(`${base(next.host_id)}/relay?session_id=${session_id}`);
+  expect(await relayed.closed).toMatchObject({ code: 4408 });
+  expect(agent.unread).toEqual([]);
 });

@@ -2,7 +2,7 @@ import { runInDurableObject } from 'cloudflare:test';
 import { beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Invitation } from '../account/invitations.ts';
 import { API, asOwner, audited, loggedIn, newAddress, notingHosts, setAccountClock } from '../test-account.ts';
-import { accountStub, base, call, codeOf, inAccount, post } from '../test-edge.ts';
+import { accountStub, base, call, codeOf, inAccount, passTime, post, signedIn } from '../test-edge.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -162,4 +162,17 @@ it.each([
 ])('is not made with %j', async (body) => {
   const response = await tryToInvite(body);
   expect([response.status, await codeOf(response)]).toEqual([400, 'E_BAD_REQUEST']);
+});
+
+it('sign nobody else out, however often they are accepted', async () => {
+  const owner = await signedIn();
+  const { secret } = await invite();
+  const other = await guest((await invite()).secret);
+  await passTime(6 * MINUTE_MS);
+  const last = await inAccount(async (account) => {
+    for (let n = 0; n < 210; n++) await account.invitations().accept(secret, 'a browser', null);
+    return account.sessions().list().length;
+  });
+  expect(last).toBeLessThan(60);
+  expect([await kindOf(owner), await kindOf(other)]).toEqual(['owner', 'guest']);
 });

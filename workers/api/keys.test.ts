@@ -3,7 +3,7 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ApiKey } from '../account/api-keys.ts';
 import { hashSecret } from '../secret.ts';
 import { API, asOwner, audited, loggedIn, notingHosts, setAccountClock } from '../test-account.ts';
-import { accountStub, base, call, codeOf } from '../test-edge.ts';
+import { accountStub, base, call, codeOf, inAccount } from '../test-edge.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -106,14 +106,6 @@ it('is revoked, and its hosts are told', async () => {
   expect(await audited(1)).toEqual([{ action: 'key.revoke', detail: 'Lost' }]);
 });
 
-it('for all hosts is revoked at all', async () => {
-  const { revoked, env } = notingHosts();
-  const { id } = await make();
-  await asOwner(`/keys/${id}`, { method: 'DELETE', env });
-  const subject = `key:${id}`;
-  expect(revoked).toEqual([home.host_id, lab.host_id, 'home'].map((host) => ({ host, subject })));
-});
-
 it('notes its last use once a minute', async () => {
   const { id, key } = await make();
   const usedAt = async () => (await found(id))?.last_used_at ?? 0;
@@ -175,6 +167,35 @@ it.each([
 it.each(['', '[]', 'null', '7', '{', '"text"'])('is not made by the body %s', async (body) => {
   const response = await asOwner('/keys', { method: 'POST', body });
   expect([response.status, await codeOf(response)]).toEqual([400, 'E_BAD_REQUEST']);
+});
+
+it('of all hosts is revoked where it was used, also at those that agents serve with AGENT_TOKEN', async () => {
+  const { id, key } = await make();
+  for (const host of [home.host_id, 'in-no-list', home.host_id]) await use(key, host);
+  const { revoked, env } = notingHosts();
+  expect((await asOwner(`/keys/${id}`, { method: 'DELETE', env })).status).toBe(204);
+  const subject = `key:${id}`;
+  expect(revoked).toEqual([home.host_id, 'in-no-list'].map((host) => ({ host, subject })));
+});
+
+it('of all hosts ends at those when it expires, too', async () => {
+  const { id, key } = await make({ expires_at: Date.now() + HOUR_MS });
+  await use(key, 'in-no-list');
+  await setAccountClock(2 * HOUR_MS);
+  const ending = await inAccount((account) =>
+    account
+      .keys()
+      .expired(account.now())
+      .find(({ subject }) => subject === `key:${id}`),
+  );
+  expect(ending?.hosts).toContain('in-no-list');
+});
+
+it('of all hosts reaches so many of them, and no more: each one is noted', async () => {
+  const { key } = await make();
+  for (let n = 0; n < 256; n++) await use(key, `made-up-${n}`);
+  expect(await use(key, 'one-more')).toBe('E_FORBIDDEN');
+  expect(await use(key, 'made-up-7')).toBe('admitted');
 });
 
 describe('an agent', () => {

@@ -33,7 +33,7 @@ keys.post('/keys', ownerOrHost(), async (c) => {
 keys.delete('/keys/:id', ownerOrHost(), async (c) => {
   const id = c.req.param('id');
   const { hosts } = unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).keys().revoke(id, byOf(c), ownHost(c)));
-  await revokeAt(c.env, hosts ?? (await hostIds(c)), `key:${id}`);
+  await revokeAt(c.env, hosts, `key:${id}`);
   return c.body(null, 204);
 });
 
