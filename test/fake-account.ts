@@ -1,5 +1,5 @@
 /** An account as people may have it, for tests and pictures of the dashboard. */
-import type { Host } from '../web/access/account-types.ts';
+import type { Host } from '../shared/account-api.ts';
 import type { FakeEdge } from './fake-edge.ts';
 
 const MINUTE = 60_000;

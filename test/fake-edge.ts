@@ -8,18 +8,18 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DirectError, type ErrorCode, errorBody } from '../shared/errors.ts';
 import type {
   ApiKey,
   AuditEvent,
   Device,
   Host,
   Invitation,
+  ListedWebSession,
   Login,
   Me,
   Passkey,
-  WebSession,
-} from '../web/access/account-types.ts';
+} from '../shared/account-api.ts';
+import { DirectError, type ErrorCode, errorBody } from '../shared/errors.ts';
 
 export const FAKE_OWNER_TOKEN = 'owner-token-of-the-fake-edge';
 export const FAKE_INVITATION = `dai_${'i'.repeat(43)}`;
@@ -66,7 +66,7 @@ export class FakeEdge {
   keys: ApiKey[] = [];
   invitations: Invitation[] = [];
   passkeys: Passkey[] = [];
-  sessions: WebSession[] = [];
+  sessions: ListedWebSession[] = [];
   events: AuditEvent[] = [];
   /** The agent that waits, by its code. */
   readonly logins = new Map<string, Login>();

@@ -1,9 +1,9 @@
 /** What tests of the account share: its clock, an agent that logs in, what the audit says. */
 import { runInDurableObject } from 'cloudflare:test';
+import type { AuditEvent } from '../shared/account-api.ts';
 import { encodeBase64url } from '../shared/base64url.ts';
 import { generateHostKeys, type HostKeys, hostKeyBytes } from '../shared/host-identity.ts';
 import { transcript } from '../shared/transcript.ts';
-import type { AuditEvent } from './account/audit.ts';
 import { accountStub, type Call, call, ORIGIN, OWNER, post } from './test-edge.ts';
 
 export const API = '/_direct/api';

@@ -14,11 +14,11 @@ import type {
   Invitation,
   InvitationScope,
   KeyScope,
+  ListedWebSession,
   Login,
   Me,
   Passkey,
-  WebSession,
-} from './account-types.ts';
+} from '../../shared/account-api.ts';
 import { ApiError, apiError } from './api-error.ts';
 
 type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -68,7 +68,7 @@ export class EdgeApi {
   readonly revokeInvitation = (id: string): Promise<void> => this.#ask('DELETE', `/invitations/${part(id)}`);
   readonly acceptInvitation = (secret: string): Promise<void> => this.#ask('POST', '/invitations/accept', { secret });
 
-  readonly sessions = (): Promise<{ sessions: WebSession[] }> => this.#ask('GET', '/sessions');
+  readonly sessions = (): Promise<{ sessions: ListedWebSession[] }> => this.#ask('GET', '/sessions');
   readonly endSession = (id: string): Promise<void> => this.#ask('DELETE', `/sessions/${part(id)}`);
 
   /** Newest first; `before` is the id of the last one seen. */

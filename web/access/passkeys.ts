@@ -5,7 +5,7 @@ import {
   startRegistration,
   WebAuthnError,
 } from '@simplewebauthn/browser';
-import type { Passkey } from './account-types.ts';
+import type { Passkey } from '../../shared/account-api.ts';
 import type { EdgeApi } from './edge-api.ts';
 
 export const passkeysWork = (): boolean => browserSupportsWebAuthn();

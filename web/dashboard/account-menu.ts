@@ -1,4 +1,4 @@
-import type { Me } from '../access/account-types.ts';
+import type { Me } from '../../shared/account-api.ts';
 import { h } from '../look/element.ts';
 import { menu, menuButton, menuLink } from '../look/menu.ts';
 import type { Visit } from './visit.ts';

@@ -1,5 +1,5 @@
 /** Lets an agent in (RFC 8628): what asks, with which key, and what it would serve. */
-import type { ApprovedHost, Login, ServedUpstream } from '../access/account-types.ts';
+import type { ApprovedHost, Login, ServedUpstream } from '../../shared/account-api.ts';
 import { ApiError } from '../access/api-error.ts';
 import { errorText } from '../access/error-text.ts';
 import { fingerprintElement } from '../access/fingerprint-element.ts';

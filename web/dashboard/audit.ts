@@ -1,5 +1,5 @@
 /** Who did what, newest first. */
-import type { AuditEvent } from '../access/account-types.ts';
+import type { AuditEvent } from '../../shared/account-api.ts';
 import { errorText } from '../access/error-text.ts';
 import { h } from '../look/element.ts';
 import { clockTime } from '../look/format.ts';

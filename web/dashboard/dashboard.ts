@@ -1,5 +1,5 @@
 /** What the owner sees at `/_direct/`: one section at a time, chosen by the fragment. */
-import type { Me } from '../access/account-types.ts';
+import type { Me } from '../../shared/account-api.ts';
 import { h } from '../look/element.ts';
 import { auditSection } from './audit.ts';
 import { hostsSection } from './hosts.ts';

@@ -1,5 +1,5 @@
 /** Devices that a host has paired with, as its agent reported them. */
-import type { Device, Host } from '../access/account-types.ts';
+import type { Device, Host } from '../../shared/account-api.ts';
 import { errorText } from '../access/error-text.ts';
 import { confirmAction } from '../look/dialog.ts';
 import { h } from '../look/element.ts';

@@ -1,5 +1,5 @@
 /** The machines at home: who is there, what they serve, and whom they let in. */
-import type { Host, ServedUpstream } from '../access/account-types.ts';
+import type { Host, ServedUpstream } from '../../shared/account-api.ts';
 import { fingerprintElement } from '../access/fingerprint-element.ts';
 import { chatUrl } from '../access/link.ts';
 import { copyable } from '../look/copyable.ts';

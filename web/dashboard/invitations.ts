@@ -1,5 +1,5 @@
 /** Links for other people. */
-import type { Host, Invitation } from '../access/account-types.ts';
+import type { Host, Invitation } from '../../shared/account-api.ts';
 import { invitationUrl } from '../access/link.ts';
 import { copyable } from '../look/copyable.ts';
 import { confirmAction, openDialog } from '../look/dialog.ts';

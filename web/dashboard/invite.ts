@@ -1,5 +1,5 @@
 /** Lets a guest in: on a press of a button, since whatever previews links opens them, too. */
-import type { Me } from '../access/account-types.ts';
+import type { Me } from '../../shared/account-api.ts';
 import { ApiError } from '../access/api-error.ts';
 import { errorText } from '../access/error-text.ts';
 import { chatUrl, type InvitationLink, parseInvitationLink } from '../access/link.ts';

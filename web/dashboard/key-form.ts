@@ -1,5 +1,5 @@
 /** A new API key: what it may do, and the key itself, once. */
-import type { ApiKey, Host, KeyScope } from '../access/account-types.ts';
+import type { ApiKey, Host, KeyScope } from '../../shared/account-api.ts';
 import { copyable } from '../look/copyable.ts';
 import { openDialog } from '../look/dialog.ts';
 import { h } from '../look/element.ts';

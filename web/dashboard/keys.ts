@@ -1,5 +1,5 @@
 /** Keys for programs: what each may do, and when it was last used. */
-import type { ApiKey, Host } from '../access/account-types.ts';
+import type { ApiKey, Host } from '../../shared/account-api.ts';
 import { confirmAction } from '../look/dialog.ts';
 import { h } from '../look/element.ts';
 import { timeElement } from '../look/format.ts';

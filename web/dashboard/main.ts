@@ -1,5 +1,5 @@
 /** The edge's own pages in one document: dashboard, approval of an agent, invitation; which one, the address says. */
-import type { Me } from '../access/account-types.ts';
+import type { Me } from '../../shared/account-api.ts';
 import { EdgeApi } from '../access/edge-api.ts';
 import { Pins } from '../access/pins.ts';
 import { element, h } from '../look/element.ts';

@@ -1,5 +1,5 @@
 /** The owner's passkeys, and the hint for an owner who has none. */
-import type { Me, Passkey } from '../access/account-types.ts';
+import type { Me, Passkey } from '../../shared/account-api.ts';
 import { systemName } from '../access/device-name.ts';
 import { addPasskey, passkeysWork } from '../access/passkeys.ts';
 import { confirmAction, openDialog } from '../look/dialog.ts';

@@ -1,5 +1,5 @@
 /** Browsers that are signed in. */
-import type { WebSession } from '../access/account-types.ts';
+import type { ListedWebSession } from '../../shared/account-api.ts';
 import { confirmAction } from '../look/dialog.ts';
 import { h } from '../look/element.ts';
 import { timeElement } from '../look/format.ts';
@@ -7,7 +7,7 @@ import { nothing, Panel } from './panel.ts';
 import type { Visit } from './visit.ts';
 
 export function sessionsPanel(visit: Visit): Panel<unknown> {
-  const panel: Panel<{ sessions: WebSession[] }> = new Panel(visit, {
+  const panel: Panel<{ sessions: ListedWebSession[] }> = new Panel(visit, {
     id: 'sessions',
     title: 'Signed-in browsers',
     about: 'Yours and those of people you invited. Each ends by itself after seven days without use.',
@@ -17,7 +17,7 @@ export function sessionsPanel(visit: Visit): Panel<unknown> {
   });
   return panel as Panel<unknown>;
 
-  function row(session: WebSession): HTMLElement {
+  function row(session: ListedWebSession): HTMLElement {
     const now = visit.now();
     return h(
       'li',
@@ -56,7 +56,7 @@ export function sessionsPanel(visit: Visit): Panel<unknown> {
     );
   }
 
-  async function end(session: WebSession): Promise<void> {
+  async function end(session: ListedWebSession): Promise<void> {
     const ended = await confirmAction(
       session.current ? 'Sign out here?' : `Sign out “${session.name}”?`,
       session.current ? 'You will need a passkey or the owner token to come back.' : 'What it is doing ends at once.',

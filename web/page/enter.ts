@@ -1,5 +1,5 @@
 /** Gets the person in: by the token of a link, by the cookie, or by asking. */
-import type { Me } from '../access/account-types.ts';
+import type { Me } from '../../shared/account-api.ts';
 import { ApiError } from '../access/api-error.ts';
 import type { EdgeApi } from '../access/edge-api.ts';
 import { errorText } from '../access/error-text.ts';

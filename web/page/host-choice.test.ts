@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { UsableHost } from '../access/account-types.ts';
+import type { UsableHost } from '../../shared/account-api.ts';
 import { testStorage } from '../access/test-storage.ts';
 import { chooseHost, rememberedHost, rememberHost, takeOldAccess } from './host-choice.ts';
 

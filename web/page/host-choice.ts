@@ -1,5 +1,5 @@
 /** Which host the page talks to: the link's, the one of the last visit, or whichever is there. */
-import type { UsableHost } from '../access/account-types.ts';
+import type { UsableHost } from '../../shared/account-api.ts';
 
 const STORAGE_KEY = 'direct-agent.host';
 /** From the time when the page kept the owner's token here. */

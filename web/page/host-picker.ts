@@ -1,5 +1,5 @@
 /** Which host the page talks to, in its header: a name, or a choice where there are several. */
-import type { UsableHost } from '../access/account-types.ts';
+import type { UsableHost } from '../../shared/account-api.ts';
 import { element, h } from '../look/element.ts';
 
 /** A host id is as long as a key may be; people know theirs by its beginning. */

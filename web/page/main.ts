@@ -1,7 +1,7 @@
 /** The page: who is here, which host they want, and the chat with it. */
 
+import type { Me, UsableHost } from '../../shared/account-api.ts';
 import { parsePairingSecret } from '../../shared/device-identity.ts';
-import type { Me, UsableHost } from '../access/account-types.ts';
 import { ApiError } from '../access/api-error.ts';
 import { warnOfChangedKey } from '../access/changed-key.ts';
 import { browserName } from '../access/device-name.ts';

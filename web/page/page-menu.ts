@@ -1,5 +1,5 @@
 /** Top right in the chat: whom this browser talks to, the dashboard, and the way out. */
-import type { Me } from '../access/account-types.ts';
+import type { Me } from '../../shared/account-api.ts';
 import type { EdgeApi } from '../access/edge-api.ts';
 import { fingerprintElement } from '../access/fingerprint-element.ts';
 import { h } from '../look/element.ts';

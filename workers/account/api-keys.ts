@@ -1,5 +1,6 @@
 /** API keys: what programs present, with what they may reach. Of a key only the hash is kept. */
 import { RpcTarget } from 'cloudflare:workers';
+import type { ApiKey, KeyScope } from '../../shared/account-api.ts';
 import { DirectError } from '../../shared/errors.ts';
 import { newId } from '../../shared/new-id.ts';
 import { accepted, type Outcome, refused } from '../outcome.ts';
@@ -8,30 +9,6 @@ import type { Account } from './account.ts';
 import type { By } from './audit.ts';
 import type { KeyRights } from './callers.ts';
 import type { Ending, Expiring } from './expiry.ts';
-
-/** What a key may reach; null: no limit. */
-export interface Scopes {
-  /** Host ids. */
-  hosts: string[] | null;
-  /** Paths that requests may begin with, as `parseTarget` writes them. */
-  prefixes: string[] | null;
-  models: string[] | null;
-  /** Milliseconds since 1970. */
-  expires_at: number | null;
-  requests_per_minute: number | null;
-}
-
-export interface NewApiKey extends Scopes {
-  name: string;
-}
-
-export interface ApiKey extends NewApiKey {
-  id: string;
-  /** Its last characters, by which people tell keys apart. */
-  hint: string;
-  created_at: number;
-  last_used_at: number | null;
-}
 
 /** Bounds the table and the list; programs share keys, or make do with fewer. */
 const MAX_KEYS = 500;
@@ -78,7 +55,7 @@ export class ApiKeys extends RpcTarget implements Expiring {
   }
 
   /** A new key; its text is told here and never again. The scopes are checked (api/keys.ts). */
-  async create(asked: NewApiKey, by: By): Promise<Outcome<ApiKey & { key: string }>> {
+  async create(asked: KeyScope, by: By): Promise<Outcome<ApiKey & { key: string }>> {
     const key = newSecret('dak_');
     const hash = await hashSecret(key);
     const { sql, audit } = this.#account;

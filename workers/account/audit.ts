@@ -1,19 +1,6 @@
 /** Who did what to the account: sign-ins, approvals, revocations. Never a secret. */
 import { RpcTarget } from 'cloudflare:workers';
-
-export interface AuditEvent {
-  id: number;
-  /** Milliseconds since 1970. */
-  at: number;
-  /** As in `Grant.subject`, or `host:{id}`. */
-  actor: string;
-  /** `sign-in`, `key.create`, … */
-  action: string;
-  /** For people: names, never secrets. */
-  detail: string;
-  /** The client's address, if it is known. */
-  address: string | null;
-}
+import type { AuditEvent } from '../../shared/account-api.ts';
 
 /** Who does it, and from where. */
 export type By = Pick<AuditEvent, 'actor' | 'address'>;

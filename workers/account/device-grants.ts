@@ -3,6 +3,7 @@
  * owner approves by a short one, and the agent gets its credential once, for the key that it proves to hold.
  */
 import { RpcTarget } from 'cloudflare:workers';
+import type { ApprovedHost, Login, ServedUpstream } from '../../shared/account-api.ts';
 import { decodeBase64url } from '../../shared/base64url.ts';
 import { DirectError } from '../../shared/errors.ts';
 import { transcript } from '../../shared/transcript.ts';
@@ -13,17 +14,11 @@ import type { By } from './audit.ts';
 import type { Host, Hosts } from './hosts.ts';
 import { newUserCode } from './user-code.ts';
 
-/** What the agent says that it will serve; shown to the owner, and nothing else. */
-export interface Served {
-  name: string;
-  models: string[];
-}
-
 export interface GrantRequest {
   /** Ed25519, base64url. */
   hostKey: string;
   hostName: string;
-  serves: Served[];
+  serves: ServedUpstream[];
   /** The agent's address, to show. */
   address: string | null;
   /** What counts as one client (coarse-limit.ts). */
@@ -36,25 +31,6 @@ export interface StartedGrant {
   /** Seconds, both. */
   expires_in: number;
   interval: number;
-}
-
-/** What the owner approves or denies. */
-export interface PendingGrant {
-  user_code: string;
-  host_name: string;
-  host_key: string;
-  serves: Served[];
-  address: string | null;
-  /** Milliseconds since 1970, both. */
-  created_at: number;
-  expires_at: number;
-  /** The host that had this key before. */
-  known_host: { id: string; name: string } | null;
-}
-
-export interface ApprovedHost {
-  host_id: string;
-  host_name: string;
 }
 
 /** RFC 8628, section 3.5, and RFC 6749, section 5.2. */
@@ -144,7 +120,7 @@ export class DeviceGrants extends RpcTarget {
   }
 
   /** Refuses with `E_NOT_FOUND` what is not waiting for an answer, and with `E_RATE_LIMITED` one who guesses. */
-  lookup(userCode: string, by: By): Outcome<PendingGrant> {
+  lookup(userCode: string, by: By): Outcome<Login> {
     const found = this.#find(userCode, by);
     if (!found.ok) return found;
     const { user_code, host_name, host_key, serves, address, created_at, expires_at } = found.value;
@@ -153,7 +129,7 @@ export class DeviceGrants extends RpcTarget {
       user_code,
       host_name,
       host_key,
-      serves: JSON.parse(serves) as Served[],
+      serves: JSON.parse(serves) as ServedUpstream[],
       address,
       created_at,
       expires_at,

@@ -1,5 +1,6 @@
 /** Invitations: a link with which another person may use chosen hosts until it ends. Of the secret only the hash is kept. */
 import { RpcTarget } from 'cloudflare:workers';
+import type { Invitation, InvitationScope } from '../../shared/account-api.ts';
 import { DirectError } from '../../shared/errors.ts';
 import { newId } from '../../shared/new-id.ts';
 import { accepted, type Outcome, refused } from '../outcome.ts';
@@ -8,23 +9,6 @@ import type { Account } from './account.ts';
 import type { By } from './audit.ts';
 import type { Ending, Expiring } from './expiry.ts';
 import type { SignedIn } from './web-sessions.ts';
-
-export interface NewInvitation {
-  /** Whom it is for. */
-  name: string;
-  /** Host ids. */
-  hosts: string[];
-  /** Milliseconds since 1970; null: until it is revoked. */
-  expires_at: number | null;
-}
-
-export interface Invitation extends NewInvitation {
-  id: string;
-  created_at: number;
-  /** How often a browser was signed in with it. */
-  uses: number;
-  last_used_at: number | null;
-}
 
 /** Bounds the table and the list. */
 const MAX_INVITATIONS = 200;
@@ -60,7 +44,7 @@ export class Invitations extends RpcTarget implements Expiring {
   }
 
   /** A new invitation; its secret is told here and never again. What it says is checked (api/invitations.ts). */
-  async create(asked: NewInvitation, by: By): Promise<Outcome<Invitation & { secret: string }>> {
+  async create(asked: InvitationScope, by: By): Promise<Outcome<Invitation & { secret: string }>> {
     const secret = newSecret('dai_');
     const hash = await hashSecret(secret);
     const { sql, audit, now } = this.#account;

@@ -6,21 +6,13 @@ import type {
   PublicKeyCredentialRequestOptionsJSON,
   RegistrationResponseJSON,
 } from '@simplewebauthn/server';
+import type { Passkey } from '../../shared/account-api.ts';
 import { DirectError } from '../../shared/errors.ts';
 import { newId } from '../../shared/new-id.ts';
 import { accepted, type Outcome, refused } from '../outcome.ts';
 import type { Account } from './account.ts';
 import type { By } from './audit.ts';
 import type { SignedIn } from './web-sessions.ts';
-
-export interface Passkey {
-  /** Ours, for lists and addresses; the authenticator has its own. */
-  id: string;
-  name: string;
-  /** Milliseconds since 1970, both. */
-  created_at: number;
-  last_used_at: number | null;
-}
 
 /** Where the page is. A passkey works for one host name only. */
 export interface Site {

@@ -1,5 +1,6 @@
 /** Signed-in browsers. Of a cookie only the hash is kept. */
 import { RpcTarget } from 'cloudflare:workers';
+import type { WebSession } from '../../shared/account-api.ts';
 import { DirectError } from '../../shared/errors.ts';
 import { newId } from '../../shared/new-id.ts';
 import type { Caller } from '../caller.ts';
@@ -37,16 +38,6 @@ export interface NewWebSession {
   name: string;
   /** When it ends at the latest, in milliseconds since 1970. */
   expiresAt?: number;
-}
-
-export interface WebSession {
-  /** Public: it names the session in lists and in grants, and admits nobody. */
-  id: string;
-  kind: 'owner' | 'guest';
-  name: string;
-  created_at: number;
-  last_seen_at: number;
-  expires_at: number;
 }
 
 /** What a browser gets; `cookie` is told once. */

@@ -1,7 +1,8 @@
 /** How an agent logs in: the device authorization grant (RFC 8628), with a proof that the agent holds its host's key. */
 import { Hono } from 'hono';
+import type { ServedUpstream } from '../../shared/account-api.ts';
 import { DirectError } from '../../shared/errors.ts';
-import type { Served, TokenAnswer } from '../account/device-grants.ts';
+import type { TokenAnswer } from '../account/device-grants.ts';
 import { parseUserCode } from '../account/user-code.ts';
 import { ACCOUNT } from '../account-object.ts';
 import { addressOf, count, type EdgeContext, type EdgeEnv } from '../caller.ts';
@@ -110,7 +111,7 @@ function jsonText(text: string): unknown {
  * Absent: the agent found no server yet. What is too much to read is cut off, because a login must not fail for a host
  * that has many models.
  */
-function servesField(value: unknown): Served[] {
+function servesField(value: unknown): ServedUpstream[] {
   if (isAbsent(value)) return [];
   if (!Array.isArray(value)) malformed(SERVES);
   return (value as unknown[]).slice(0, MAX_SERVERS).map((server) => {

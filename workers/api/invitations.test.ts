@@ -1,6 +1,6 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { beforeAll, beforeEach, expect, it } from 'vitest';
-import type { Invitation } from '../account/invitations.ts';
+import type { Invitation } from '../../shared/account-api.ts';
 import { API, asOwner, audited, loggedIn, newAddress, notingHosts, setAccountClock } from '../test-account.ts';
 import { accountStub, base, call, codeOf, inAccount, passTime, post, signedIn } from '../test-edge.ts';
 

@@ -1,7 +1,7 @@
 /** Invitations: links for other people to chosen hosts. */
 import { Hono } from 'hono';
+import type { InvitationScope } from '../../shared/account-api.ts';
 import { checkAccess } from '../access-check.ts';
-import type { NewInvitation } from '../account/invitations.ts';
 import { ACCOUNT } from '../account-object.ts';
 import { addressOf, count, type EdgeEnv } from '../caller.ts';
 import { unwrap } from '../outcome.ts';
@@ -43,7 +43,7 @@ invitations.delete('/invitations/:id', owner(), async (c) => {
 });
 
 /** @throws DirectError `E_BAD_REQUEST` that names the field. */
-export function parseNewInvitation(body: Record<string, unknown>, known: readonly string[]): NewInvitation {
+export function parseNewInvitation(body: Record<string, unknown>, known: readonly string[]): InvitationScope {
   return {
     name: nameField(body.name),
     hosts: hostsField(body.hosts, known),

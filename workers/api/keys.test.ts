@@ -1,6 +1,6 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { ApiKey } from '../account/api-keys.ts';
+import type { ApiKey } from '../../shared/account-api.ts';
 import { hashSecret } from '../secret.ts';
 import { API, asOwner, audited, loggedIn, notingHosts, setAccountClock } from '../test-account.ts';
 import { accountStub, base, call, codeOf, inAccount } from '../test-edge.ts';
@@ -162,6 +162,12 @@ it.each([
 ])('is not made with %j', async (body) => {
   const response = await tryToMake(body);
   expect([response.status, await codeOf(response)]).toEqual([400, 'E_BAD_REQUEST']);
+});
+
+it('is not made with more scopes than an agent takes', async () => {
+  const models = Array.from({ length: 32 }, (_, i) => `${i}`.padEnd(256, 'x'));
+  expect((await tryToMake({ models })).status).toBe(201);
+  expect(await codeOf(await tryToMake({ models, prefixes: ['/v1'] }))).toBe('E_BAD_REQUEST');
 });
 
 it.each(['', '[]', 'null', '7', '{', '"text"'])('is not made by the body %s', async (body) => {

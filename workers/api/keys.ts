@@ -1,8 +1,9 @@
 /** API keys: for the owner, and for agents, which may make keys for their own host alone. */
 import { Hono } from 'hono';
+import type { KeyScope } from '../../shared/account-api.ts';
 import { DirectError } from '../../shared/errors.ts';
+import { parseGrant } from '../../shared/grant.ts';
 import { parseTarget } from '../../shared/target.ts';
-import type { NewApiKey } from '../account/api-keys.ts';
 import { ACCOUNT } from '../account-object.ts';
 import type { EdgeContext, EdgeEnv } from '../caller.ts';
 import { unwrap } from '../outcome.ts';
@@ -44,9 +45,9 @@ function ownHost(c: EdgeContext): string | undefined {
 }
 
 /** What a key is asked to be; null is no limit. @throws DirectError `E_BAD_REQUEST` that names the field. */
-export function parseNewKey(body: Record<string, unknown>, known: readonly string[]): NewApiKey {
+export function parseNewKey(body: Record<string, unknown>, known: readonly string[]): KeyScope {
   const { name, hosts, prefixes, models, expires_at, requests_per_minute: rate } = body;
-  return {
+  const scope: KeyScope = {
     name: nameField(name),
     hosts: isAbsent(hosts) ? null : hostsField(hosts, known),
     prefixes: isAbsent(prefixes) ? null : [...new Set(textsField(prefixes, 'prefixes').map(prefix))],
@@ -54,6 +55,10 @@ export function parseNewKey(body: Record<string, unknown>, known: readonly strin
     expires_at: expiryField(expires_at),
     requests_per_minute: isAbsent(rate) ? null : rateField(rate),
   };
+  const { prefixes: paths, models: names } = scope;
+  // As it goes to the agent with each request, which takes only so much: better now than at the first use.
+  parseGrant({ subject: 'owner', ...(paths === null ? {} : { prefixes: paths }), ...(names && { models: names }) });
+  return scope;
 }
 
 /** As the agent compares it: the path that it would forward. */

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Passkey } from '../account/passkeys.ts';
+import type { Passkey } from '../../shared/account-api.ts';
 import { API, asOwner, audited, newAddress, setAccountClock } from '../test-account.ts';
 import { Authenticator, type Ceremony } from '../test-authenticator.ts';
 import { call, codeOf, post } from '../test-edge.ts';

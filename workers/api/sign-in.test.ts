@@ -1,6 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { AuditEvent } from '../account/audit.ts';
-import type { WebSession } from '../account/web-sessions.ts';
+import type { AuditEvent, ListedWebSession } from '../../shared/account-api.ts';
 import {
   asPage,
   base,
@@ -29,7 +28,7 @@ function cookieOf(response: Response): { name: string; value: string; attributes
 
 const sessions = async (headers: Record<string, string>) => {
   const response = await call(`${API}/sessions`, { headers });
-  return (await response.json<{ sessions: (WebSession & { current: boolean })[] }>()).sessions;
+  return (await response.json<{ sessions: ListedWebSession[] }>()).sessions;
 };
 const events = async () => {
   const response = await call(`${API}/audit`, { token: OWNER });

@@ -1,4 +1,7 @@
-/** What the edge's API says (`/_direct/api`); times in ms since 1970, null for “no limit” or “not known”. */
+/**
+ * What the edge's API says (`/_direct/api`), as JSON. Times are milliseconds since 1970; null is “no limit” or “not
+ * known”.
+ */
 
 export interface Me {
   kind: 'owner' | 'guest' | 'anonymous';
@@ -39,10 +42,12 @@ export interface Device {
   last_used_at: number | null;
 }
 
+/** What a key may reach. */
 export interface KeyScope {
   name: string;
-  /** Null: all. */
+  /** Host ids. */
   hosts: string[] | null;
+  /** Paths that requests may begin with, as `parseTarget` writes them. */
   prefixes: string[] | null;
   models: string[] | null;
   expires_at: number | null;
@@ -51,14 +56,16 @@ export interface KeyScope {
 
 export interface ApiKey extends KeyScope {
   id: string;
-  /** The end of the key, to tell it from others. */
+  /** The key's last characters, by which people tell keys apart. */
   hint: string;
   created_at: number;
   last_used_at: number | null;
 }
 
 export interface InvitationScope {
+  /** Whom it is for. */
   name: string;
+  /** Host ids. */
   hosts: string[];
   expires_at: number | null;
 }
@@ -66,11 +73,13 @@ export interface InvitationScope {
 export interface Invitation extends InvitationScope {
   id: string;
   created_at: number;
+  /** How often a browser was signed in with it. */
   uses: number;
   last_used_at: number | null;
 }
 
 export interface WebSession {
+  /** Public: it names the session in lists and in grants, and admits nobody. */
   id: string;
   kind: 'owner' | 'guest';
   /** A short form of the browser's name. */
@@ -78,10 +87,15 @@ export interface WebSession {
   created_at: number;
   last_seen_at: number;
   expires_at: number;
+}
+
+export interface ListedWebSession extends WebSession {
+  /** Whether it is the one that asks. */
   current: boolean;
 }
 
 export interface Passkey {
+  /** Ours, for lists and addresses; the authenticator has its own. */
   id: string;
   name: string;
   created_at: number;
