@@ -10,12 +10,13 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          testTimeout: 30_000,
           include: ['shared/*.test.ts', 'agent/**/*.test.ts', 'web/**/*.test.ts'],
         },
       },
       {
         plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
-        test: { name: 'edge', include: ['workers/**/*.test.ts'] },
+        test: { name: 'edge', include: ['workers/**/*.test.ts'], testTimeout: 30_000 },
       },
       {
         test: {

@@ -282,7 +282,8 @@ describe('discoverServers', () => {
     const real = await listen(pages(OLLAMA));
     const start = performance.now();
     const found = await discoverServers({ candidates: [silent, stuck, real], env: {} });
-    expect(performance.now() - start).toBeLessThan(DISCOVERY_TIMEOUT_MS + 300);
+    // In vain it would wait for the test's own end.
+    expect(performance.now() - start).toBeLessThan(10 * DISCOVERY_TIMEOUT_MS);
     expect(found.map(({ url }) => url)).toEqual([real]);
   });
 
@@ -290,7 +291,7 @@ describe('discoverServers', () => {
     const url = await listen((request, response) => {
       if (request.url !== '/props') pages(OLLAMA)(request, response);
     });
-    expect(await discoverServers({ candidates: [url], env: {}, timeoutMs: 200 })).toMatchObject([{ kind: 'ollama' }]);
+    expect(await discoverServers({ candidates: [url], env: {}, timeoutMs: 1_000 })).toMatchObject([{ kind: 'ollama' }]);
   });
 
   it('reads no more than the limit of an endless body, and closes it', async () => {
@@ -307,7 +308,8 @@ describe('discoverServers', () => {
     });
     const start = performance.now();
     expect(await discoverServers({ candidates: [url], env: {} })).toEqual([]);
-    expect(performance.now() - start).toBeLessThan(DISCOVERY_TIMEOUT_MS + 300);
+    // In vain it would wait for the test's own end.
+    expect(performance.now() - start).toBeLessThan(10 * DISCOVERY_TIMEOUT_MS);
     // Under 20 questions, each with 1 MiB read and what the sockets buffer.
     expect(sent).toBeLessThan(20 * 16 * 1024 * 1024);
   });
@@ -321,9 +323,9 @@ describe('discoverServers', () => {
     const silent = await listen(() => undefined);
     const abort = new AbortController();
     setTimeout(() => abort.abort(), 20);
-    const start = performance.now();
-    expect(await discoverServers({ candidates: [silent], env: {}, signal: abort.signal })).toEqual([]);
-    expect(performance.now() - start).toBeLessThan(500);
+    // Longer than this test may take.
+    const asked = { candidates: [silent], env: {}, signal: abort.signal, timeoutMs: 60_000 };
+    expect(await discoverServers(asked)).toEqual([]);
   });
 
   it('tries ::1 where 127.0.0.1 refuses', async (context) => {
