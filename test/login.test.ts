@@ -8,6 +8,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import OpenAI from 'openai';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { addAuthenticator, launchChromium, withoutChromium } from './chromium.ts';
@@ -59,7 +60,8 @@ class Traffic {
   readonly #errors: Promise<string>[] = [];
 
   watch(context: BrowserContext): void {
-    context.on('request', (request) => void this.urls.push(request.url()));
+    // Fragments stay in the browser.
+    context.on('request', (request) => void this.urls.push(request.url().replace(/#.*/, '')));
     context.on('response', (response) => {
       if (response.status() >= 400) this.#errors.push(response.text().catch(() => ''));
     });
@@ -170,18 +172,44 @@ describe.skipIf(withoutChromium)('a new user', () => {
     const key = made.stdout.trim();
     expect(key).toMatch(/^dak_[\w-]{43}$/);
     secrets.set('API key', key);
-    const ask = async (model: string) => {
-      const response = await fetch(`${edge.url}/v1/chat/completions`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-        body: JSON.stringify({ model, messages: [{ role: 'user', content: 'x' }] }),
-      });
-      return [response.status, await response.text()] as const;
-    };
-    expect(await ask('fake')).toEqual([200, expect.stringContaining('fake answer')]);
-    expect(await ask('slow-10')).toEqual([403, expect.stringContaining('E_FORBIDDEN')]);
+    const openai = new OpenAI({ baseURL: `${edge.url}/v1`, apiKey: key, maxRetries: 0 });
+    const ask = (model: string) =>
+      openai.chat.completions.create({ model, messages: [{ role: 'user', content: 'x' }] });
+    expect((await ask('fake')).choices[0]?.message.content).toContain('fake answer');
+    await expect(ask('slow-10')).rejects.toMatchObject({ status: 403, code: 'E_FORBIDDEN' });
     expect(await type('key', 'revoke', 'editor').ended()).toBe(0);
-    expect(await ask('fake')).toEqual([401, expect.stringContaining('E_UNAUTHORIZED')]);
+    await expect(ask('fake')).rejects.toMatchObject({ status: 401, code: 'E_UNAUTHORIZED' });
+  });
+
+  test('pairs the browser by a link', async () => {
+    const pair = type('pair', '--no-wait');
+    expect(await pair.ended()).toBe(0);
+    secrets.set('pairing secret', /&pair=([\w-]{43})$/.exec(pair.stdout.trim())?.[1] ?? '');
+    await page.goto(pair.stdout.trim());
+    await expect.poll(() => page.getByTestId('path').textContent(), { timeout: 20_000 }).toContain('⚡ direct');
+    const devices = type('device', 'list');
+    expect(await devices.ended()).toBe(0);
+    expect(devices.printed).toContain('Chrome');
+  });
+
+  test('invites somebody, who is connected directly', async () => {
+    const response = await fetch(`${edge.url}/_direct/api/invitations`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${OWNER_TOKEN}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ name: 'Ann', hosts: ['home'], expires_at: Date.now() + 3_600_000 }),
+    });
+    const { secret } = (await response.json()) as { secret: string };
+    secrets.set('invitation', secret);
+    const context = await browser.newContext();
+    traffic.watch(context);
+    const guest = await context.newPage();
+    await guest.goto(`${edge.url}/_direct/invite#invite=${secret}`);
+    await guest.getByTestId('accept').click();
+    // Nothing but this page has told this browser the host's key.
+    await guest.getByTestId('confirm-host-key').getByRole('button', { name: /same/i }).click();
+    await expect.poll(() => guest.getByTestId('path').textContent(), { timeout: 20_000 }).toContain('⚡ direct');
+    for (const { name, value } of await context.cookies()) secrets.set(`guest’s cookie ${name}`, value);
+    await context.close();
   });
 
   test('finds all files of the agent closed to others', () => {
@@ -208,8 +236,8 @@ describe.skipIf(withoutChromium)('a new user', () => {
     for (const [name, secret] of secrets) {
       expect(secret.length, name).toBeGreaterThan(16);
       for (const terminal of terminals) {
-        // Printed once, where it was made.
-        const text = terminal.stdout.trim() === secret ? terminal.stderr : terminal.printed;
+        // Printed once, where it was made: alone, or at the end of a link's fragment.
+        const text = terminal.stdout.trim().endsWith(secret) ? terminal.stderr : terminal.printed;
         expect(text, `${name} in the terminal`).not.toContain(secret);
       }
       expect(edge.printed, `${name} in the edge’s log`).not.toContain(secret);
