@@ -22,30 +22,26 @@ interface Limits {
   lockMs: number;
 }
 
-/** What can be guessed. A person mistypes a few times; a guesser needs many. */
+/** For what people type. A person mistypes a few times; a guesser needs many. */
+const TYPED: Limits = {
+  address: { wrong: 10, windowMs: 15 * MINUTE_MS },
+  total: { wrong: 100, windowMs: HOUR_MS },
+  lockMs: 15 * MINUTE_MS,
+};
+/** For 32 random bytes, which nobody guesses: this is about noise. Whoever has the right one is never locked out. */
+const RANDOM: Limits = {
+  address: { wrong: 20, windowMs: 15 * MINUTE_MS },
+  total: { wrong: 500, windowMs: HOUR_MS },
+  lockMs: 15 * MINUTE_MS,
+};
+
+/** What can be guessed. */
 const LIMITS = {
-  owner_token: {
-    address: { wrong: 10, windowMs: 15 * MINUTE_MS },
-    total: { wrong: 100, windowMs: HOUR_MS },
-    lockMs: 15 * MINUTE_MS,
-  },
+  owner_token: TYPED,
   // Eight letters of twenty (RFC 8628, section 6.1), of which few are valid at a time, for ten minutes.
-  device_code: {
-    address: { wrong: 10, windowMs: 15 * MINUTE_MS },
-    total: { wrong: 100, windowMs: HOUR_MS },
-    lockMs: 15 * MINUTE_MS,
-  },
-  // 32 random bytes each, which nobody guesses: this is about noise. Whoever has the right one is never locked out.
-  device_poll: {
-    address: { wrong: 20, windowMs: 15 * MINUTE_MS },
-    total: { wrong: 500, windowMs: HOUR_MS },
-    lockMs: 15 * MINUTE_MS,
-  },
-  invitation: {
-    address: { wrong: 20, windowMs: 15 * MINUTE_MS },
-    total: { wrong: 500, windowMs: HOUR_MS },
-    lockMs: 15 * MINUTE_MS,
-  },
+  device_code: TYPED,
+  device_poll: RANDOM,
+  invitation: RANDOM,
 } as const satisfies Record<string, Limits>;
 
 export type GuessKind = keyof typeof LIMITS;
