@@ -2,7 +2,7 @@
 import { DirectError } from '../shared/errors.ts';
 import { checkAccess, isOwnerByAccess } from './access-check.ts';
 import type { Answer, Credential } from './account/callers.ts';
-import { ACCOUNT } from './account-object.ts';
+import { accountOf } from './account-stub.ts';
 import { addressOf, type Caller, count, type EdgeContext } from './caller.ts';
 import { checkOwnPage } from './origin.ts';
 import { unwrap } from './outcome.ts';
@@ -37,7 +37,7 @@ export async function identify(c: EdgeContext, { host, cookie = true }: Options 
   const isWrong = credential.kind === 'owner' && !credential.right;
   if (isWrong) await count(c);
   const question = { credential, address: addressOf(c), ...(host === undefined ? {} : { host }) };
-  const outcome = await c.env.ACCOUNTS.getByName(ACCOUNT).identify(question);
+  const outcome = await accountOf(c).identify(question);
   if (!outcome.ok && !isWrong) await count(c);
   const answer = unwrap(outcome);
   const { kind } = answer.caller;

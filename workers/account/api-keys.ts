@@ -8,7 +8,7 @@ import { hashSecret, newSecret } from '../secret.ts';
 import type { Account } from './account.ts';
 import type { By } from './audit.ts';
 import type { KeyRights } from './callers.ts';
-import type { Ending, Expiring } from './expiry.ts';
+import { type Ending, type Expiring, markTold, nextExpiryOf } from './expiry.ts';
 
 /** Bounds the table and the list; programs share keys, or make do with fewer. */
 const MAX_KEYS = 500;
@@ -125,8 +125,7 @@ export class ApiKeys extends RpcTarget implements Expiring {
   }
 
   nextExpiry(): number | undefined {
-    const query = 'SELECT min(expires_at) AS at FROM api_keys WHERE told = 0';
-    return this.#account.sql.exec<{ at: number | null }>(query).one().at ?? undefined;
+    return nextExpiryOf(this.#account.sql, 'api_keys');
   }
 
   expired(now: number): Ending[] {
@@ -136,7 +135,7 @@ export class ApiKeys extends RpcTarget implements Expiring {
   }
 
   told(now: number): void {
-    this.#account.sql.exec('UPDATE api_keys SET told = 1 WHERE told = 0 AND expires_at <= ?', now);
+    markTold(this.#account.sql, 'api_keys', now);
   }
 
   /** The host's id may name another host one day: no key reaches that one unasked. */

@@ -1,5 +1,4 @@
 /** Who has a credential: what the Worker asks once for each request that shows one. */
-import { DirectError } from '../../shared/errors.ts';
 import { type Caller, mayUse } from '../caller.ts';
 import { accepted, type Outcome, refused, unwrap } from '../outcome.ts';
 import type { Guesses } from './guesses.ts';
@@ -76,7 +75,8 @@ export class Callers {
   #caller(credential: Credential, address: string | null): Caller {
     switch (credential.kind) {
       case 'owner':
-        return this.#owner(credential.right, address);
+        this.#parts.guesses.ownerToken(credential.right, address);
+        return { kind: 'owner' };
       case 'access':
         return { kind: 'owner' };
       case 'cookie':
@@ -86,16 +86,6 @@ export class Callers {
       case 'host':
         return { kind: 'agent', host: unwrap(this.#parts.hosts.authenticate(credential.hash)).host };
     }
-  }
-
-  #owner(right: boolean, address: string | null): Caller {
-    this.#parts.guesses.check('owner_token', address);
-    if (!right) {
-      this.#parts.guesses.failed('owner_token', address);
-      throw new DirectError('E_UNAUTHORIZED');
-    }
-    this.#parts.guesses.succeeded(address);
-    return { kind: 'owner' };
   }
 
   #hostOf(caller: Caller): string {

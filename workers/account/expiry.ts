@@ -19,3 +19,17 @@ export interface Expiring {
   /** Their hosts were told. */
   told(now: number): void;
 }
+
+/** Tables with `expires_at` and `told`, which is 1 for those whose hosts were told. */
+type Table = 'api_keys' | 'invitations';
+
+/** `Expiring.nextExpiry` of a table. */
+export function nextExpiryOf(sql: SqlStorage, table: Table): number | undefined {
+  const query = `SELECT min(expires_at) AS at FROM ${table} WHERE told = 0`;
+  return sql.exec<{ at: number | null }>(query).one().at ?? undefined;
+}
+
+/** `Expiring.told` of a table. */
+export function markTold(sql: SqlStorage, table: Table, now: number): void {
+  sql.exec(`UPDATE ${table} SET told = 1 WHERE told = 0 AND expires_at <= ?`, now);
+}

@@ -2,6 +2,7 @@
  * Limits for those who guess: per address, which stops one guesser, and in total, which stops one with many addresses.
  * A lock ends by itself, and what is asked while it lasts is neither compared nor counted.
  */
+import { DirectError } from '../../shared/errors.ts';
 import { clientKey } from '../coarse-limit.ts';
 import { RetryLater } from '../outcome.ts';
 import type { Audit } from './audit.ts';
@@ -68,6 +69,20 @@ export class Guesses {
       CREATE TABLE IF NOT EXISTS guess_locks (
         kind TEXT NOT NULL, address TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (kind, address)) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS known_addresses (address TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID`);
+  }
+
+  /**
+   * OWNER_TOKEN was presented, or another text: the Worker has compared it, since it alone has the token. A wrong one is
+   * counted, and while a lock lasts nobody learns whether it was `right`.
+   * @throws RetryLater `E_RATE_LIMITED`; DirectError `E_UNAUTHORIZED`
+   */
+  ownerToken(right: boolean, address: string | null, detail?: string): void {
+    this.check('owner_token', address);
+    if (!right) {
+      this.failed('owner_token', address);
+      throw new DirectError('E_UNAUTHORIZED', detail);
+    }
+    this.succeeded(address);
   }
 
   /** Before the comparison, so that a lock holds for the right one too. @throws RetryLater `E_RATE_LIMITED` */

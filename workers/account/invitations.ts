@@ -7,7 +7,7 @@ import { accepted, type Outcome, refused } from '../outcome.ts';
 import { hashSecret, newSecret } from '../secret.ts';
 import type { Account } from './account.ts';
 import type { By } from './audit.ts';
-import type { Ending, Expiring } from './expiry.ts';
+import { type Ending, type Expiring, markTold, nextExpiryOf } from './expiry.ts';
 import type { SignedIn } from './web-sessions.ts';
 
 /** Bounds the table and the list. */
@@ -116,8 +116,7 @@ export class Invitations extends RpcTarget implements Expiring {
   }
 
   nextExpiry(): number | undefined {
-    const query = 'SELECT min(expires_at) AS at FROM invitations WHERE told = 0';
-    return this.#account.sql.exec<{ at: number | null }>(query).one().at ?? undefined;
+    return nextExpiryOf(this.#account.sql, 'invitations');
   }
 
   expired(now: number): Ending[] {
@@ -127,7 +126,7 @@ export class Invitations extends RpcTarget implements Expiring {
   }
 
   told(now: number): void {
-    this.#account.sql.exec('UPDATE invitations SET told = 1 WHERE told = 0 AND expires_at <= ?', now);
+    markTold(this.#account.sql, 'invitations', now);
   }
 
   /** The host's id may name another host one day: no guest reaches that one unasked. Guests open their link again. */

@@ -98,19 +98,11 @@ export class WebSessions extends RpcTarget implements Expiring {
     return { id, cookie, expiresAt: end };
   }
 
-  /**
-   * Signs the owner in by OWNER_TOKEN, which the Worker has compared: it is the Worker that has it. Wrong ones are
-   * counted, and while a lock lasts nobody learns whether it was `right`.
-   */
+  /** Signs the owner in by OWNER_TOKEN, if it was `right` (`Guesses.ownerToken`). */
   async signIn(asked: { right: boolean; name: string; address: string | null }): Promise<Outcome<SignedIn>> {
     const { right, name, address } = asked;
     try {
-      this.#guesses.check('owner_token', address);
-      if (!right) {
-        this.#guesses.failed('owner_token', address);
-        throw new DirectError('E_UNAUTHORIZED', 'this is not the owner’s token');
-      }
-      this.#guesses.succeeded(address);
+      this.#guesses.ownerToken(right, address, 'this is not the owner’s token');
       const session = await this.create({ kind: 'owner', name });
       const detail = `with the owner’s token, ${name}`;
       this.#audit.record({ actor: `session:${session.id}`, action: 'sign-in', detail, address });

@@ -1,7 +1,7 @@
 /** What happened to the account. */
 import { Hono } from 'hono';
 import { DirectError } from '../../shared/errors.ts';
-import { ACCOUNT } from '../account-object.ts';
+import { accountOf } from '../account-stub.ts';
 import type { EdgeEnv } from '../caller.ts';
 import { owner } from './guards.ts';
 
@@ -15,5 +15,5 @@ audit.get('/audit', owner(), async (c) => {
     throw new DirectError('E_BAD_REQUEST', 'before must be the id of an event');
   }
   const last = before === undefined ? undefined : Number(before);
-  return c.json({ events: await c.env.ACCOUNTS.getByName(ACCOUNT).audit().list(PAGE_LENGTH, last) });
+  return c.json({ events: await accountOf(c).audit().list(PAGE_LENGTH, last) });
 });

@@ -4,7 +4,7 @@ import type { ServedUpstream } from '../../shared/account-api.ts';
 import { DirectError } from '../../shared/errors.ts';
 import type { TokenAnswer } from '../account/device-grants.ts';
 import { parseUserCode } from '../account/user-code.ts';
-import { ACCOUNT } from '../account-object.ts';
+import { accountOf } from '../account-stub.ts';
 import { addressOf, count, type EdgeContext, type EdgeEnv } from '../caller.ts';
 import { clientKey } from '../coarse-limit.ts';
 import { unwrap } from '../outcome.ts';
@@ -34,7 +34,7 @@ device.post('/device/code', async (c) => {
   const hostKey = bytesField(body.host_key, 'host_key', KEY_BYTES);
   const address = addressOf(c);
   const grant = unwrap(
-    await c.env.ACCOUNTS.getByName(ACCOUNT)
+    await accountOf(c)
       .deviceGrants()
       .start({
         hostKey,
@@ -59,7 +59,7 @@ device.post('/device/token', async (c) => {
   const { grant_type, client_id, device_code: code, host_signature: signature } = await formOrJson(c);
   const valid = grant_type === GRANT_TYPE && client_id === CLIENT_ID && isShortText(code) && isShortText(signature);
   if (!valid) return c.json({ error: 'invalid_request' }, 400);
-  const deviceGrants = c.env.ACCOUNTS.getByName(ACCOUNT).deviceGrants();
+  const deviceGrants = accountOf(c).deviceGrants();
   const { origin } = new URL(c.req.url);
   const answer: TokenAnswer = unwrap(await deviceGrants.token(code, signature, origin, addressOf(c)));
   if ('error' in answer) return c.json(answer, 400);
@@ -68,19 +68,19 @@ device.post('/device/token', async (c) => {
 
 device.post('/device/lookup', owner(), async (c) => {
   const code = userCodeIn(await jsonBody(c));
-  return c.json(unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).deviceGrants().lookup(code, byOf(c))));
+  return c.json(unwrap(await accountOf(c).deviceGrants().lookup(code, byOf(c))));
 });
 
 device.post('/device/approve', owner(), async (c) => {
   const body = await jsonBody(c);
   const name = isAbsent(body.name) ? undefined : nameField(body.name);
-  const deviceGrants = c.env.ACCOUNTS.getByName(ACCOUNT).deviceGrants();
+  const deviceGrants = accountOf(c).deviceGrants();
   return c.json(unwrap(await deviceGrants.approve(userCodeIn(body), name, byOf(c))));
 });
 
 device.post('/device/deny', owner(), async (c) => {
   const code = userCodeIn(await jsonBody(c));
-  unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).deviceGrants().deny(code, byOf(c)));
+  unwrap(await accountOf(c).deviceGrants().deny(code, byOf(c)));
   return c.body(null, 204);
 });
 

@@ -4,7 +4,7 @@ import { DirectError } from '../../shared/errors.ts';
 import { isId } from '../../shared/signal.ts';
 import { DEFAULT_HOST } from '../account/callers.ts';
 import type { Host } from '../account/hosts.ts';
-import { ACCOUNT } from '../account-object.ts';
+import { accountOf } from '../account-stub.ts';
 import { type Caller, type EdgeContext, type EdgeEnv, mayUse } from '../caller.ts';
 import { unwrap } from '../outcome.ts';
 import { byOf } from './by.ts';
@@ -22,13 +22,13 @@ hosts.get('/hosts', ownerOrGuest(), async (c) => {
 
 hosts.patch('/hosts/:id', owner(), async (c) => {
   const name = nameField((await jsonBody(c)).name);
-  const renamed = await c.env.ACCOUNTS.getByName(ACCOUNT).hosts().rename(c.req.param('id'), name, byOf(c));
+  const renamed = await accountOf(c).hosts().rename(c.req.param('id'), name, byOf(c));
   return c.json(await describe(c, unwrap(renamed)));
 });
 
 hosts.delete('/hosts/:id', owner(), async (c) => {
   const id = c.req.param('id');
-  unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).hosts().remove(id, byOf(c)));
+  unwrap(await accountOf(c).hosts().remove(id, byOf(c)));
   await c.env.HOSTS.getByName(id).forget();
   return c.body(null, 204);
 });
@@ -44,7 +44,7 @@ hosts.delete('/hosts/:id/devices/:device', owner(), async (c) => {
   if (!isId(device)) throw new DirectError('E_NOT_FOUND', 'no such device');
   unwrap(await c.env.HOSTS.getByName(id).forgetDevice(device));
   const detail = `${id}: ${device}`;
-  await c.env.ACCOUNTS.getByName(ACCOUNT)
+  await accountOf(c)
     .audit()
     .record({ ...byOf(c), action: 'device.remove', detail });
   return c.body(null, 204);
@@ -53,7 +53,7 @@ hosts.delete('/hosts/:id/devices/:device', owner(), async (c) => {
 hosts.post('/host/logout', host(), async (c) => {
   const caller = c.get('caller');
   const id = caller.kind === 'agent' ? (caller.host ?? '') : '';
-  await c.env.ACCOUNTS.getByName(ACCOUNT).hosts().logout(id, byOf(c));
+  await accountOf(c).hosts().logout(id, byOf(c));
   await c.env.HOSTS.getByName(id).forget();
   return c.body(null, 204);
 });
@@ -63,7 +63,7 @@ hosts.post('/host/logout', host(), async (c) => {
  * known; it has never logged in.
  */
 export async function usableHosts(c: EdgeContext, caller: Caller): Promise<Host[]> {
-  const known = await c.env.ACCOUNTS.getByName(ACCOUNT).hosts().list();
+  const known = await accountOf(c).hosts().list();
   const { agentToken, defaultHost = DEFAULT_HOST } = c.get('settings');
   if (agentToken !== undefined && known.every(({ id }) => id !== defaultHost)) {
     known.push({ id: defaultHost, name: defaultHost, host_key: null, created_at: 0, last_login_at: null });

@@ -2,7 +2,7 @@
 import { Hono } from 'hono';
 import type { InvitationScope } from '../../shared/account-api.ts';
 import { checkAccess } from '../access-check.ts';
-import { ACCOUNT } from '../account-object.ts';
+import { accountOf } from '../account-stub.ts';
 import { addressOf, count, type EdgeEnv } from '../caller.ts';
 import { unwrap } from '../outcome.ts';
 import { revokeAt } from '../revoke.ts';
@@ -16,13 +16,11 @@ import { nameOf } from './sign-in.ts';
 
 export const invitations = new Hono<EdgeEnv>();
 
-invitations.get('/invitations', owner(), async (c) =>
-  c.json({ invitations: await c.env.ACCOUNTS.getByName(ACCOUNT).invitations().list() }),
-);
+invitations.get('/invitations', owner(), async (c) => c.json({ invitations: await accountOf(c).invitations().list() }));
 
 invitations.post('/invitations', owner(), async (c) => {
   const asked = parseNewInvitation(await jsonBody(c), await hostIds(c));
-  return c.json(unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).invitations().create(asked, byOf(c))), 201);
+  return c.json(unwrap(await accountOf(c).invitations().create(asked, byOf(c))), 201);
 });
 
 invitations.post('/invitations/accept', async (c) => {
@@ -30,14 +28,14 @@ invitations.post('/invitations/accept', async (c) => {
   await count(c);
   const { secret } = await jsonBody(c);
   if (typeof secret !== 'string') malformed('secret must be a text');
-  const accepted = await c.env.ACCOUNTS.getByName(ACCOUNT).invitations().accept(secret, nameOf(c), addressOf(c));
+  const accepted = await accountOf(c).invitations().accept(secret, nameOf(c), addressOf(c));
   setSessionCookie(c, unwrap(accepted));
   return c.body(null, 204);
 });
 
 invitations.delete('/invitations/:id', owner(), async (c) => {
   const id = c.req.param('id');
-  const { hosts } = unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).invitations().revoke(id, byOf(c)));
+  const { hosts } = unwrap(await accountOf(c).invitations().revoke(id, byOf(c)));
   await revokeAt(c.env, hosts, `invitation:${id}`);
   return c.body(null, 204);
 });

@@ -4,7 +4,7 @@ import type { KeyScope } from '../../shared/account-api.ts';
 import { DirectError } from '../../shared/errors.ts';
 import { parseGrant } from '../../shared/grant.ts';
 import { parseTarget } from '../../shared/target.ts';
-import { ACCOUNT } from '../account-object.ts';
+import { accountOf } from '../account-stub.ts';
 import type { EdgeContext, EdgeEnv } from '../caller.ts';
 import { unwrap } from '../outcome.ts';
 import { revokeAt } from '../revoke.ts';
@@ -18,9 +18,7 @@ export const keys = new Hono<EdgeEnv>();
 
 const MAX_RATE = 100_000;
 
-keys.get('/keys', ownerOrHost(), async (c) =>
-  c.json({ keys: await c.env.ACCOUNTS.getByName(ACCOUNT).keys().list(ownHost(c)) }),
-);
+keys.get('/keys', ownerOrHost(), async (c) => c.json({ keys: await accountOf(c).keys().list(ownHost(c)) }));
 
 keys.post('/keys', ownerOrHost(), async (c) => {
   const own = ownHost(c);
@@ -28,12 +26,12 @@ keys.post('/keys', ownerOrHost(), async (c) => {
   if (own !== undefined && asked.hosts === null) {
     throw new DirectError('E_FORBIDDEN', 'an agent makes keys for its own host alone');
   }
-  return c.json(unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).keys().create(asked, byOf(c))), 201);
+  return c.json(unwrap(await accountOf(c).keys().create(asked, byOf(c))), 201);
 });
 
 keys.delete('/keys/:id', ownerOrHost(), async (c) => {
   const id = c.req.param('id');
-  const { hosts } = unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).keys().revoke(id, byOf(c), ownHost(c)));
+  const { hosts } = unwrap(await accountOf(c).keys().revoke(id, byOf(c), ownHost(c)));
   await revokeAt(c.env, hosts, `key:${id}`);
   return c.body(null, 204);
 });
@@ -55,9 +53,8 @@ export function parseNewKey(body: Record<string, unknown>, known: readonly strin
     expires_at: expiryField(expires_at),
     requests_per_minute: isAbsent(rate) ? null : rateField(rate),
   };
-  const { prefixes: paths, models: names } = scope;
   // As it goes to the agent with each request, which takes only so much: better now than at the first use.
-  parseGrant({ subject: 'owner', ...(paths === null ? {} : { prefixes: paths }), ...(names && { models: names }) });
+  parseGrant({ subject: 'owner', prefixes: scope.prefixes ?? [], models: scope.models ?? [] });
   return scope;
 }
 

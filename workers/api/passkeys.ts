@@ -2,7 +2,7 @@
 import { Hono } from 'hono';
 import { checkAccess } from '../access-check.ts';
 import type { Site } from '../account/passkeys.ts';
-import { ACCOUNT } from '../account-object.ts';
+import { accountOf } from '../account-stub.ts';
 import { addressOf, count, type EdgeContext, type EdgeEnv } from '../caller.ts';
 import { clientKey } from '../coarse-limit.ts';
 import { unwrap } from '../outcome.ts';
@@ -15,22 +15,20 @@ import { nameOf } from './sign-in.ts';
 
 export const passkeys = new Hono<EdgeEnv>();
 
-passkeys.get('/passkeys', owner(), async (c) =>
-  c.json({ passkeys: await c.env.ACCOUNTS.getByName(ACCOUNT).passkeys().list() }),
-);
+passkeys.get('/passkeys', owner(), async (c) => c.json({ passkeys: await accountOf(c).passkeys().list() }));
 
 passkeys.post('/passkeys/options', owner(), async (c) =>
-  c.json(await c.env.ACCOUNTS.getByName(ACCOUNT).passkeys().registrationOptions(siteOf(c))),
+  c.json(await accountOf(c).passkeys().registrationOptions(siteOf(c))),
 );
 
 passkeys.post('/passkeys', owner(), async (c) => {
   const { name, response } = await jsonBody(c);
-  const part = c.env.ACCOUNTS.getByName(ACCOUNT).passkeys();
+  const part = accountOf(c).passkeys();
   return c.json(unwrap(await part.register(nameField(name), response, siteOf(c), byOf(c))), 201);
 });
 
 passkeys.delete('/passkeys/:id', owner(), async (c) => {
-  unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).passkeys().remove(c.req.param('id'), byOf(c)));
+  unwrap(await accountOf(c).passkeys().remove(c.req.param('id'), byOf(c)));
   return c.body(null, 204);
 });
 
@@ -38,14 +36,14 @@ passkeys.post('/sign-in/passkey/options', async (c) => {
   await checkAccess(c);
   await count(c);
   const client = clientKey(addressOf(c) ?? undefined);
-  return c.json(unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).passkeys().signInOptions(siteOf(c), client)));
+  return c.json(unwrap(await accountOf(c).passkeys().signInOptions(siteOf(c), client)));
 });
 
 passkeys.post('/sign-in/passkey', async (c) => {
   await checkAccess(c);
   await count(c);
   const { response } = await jsonBody(c);
-  const part = c.env.ACCOUNTS.getByName(ACCOUNT).passkeys();
+  const part = accountOf(c).passkeys();
   setSessionCookie(c, unwrap(await part.signIn(response, siteOf(c), nameOf(c), addressOf(c))));
   return c.body(null, 204);
 });

@@ -1,17 +1,18 @@
 /** Signed-in browsers, for the owner to see and to end. */
 import { Hono } from 'hono';
-import { ACCOUNT } from '../account-object.ts';
-import { addressOf, type EdgeContext, type EdgeEnv, grantOf } from '../caller.ts';
+import { accountOf } from '../account-stub.ts';
+import type { EdgeContext, EdgeEnv } from '../caller.ts';
 import { unwrap } from '../outcome.ts';
 import { revokeAt } from '../revoke.ts';
 import { clearSessionCookie } from '../session-cookie.ts';
+import { byOf } from './by.ts';
 import { owner, signedIn } from './guards.ts';
 
 export const sessions = new Hono<EdgeEnv>();
 
 sessions.get('/sessions', owner(), async (c) => {
   const current = currentOf(c);
-  const list = await c.env.ACCOUNTS.getByName(ACCOUNT).sessions().list();
+  const list = await accountOf(c).sessions().list();
   return c.json({ sessions: list.map((session) => ({ ...session, current: session.id === current })) });
 });
 
@@ -35,7 +36,6 @@ function currentOf(c: EdgeContext): string | undefined {
 
 /** Ends the session, and at its hosts what it has begun there. @throws DirectError `E_NOT_FOUND` */
 async function end(c: EdgeContext, id: string, action: 'sign-out' | 'session.revoke'): Promise<void> {
-  const by = { actor: grantOf(c.get('caller')).subject, address: addressOf(c) };
-  const used = unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).sessions().end(id, action, by));
+  const used = unwrap(await accountOf(c).sessions().end(id, action, byOf(c)));
   await revokeAt(c.env, used, `session:${id}`);
 }

@@ -3,7 +3,7 @@ import { Hono } from 'hono';
 import { DirectError } from '../../shared/errors.ts';
 import { checkAccess } from '../access-check.ts';
 import type { Host } from '../account/hosts.ts';
-import { ACCOUNT } from '../account-object.ts';
+import { accountOf } from '../account-stub.ts';
 import { addressOf, count, type EdgeContext, type EdgeEnv } from '../caller.ts';
 import type { Presence } from '../host-presence.ts';
 import { unwrap } from '../outcome.ts';
@@ -25,7 +25,7 @@ signIn.post('/sign-in', async (c) => {
   if (typeof token !== 'string') throw new DirectError('E_BAD_REQUEST', 'token must be a text');
   const right = await sameSecret(token.trim(), c.get('settings').ownerToken);
   const asked = { right, name: nameOf(c), address: addressOf(c) };
-  const session = unwrap(await c.env.ACCOUNTS.getByName(ACCOUNT).sessions().signIn(asked));
+  const session = unwrap(await accountOf(c).sessions().signIn(asked));
   setSessionCookie(c, session);
   return c.body(null, 204);
 });
@@ -38,7 +38,7 @@ signIn.get('/me', anybody(), async (c) => {
   const kind = caller.kind === 'owner' || caller.kind === 'guest' ? caller.kind : 'anonymous';
   const session = 'session' in caller ? caller.session : undefined;
   const [passkeys, hosts] = await Promise.all([
-    c.env.ACCOUNTS.getByName(ACCOUNT).passkeys().any(),
+    accountOf(c).passkeys().any(),
     kind === 'anonymous' ? [] : usableHosts(c, caller).then((usable) => withPresence(c, usable)),
   ]);
   const access = c.get('settings').access !== undefined;
