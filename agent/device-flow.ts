@@ -1,5 +1,7 @@
 /** Login by a code that the owner approves elsewhere: the OAuth device authorization grant (RFC 8628). */
+
 import { z } from 'zod';
+import type { ServedUpstream } from '../shared/account-api.ts';
 import { encodeBase64url } from '../shared/base64url.ts';
 import { isId } from '../shared/signal.ts';
 import { transcript } from '../shared/transcript.ts';
@@ -18,19 +20,13 @@ const MIN_INTERVAL_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;
 const CLIENT_ID = 'direct-agent';
 
-/** A local server, as the owner sees it before approving. */
-export interface Serves {
-  name: string;
-  models: readonly string[];
-}
-
 export interface DeviceFlowOptions {
   api: EdgeApi;
   /** Origin, without a slash at the end. */
   edge: string;
   identity: HostIdentity;
   hostName: string;
-  serves: readonly Serves[];
+  serves: readonly ServedUpstream[];
   now(): number;
   /** Ends early when the signal aborts; never rejects. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;

@@ -6,7 +6,7 @@ import { decodeBase64url } from '../shared/base64url.ts';
 import { deviceName } from '../shared/device-identity.ts';
 import { DirectError } from '../shared/errors.ts';
 import { MAX_DEVICES } from '../shared/limits.ts';
-import { changePrivate, readPrivate, versionOf, writePrivate } from './private-file.ts';
+import { changePrivate, jsonOf, readPrivate, versionOf, writePrivate } from './private-file.ts';
 
 /** Times are milliseconds since 1970. */
 export interface Device {
@@ -189,13 +189,7 @@ function currentVersion(path: string): string | undefined {
 function readDevices(path: string): Device[] {
   const text = readPrivate(path);
   if (text === undefined) return [];
-  let raw: unknown;
-  try {
-    raw = JSON.parse(text);
-  } catch {
-    // Refused below.
-  }
-  const { data } = devicesFile.safeParse(raw);
+  const { data } = devicesFile.safeParse(jsonOf(text));
   if (data === undefined) {
     throw new Error(`${path} is not what the agent wrote. Restore it, or delete it and pair the devices again`);
   }

@@ -6,7 +6,7 @@ import { type DeviceProof, type ProvenPath, parsePairingSecret, verifyPairing } 
 import { DirectError } from '../shared/errors.ts';
 import type { Devices } from './devices.ts';
 import { GuessLimits } from './guess-limits.ts';
-import { changePrivate, deletePrivate, readPrivate, writePrivate } from './private-file.ts';
+import { changePrivate, deletePrivate, jsonOf, readPrivate, writePrivate } from './private-file.ts';
 
 /** Long enough to walk to the device, short enough that a link in a history or a photo is of no use. */
 export const PAIRING_MS = 10 * 60_000;
@@ -36,7 +36,7 @@ export async function createPairing(folder: string, now = Date.now()): Promise<{
 /** Whether the link with `secret` still waits for its device. Its time is the caller's business. */
 export function isPairingOpen(folder: string, secret: string): boolean {
   const text = readPrivate(pathIn(folder));
-  return pairingFile.safeParse(text === undefined ? undefined : json(text)).data?.secret === secret;
+  return pairingFile.safeParse(text === undefined ? undefined : jsonOf(text)).data?.secret === secret;
 }
 
 /** Voids the link with `secret`; another one that was made meanwhile stays. */
@@ -109,19 +109,11 @@ export class PairingDesk {
   /** The pairing that waits for a device. */
   #open(): Pairing | undefined {
     const text = readPrivate(this.#path);
-    const { data } = pairingFile.safeParse(text === undefined ? undefined : json(text));
+    const { data } = pairingFile.safeParse(text === undefined ? undefined : jsonOf(text));
     return data !== undefined && this.#options.wallClock() < data.expires_at ? data : undefined;
   }
 }
 
 function writePairing(path: string, pairing: Pairing): void {
   writePrivate(path, JSON.stringify(pairing));
-}
-
-function json(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

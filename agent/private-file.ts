@@ -23,6 +23,15 @@ export function readPrivate(path: string): string | undefined {
   return unlessAbsent(() => readFileSync(path, 'utf8'));
 }
 
+/** What a file's text says; undefined where it is no JSON. The parser's own words would quote it. */
+export function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Replaces the file as a whole: who reads it meanwhile, or after a power cut, sees the old text or the new one. */
 export function writePrivate(path: string, text: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });

@@ -1,8 +1,9 @@
 /** `direct-agent login`: makes this machine a host of an edge, and serves. */
+import type { ServedUpstream } from '../../shared/account-api.ts';
 import { fingerprint } from '../../shared/fingerprint.ts';
 import { EXIT, type ExitCode, plain } from '../command-error.ts';
 import { loadSettings } from '../config.ts';
-import { deviceFlow, type Serves } from '../device-flow.ts';
+import { deviceFlow } from '../device-flow.ts';
 import type { LocalServer } from '../discovery.ts';
 import { approvePage, dashboard, hostLink, parseEdge } from '../edge-address.ts';
 import { EdgeApi } from '../edge-api.ts';
@@ -77,7 +78,7 @@ function shortened(name: string): string {
   return [...plain(name)].slice(0, MAX_NAME_LENGTH).join('');
 }
 
-function serves({ name, models }: LocalServer): Serves {
+function serves({ name, models }: LocalServer): ServedUpstream {
   // A server without a name of its own is called by its URL.
   return { name: shortened(name), models: models.slice(0, MAX_MODELS_SHOWN) };
 }
