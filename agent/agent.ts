@@ -174,5 +174,6 @@ function isOrdinary({ code }: DirectError): boolean {
 
 /** The host's own STUN servers win over what the edge resolved. */
 function iceServers(config: Config, fromEdge: readonly IceServer[] = []): readonly IceServer[] {
-  return config.stunUrls.length > 0 ? [{ urls: [...config.stunUrls] }] : fromEdge;
+  const { stunUrls } = config.network;
+  return stunUrls.length > 0 ? [{ urls: [...stunUrls] }] : fromEdge;
 }

@@ -7,6 +7,16 @@ import { ConfigError, type ConfigSources, folderOf, loadConfig, loadSettings } f
 const EDGE = 'https://edge.example/_direct/h/attic';
 const required = `signaling_url: ${EDGE}\ntoken: s3cret\n`;
 
+const NETWORK = {
+  interfaces: [],
+  excludeInterfaces: [],
+  nat1to1: [],
+  udpPorts: undefined,
+  ipFamily: 'any',
+  relayOnly: false,
+  portMapping: false,
+};
+
 function withFile(
   yaml: string | undefined,
   more: ConfigSources & { files?: Record<string, string> } = {},
@@ -43,7 +53,7 @@ describe('loadConfig', () => {
       hostId: 'attic',
       token: 's3cret',
       upstreams: [],
-      stunUrls: [],
+      network: { ...NETWORK, stunUrls: [] },
       maxConns: 10,
       maxBodyBytes: 10 * 1024 * 1024,
       allowedPrefixes: [],
@@ -78,7 +88,7 @@ log_level: debug
     expect(loadConfig(withFile(yaml))).toMatchObject({
       signalingUrl: 'http://localhost:8787/_direct/h/attic',
       upstreams: ['http://127.0.0.1:11434', 'https://gpu.lan:8000/base'],
-      stunUrls: ['stun:stun.example.org:3478', 'stuns:[2001:db8::1]'],
+      network: { ...NETWORK, stunUrls: ['stun:stun.example.org:3478', 'stuns:[2001:db8::1]'] },
       maxConns: 20,
       maxBodyBytes: 25 * 1024 * 1024,
       allowedPrefixes: ['/custom', '/sdapi'],
@@ -109,7 +119,7 @@ log_level: debug
     expect(loadConfig(withFile(undefined, { env }))).toMatchObject({
       token: 'from-env',
       upstreams: ['http://127.0.0.1:1234', 'http://127.0.0.1:8000'],
-      stunUrls: ['stun:a.example', 'stun:b.example:99'],
+      network: { ...NETWORK, stunUrls: ['stun:a.example', 'stun:b.example:99'] },
       maxConns: 3,
       maxBodyBytes: 1500,
       allowedPrefixes: ['/a', '/b'],

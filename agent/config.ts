@@ -16,6 +16,7 @@ import {
 } from './config-messages.ts';
 import type { AccessMode } from './door.ts';
 import type { LogLevel } from './log.ts';
+import type { NetworkSettings } from './network-settings.ts';
 import { bearerToken, isKey, KEYS, type Key, Mistake, SECRETS, settings } from './settings.ts';
 
 const FOLDER = `${ENV_PREFIX}FOLDER`;
@@ -41,8 +42,7 @@ export interface Connection {
 export interface AgentSettings {
   /** Base URLs without a slash at the end; empty: find local servers. */
   readonly upstreams: readonly string[];
-  /** Empty: use what the edge sends. */
-  readonly stunUrls: readonly string[];
+  readonly network: NetworkSettings;
   readonly maxConns: number;
   readonly maxBodyBytes: number;
   readonly allowedPrefixes: readonly string[];
@@ -170,7 +170,16 @@ function readConfig(sources: ConfigSources, complete = true): Read {
     warnings.push('allowed_prefixes: / lets clients reach every path of the upstream.');
   const agentSettings: AgentSettings = {
     upstreams: bases,
-    stunUrls: data.stun_urls,
+    network: {
+      interfaces: [],
+      excludeInterfaces: [],
+      nat1to1: [],
+      udpPorts: undefined,
+      ipFamily: 'any',
+      relayOnly: false,
+      stunUrls: data.stun_urls,
+      portMapping: false,
+    },
     maxConns: data.max_conns,
     maxBodyBytes: data.max_body_bytes,
     allowedPrefixes: data.allowed_prefixes,

@@ -15,6 +15,8 @@ const NEEDS: readonly Need[] = [
   { program: 'chromium', packageName: 'chromium', for: 'the tests in a real browser' },
   { program: 'ip', packageName: 'iproute2', for: 'the tests in a network of their own' },
   { program: 'nft', packageName: 'nftables', for: 'the tests that cut the network' },
+  { program: 'turnserver', packageName: 'coturn', for: 'the tests with a TURN server' },
+  { program: 'openssl', packageName: 'openssl', for: 'the tests with a TURN server' },
   { program: 'ethtool', packageName: 'ethtool', for: 'the tests on a slow network' },
 ];
 

@@ -22,6 +22,10 @@ export interface IceServer {
   credential?: string;
 }
 
+/** Who named the ICE servers of a session; the first that has any, in this order. */
+export const ICE_SOURCES = ['client', 'configuration', 'cloudflare', 'metered', 'coturn', 'default'] as const;
+export type IceSource = (typeof ICE_SOURCES)[number];
+
 /** RTCIceCandidateInit of the W3C's WebRTC API. An empty `candidate` ends the candidates (RFC 8838, section 8.2). */
 export interface Candidate {
   candidate: string;
@@ -89,6 +93,8 @@ export interface SessionRequest {
   offer?: string;
   /** The session's id, random: the client need not wait for the answer to attach to the relay. */
   session_id?: string;
+  /** The client's own, in place of the edge's. */
+  ice_servers?: IceServer[];
 }
 
 /** Answer to `POST {base}/session`: 201. */
@@ -98,6 +104,9 @@ export interface SessionReady {
   expires_at: number;
   protocol_version: number;
   ice_servers: IceServer[];
+  ice_source?: IceSource;
+  /** When the credentials in `ice_servers` end, in milliseconds since 1970; absent if they do not. */
+  ice_servers_expire_at?: number;
   /** The first STUN and TURN server once more, for clients that know only single servers. */
   stun_url: string;
   turn_url: string;
@@ -278,7 +287,12 @@ export function parseSessionRequest(body: string): SessionRequest {
   return {
     ...(raw.offer === undefined ? {} : { offer: sdp(raw.offer) }),
     ...(raw.session_id === undefined ? {} : { session_id: chosenId(raw.session_id) }),
+    ...(raw.ice_servers === undefined ? {} : { ice_servers: parseIceServers(raw.ice_servers) }),
   };
+}
+
+function isIceSource(value: unknown): value is IceSource {
+  return ICE_SOURCES.some((source) => source === value);
 }
 
 /** Parses the edge's answer to `POST {base}/session`. @throws DirectError `E_BAD_REQUEST` */
@@ -295,6 +309,9 @@ export function parseSessionReady(value: unknown): SessionReady {
     expires_at: raw.expires_at,
     protocol_version: version,
     ice_servers: parseIceServers(raw.ice_servers),
+    // An edge of another version may know more sources.
+    ...(isIceSource(raw.ice_source) ? { ice_source: raw.ice_source } : {}),
+    ...(typeof raw.ice_servers_expire_at === 'number' ? { ice_servers_expire_at: raw.ice_servers_expire_at } : {}),
     stun_url: text(raw.stun_url, 'stun_url', 512),
     turn_url: text(raw.turn_url, 'turn_url', 512),
     turn_username: text(raw.turn_username, 'turn_username', 512),
