@@ -54,7 +54,9 @@ export class Coturn {
     this.#addresses = options.addresses;
     this.#child = child;
     this.#folder = folder;
-    const append = (text: Buffer) => void (this.log += String(text));
+    const append = (text: Buffer) => {
+      this.log += String(text);
+    };
     child.stdout?.on('data', append);
     child.stderr?.on('data', append);
   }
