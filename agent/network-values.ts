@@ -141,6 +141,9 @@ export function familyName(family: number): string {
 function address(text: string, write: string): string {
   const bare = /^\[(.*)\]$/.exec(text)?.[1] ?? text;
   const family = isIP(bare);
+  if (family === 0 && isIP(bare.replace(/\]?:\d{1,5}$/, '').replace('[', '')) !== 0) {
+    throw new Mistake(`has a port. A NAT 1:1 keeps the port; set udp_ports to the one that it forwards`);
+  }
   if (family === 0) throw new Mistake(`has no IP address where “${shown(text)}” stands. ${write}`);
   if (/^::ffff:/i.test(bare)) throw new Mistake(`has an IPv4 address in IPv6 form. Write it as 203.0.113.7`);
   const { address } = new SocketAddress({ address: bare, family: family === 4 ? 'ipv4' : 'ipv6' });
