@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { ConfigError, type ConfigSources, folderOf, loadConfig, loadSettings } from './config.ts';
+import { KEYS } from './settings.ts';
 
 const EDGE = 'https://edge.example/_direct/h/attic';
 const required = `signaling_url: ${EDGE}\ntoken: s3cret\n`;
@@ -299,6 +300,18 @@ log_level: debug
       rmSync(folder, { recursive: true });
     }
   });
+});
+
+test('the recipes of the documentation are valid', () => {
+  const text = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8');
+  const recipes = [...text.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, yaml = '']) => yaml);
+  expect(recipes.length).toBeGreaterThanOrEqual(3);
+  for (const yaml of recipes) expect(problemsOf(withFile(required + yaml))).toBe('none');
+});
+
+test('the documentation has every key', () => {
+  const text = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8');
+  expect(KEYS.filter((key) => !text.includes(`\n| \`${key}\` `))).toEqual([]);
 });
 
 /** What a person reads after each usual mistake. */
