@@ -14,6 +14,11 @@ export function flagName(key: string): string {
   return `--${key.replaceAll('_', '-')}`;
 }
 
+/** As commander names the value of a flag. */
+export function flagProperty(key: string): string {
+  return key.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
 export function envName(key: string): string {
   return ENV_PREFIX + key.toUpperCase();
 }

@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { ConfigError, type ConfigSources, folderOf, loadConfig, loadSettings } from './config.ts';
+import { KEYS } from './settings.ts';
 
 const EDGE = 'https://edge.example/_direct/h/attic';
 const required = `signaling_url: ${EDGE}\ntoken: s3cret\n`;
@@ -14,7 +15,8 @@ const NETWORK = {
   udpPorts: undefined,
   ipFamily: 'any',
   relayOnly: false,
-  portMapping: false,
+  stunUrls: [],
+  portMapping: true,
 };
 
 function withFile(
@@ -53,7 +55,7 @@ describe('loadConfig', () => {
       hostId: 'attic',
       token: 's3cret',
       upstreams: [],
-      network: { ...NETWORK, stunUrls: [] },
+      network: NETWORK,
       maxConns: 10,
       maxBodyBytes: 10 * 1024 * 1024,
       allowedPrefixes: [],
@@ -74,7 +76,15 @@ token: s3cret
 upstream:
   - http://127.0.0.1:11434/
   - https://gpu.lan:8000/base
+interfaces: [eth0, "vEthernet (Lab, 2)"]
+exclude_interfaces:
+  - wlan*
+nat_1to1: [203.0.113.7/192.168.1.5, "2001:DB8:0::7"]
+udp_ports: 50000-50100
+ip_family: any
+relay_only: no
 stun_urls: [stun:stun.example.org:3478, "stuns:[2001:db8::1]"]
+port_mapping: no
 max_conns: 20
 max_body_bytes: 25MiB
 allowed_prefixes: [/custom/, /sdapi]
@@ -88,7 +98,19 @@ log_level: debug
     expect(loadConfig(withFile(yaml))).toMatchObject({
       signalingUrl: 'http://localhost:8787/_direct/h/attic',
       upstreams: ['http://127.0.0.1:11434', 'https://gpu.lan:8000/base'],
-      network: { ...NETWORK, stunUrls: ['stun:stun.example.org:3478', 'stuns:[2001:db8::1]'] },
+      network: {
+        interfaces: ['eth0', 'vEthernet (Lab, 2)'],
+        excludeInterfaces: ['wlan*'],
+        nat1to1: [
+          { external: '203.0.113.7', local: '192.168.1.5' },
+          { external: '2001:db8::7', local: undefined },
+        ],
+        udpPorts: { min: 50_000, max: 50_100 },
+        ipFamily: 'any',
+        relayOnly: false,
+        stunUrls: ['stun:stun.example.org:3478', 'stuns:[2001:db8::1]'],
+        portMapping: false,
+      },
       maxConns: 20,
       maxBodyBytes: 25 * 1024 * 1024,
       allowedPrefixes: ['/custom', '/sdapi'],
@@ -105,7 +127,14 @@ log_level: debug
       DIRECT_AGENT_SIGNALING_URL: EDGE,
       DIRECT_AGENT_TOKEN: 'from-env',
       DIRECT_AGENT_UPSTREAM: 'http://127.0.0.1:1234, http://127.0.0.1:8000',
+      DIRECT_AGENT_INTERFACES: 'Wi-Fi, vEthernet (External)',
+      DIRECT_AGENT_EXCLUDE_INTERFACES: 'tailscale?',
+      DIRECT_AGENT_NAT_1TO1: '[2001:db8::7]/[fd00::5], 203.0.113.7',
+      DIRECT_AGENT_UDP_PORTS: '443',
+      DIRECT_AGENT_IP_FAMILY: 'any',
+      DIRECT_AGENT_RELAY_ONLY: 'no',
       DIRECT_AGENT_STUN_URLS: 'stun:a.example,stun:b.example:99',
+      DIRECT_AGENT_PORT_MAPPING: 'off',
       DIRECT_AGENT_MAX_CONNS: '3',
       DIRECT_AGENT_MAX_BODY_BYTES: '1.5kB',
       DIRECT_AGENT_ALLOWED_PREFIXES: '/a,/b',
@@ -119,7 +148,18 @@ log_level: debug
     expect(loadConfig(withFile(undefined, { env }))).toMatchObject({
       token: 'from-env',
       upstreams: ['http://127.0.0.1:1234', 'http://127.0.0.1:8000'],
-      network: { ...NETWORK, stunUrls: ['stun:a.example', 'stun:b.example:99'] },
+      network: {
+        ...NETWORK,
+        interfaces: ['Wi-Fi', 'vEthernet (External)'],
+        excludeInterfaces: ['tailscale?'],
+        nat1to1: [
+          { external: '2001:db8::7', local: 'fd00::5' },
+          { external: '203.0.113.7', local: undefined },
+        ],
+        udpPorts: { min: 443, max: 443 },
+        stunUrls: ['stun:a.example', 'stun:b.example:99'],
+        portMapping: false,
+      },
       maxConns: 3,
       maxBodyBytes: 1500,
       allowedPrefixes: ['/a', '/b'],
@@ -144,6 +184,37 @@ log_level: debug
       allowManagement: false,
       allowedPrefixes: ['/flag'],
     });
+  });
+
+  it('reads every network key from flags, as commander names them', () => {
+    const flags = {
+      interfaces: ['eth0', 'eth1'],
+      excludeInterfaces: ['docker0'],
+      nat1to1: ['203.0.113.7/192.168.1.5', '203.0.113.8/192.168.1.6'],
+      udpPorts: '50000',
+      ipFamily: 'ipv4',
+      portMapping: 'yes',
+    };
+    expect(loadConfig(withFile(`${required}ip_family: ipv6\nudp_ports: 4000\n`, { flags })).network).toEqual({
+      ...NETWORK,
+      interfaces: ['eth0', 'eth1'],
+      excludeInterfaces: ['docker0'],
+      nat1to1: [
+        { external: '203.0.113.7', local: '192.168.1.5' },
+        { external: '203.0.113.8', local: '192.168.1.6' },
+      ],
+      udpPorts: { min: 50_000, max: 50_000 },
+      ipFamily: 'ipv4',
+    });
+  });
+
+  it('asks the router for no port where only TURN is used', () => {
+    const { network } = loadConfig(withFile(required, { flags: { relayOnly: true } }));
+    expect(network).toMatchObject({ relayOnly: true, portMapping: false });
+  });
+
+  it('reads a pinned port that YAML takes for a number', () => {
+    expect(loadConfig(withFile(`${required}udp_ports: 50000`)).network.udpPorts).toEqual({ min: 50_000, max: 50_000 });
   });
 
   it('reads the file that --config or the environment names', () => {
@@ -231,6 +302,18 @@ log_level: debug
   });
 });
 
+test('the recipes of the documentation are valid', () => {
+  const text = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8');
+  const recipes = [...text.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, yaml = '']) => yaml);
+  expect(recipes.length).toBeGreaterThanOrEqual(3);
+  for (const yaml of recipes) expect(problemsOf(withFile(required + yaml))).toBe('none');
+});
+
+test('the documentation has every key', () => {
+  const text = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8');
+  expect(KEYS.filter((key) => !text.includes(`\n| \`${key}\` `))).toEqual([]);
+});
+
 /** What a person reads after each usual mistake. */
 describe('mistakes', () => {
   const yaml = (lines: string) => withFile(required + lines);
@@ -248,6 +331,50 @@ describe('mistakes', () => {
       camel: problemsOf(yaml('stunUrls: x')),
       foreign: problemsOf(yaml('zzz: x')),
       slipInEnv: problemsOf(env('SIGNALLING_URL', 'x')),
+      interfaceEmpty: problemsOf(yaml('interfaces: [eth0, ""]')),
+      interfaceLong: problemsOf(flag('interfaces', ['x'.repeat(300)])),
+      interfacePath: problemsOf(env('EXCLUDE_INTERFACES', '/dev/eth0')),
+      interfaceType: problemsOf(yaml('interfaces: {eth0: yes}')),
+      interfaceBoth: problemsOf(
+        withFile(`${required}interfaces: [eth0, docker0]`, { env: { DIRECT_AGENT_EXCLUDE_INTERFACES: 'docker0' } }),
+      ),
+      natName: problemsOf(yaml('nat_1to1: [home.example]')),
+      natNetwork: problemsOf(yaml('nat_1to1: 203.0.113.0/24')),
+      natPort: problemsOf(flag('nat1to1', ['203.0.113.7:50000'])),
+      natPort6: problemsOf(flag('nat1to1', ['[2001:db8::7]:50000'])),
+      natThree: problemsOf(yaml('nat_1to1: [203.0.113.7/10.0.0.1/10.0.0.2]')),
+      natFamilies: problemsOf(env('NAT_1TO1', '203.0.113.7/fd00::5')),
+      natLoopback: problemsOf(env('NAT_1TO1', '203.0.113.7/127.0.0.1')),
+      natLinkLocal: problemsOf(env('NAT_1TO1', '[fe80::1%eth0]')),
+      natMulticast: problemsOf(env('NAT_1TO1', 'ff02::1')),
+      natNowhere: problemsOf(env('NAT_1TO1', '0.0.0.0')),
+      natBroadcast: problemsOf(env('NAT_1TO1', '255.255.255.255')),
+      natMapped: problemsOf(env('NAT_1TO1', '::ffff:203.0.113.7')),
+      natTwoBare: problemsOf(yaml('nat_1to1: [203.0.113.7, 203.0.113.8, "2001:db8::7"]')),
+      natBareAndMapped: problemsOf(yaml('nat_1to1: [203.0.113.7, 203.0.113.8/10.0.0.2]')),
+      natLocalTwice: problemsOf(env('NAT_1TO1', '2001:db8::7/fd00::5,2001:db8::8/fd00:0::5')),
+      natExternalTwice: problemsOf(env('NAT_1TO1', '203.0.113.7/10.0.0.1,203.0.113.7/10.0.0.2')),
+      natMany: problemsOf(
+        flag(
+          'nat1to1',
+          Array.from({ length: 17 }, (_, i) => `203.0.113.${i}/10.0.0.${i}`),
+        ),
+      ),
+      portWord: problemsOf(yaml('udp_ports: any')),
+      portZero: problemsOf(flag('udpPorts', '0-100')),
+      portHigh: problemsOf(yaml('udp_ports: 70000')),
+      portOrder: problemsOf(env('UDP_PORTS', '50100-50000')),
+      portColon: problemsOf(env('UDP_PORTS', '50000:50100')),
+      portList: problemsOf(yaml('udp_ports: [50000, 50001]')),
+      family: problemsOf(env('IP_FAMILY', 'v6')),
+      relayOnly: problemsOf(env('RELAY_ONLY', 'always')),
+      portMapping: problemsOf(yaml('port_mapping: upnp')),
+      relayOnlyAndMore: problemsOf(
+        withFile(`${required}relay_only: true\nnat_1to1: 203.0.113.7\nstun_urls: stun:a.example\n`, {
+          flags: { portMapping: 'yes' },
+        }),
+      ),
+      familyAndNat: problemsOf(yaml('ip_family: ipv4\nnat_1to1: [203.0.113.7, "2001:db8::7"]')),
       many: problemsOf(yaml('max_conns: 5000')),
       words: problemsOf(env('MAX_CONNS', 'ten')),
       none: problemsOf(flag('maxConns', '0')),
@@ -292,15 +419,39 @@ describe('mistakes', () => {
         "camel": "stunUrls (/etc/da/config.yaml:3) is no known key. Did you mean stun_urls?",
         "empty": "The agent does not know its edge. Run: direct-agent login <edge>; or set signaling_url and token (docs/configuration.md).",
         "emptyTokenFile": "token_file (/etc/da/config.yaml:2): the file /etc/da/t is empty or contains spaces. Copy the whole token, nothing else.",
-        "foreign": "zzz (/etc/da/config.yaml:3) is no known key. Known keys: signaling_url, token, token_file, upstream, stun_urls, max_conns, max_body_bytes, allowed_prefixes, allow_management, upstream_headers, access, tunnel, log_level",
+        "family": "ip_family (DIRECT_AGENT_IP_FAMILY): "v6" is not valid. Write any, ipv4 or ipv6.",
+        "familyAndNat": "nat_1to1 (/etc/da/config.yaml:4): 2001:db8::7 has no effect, because ip_family (/etc/da/config.yaml:3) is ipv4. Remove it, or set ip_family to any.",
+        "foreign": "zzz (/etc/da/config.yaml:3) is no known key. Known keys: signaling_url, token, token_file, upstream, interfaces, exclude_interfaces, nat_1to1, udp_ports, ip_family, relay_only, port_mapping, stun_urls, max_conns, max_body_bytes, allowed_prefixes, allow_management, upstream_headers, access, tunnel, log_level",
         "headerBreak": "upstream_headers (--upstream-headers): the value (secret, not shown) has a control or non-ASCII character in X-Key. Remove it.",
         "headerFraming": "upstream_headers (/etc/da/config.yaml:3): the value (secret, not shown) sets Content-Length, which the agent sets itself. Remove that line.",
         "headerName": "upstream_headers (DIRECT_AGENT_UPSTREAM_HEADERS): the value (secret, not shown) has a line without a field name. Write a map, or lines of the form “Name: value”.",
         "headerType": "upstream_headers (/etc/da/config.yaml:3): the value (secret, not shown) is not valid. Write a map, or lines of the form “Name: value”.",
         "hugeSize": "max_body_bytes (/etc/da/config.yaml:3): "5000GB" is no size. Write a size such as 10MB, 512KiB or 1000000.",
+        "interfaceBoth": "interfaces (/etc/da/config.yaml:3) and exclude_interfaces (DIRECT_AGENT_EXCLUDE_INTERFACES) both name "docker0". Remove one of them.",
+        "interfaceEmpty": "interfaces[1] (/etc/da/config.yaml:3): "" is empty. Write a list of names such as eth0 or wl*.",
+        "interfaceLong": "interfaces[0] (--interfaces): "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx… is longer than any name (256 characters). Write it with wildcards.",
+        "interfacePath": "exclude_interfaces[0] (DIRECT_AGENT_EXCLUDE_INTERFACES): "/dev/eth0" has a character that no name has. Write a list of names such as eth0 or wl*.",
+        "interfaceType": "interfaces (/etc/da/config.yaml:3): {"eth0":"yes"} is not valid. Write a list of names such as eth0 or wl*.",
         "level": "log_level (DIRECT_AGENT_LOG_LEVEL): "verbose" is not valid. Write error, warn, info or debug.",
         "list": "config (/etc/da/config.yaml:1): a list or a single value. Write lines of the form “key: value”.",
         "many": "max_conns (/etc/da/config.yaml:3): 5000 is out of range. Write a whole number from 1 to 1000.",
+        "natBareAndMapped": "nat_1to1 (/etc/da/config.yaml:3): ["203.0.113.7","203.0.113.8/10.0.0.2"] has 203.0.113.7 for all local IPv4 addresses, and other addresses for some of them. Write external/local for each.",
+        "natBroadcast": "nat_1to1[0] (DIRECT_AGENT_NAT_1TO1): "255.255.255.255" has the reserved address 255.255.255.255, which no client can use. Write a list such as 203.0.113.7, or 203.0.113.7/192.168.1.5 for one local address.",
+        "natExternalTwice": "nat_1to1 (DIRECT_AGENT_NAT_1TO1): "203.0.113.7/10.0.0.1,203.0.113.7/10.0.0.2" has 203.0.113.7 for two local addresses, and a NAT forwards a port of it to one. Keep that one.",
+        "natFamilies": "nat_1to1[0] (DIRECT_AGENT_NAT_1TO1): "203.0.113.7/fd00::5" has an IPv4 and an IPv6 address; both must be of one family. Write a list such as 203.0.113.7, or 203.0.113.7/192.168.1.5 for one local address.",
+        "natLinkLocal": "nat_1to1[0] (DIRECT_AGENT_NAT_1TO1): "[fe80::1%eth0]" has the link-local address fe80::1, which no client can use. Write a list such as 203.0.113.7, or 203.0.113.7/192.168.1.5 for one local address.",
+        "natLocalTwice": "nat_1to1 (DIRECT_AGENT_NAT_1TO1): "2001:db8::7/fd00::5,2001:db8::8/fd00:0::5" has two addresses for the local fd00::5. Keep the one that the NAT forwards.",
+        "natLoopback": "nat_1to1[0] (DIRECT_AGENT_NAT_1TO1): "203.0.113.7/127.0.0.1" has the loopback address 127.0.0.1, which no client can use. Write a list such as 203.0.113.7, or 203.0.113.7/192.168.1.5 for one local address.",
+        "natMany": "nat_1to1 (--nat-1to1): ["203.0.113.0/10.0.0.0","203.0.113.1/10.0.0.1","203.0.113.2/10.0.0.2","203.0.113.3/10.0.0.3","203.0.… has 17 entries, and the agent uses 16 addresses at most. Remove some.",
+        "natMapped": "nat_1to1[0] (DIRECT_AGENT_NAT_1TO1): "::ffff:203.0.113.7" has an IPv4 address in IPv6 form. Write it as 203.0.113.7.",
+        "natMulticast": "nat_1to1[0] (DIRECT_AGENT_NAT_1TO1): "ff02::1" has the multicast address ff02::1, which no client can use. Write a list such as 203.0.113.7, or 203.0.113.7/192.168.1.5 for one local address.",
+        "natName": "nat_1to1[0] (/etc/da/config.yaml:3): "home.example" has no IP address where “home.example” stands. Write a list such as 203.0.113.7, or 203.0.113.7/192.168.1.5 for one local address.",
+        "natNetwork": "nat_1to1[0] (/etc/da/config.yaml:3): "203.0.113.0/24" looks like a network; after the slash comes the local address. Write a list such as 203.0.113.7, or 203.0.113.7/192.168.1.5 for one local address.",
+        "natNowhere": "nat_1to1[0] (DIRECT_AGENT_NAT_1TO1): "0.0.0.0" has the unspecified address 0.0.0.0, which no client can use. Write a list such as 203.0.113.7, or 203.0.113.7/192.168.1.5 for one local address.",
+        "natPort": "nat_1to1[0] (--nat-1to1): "203.0.113.7:50000" has a port. A NAT 1:1 keeps the port; set udp_ports to the one that it forwards.",
+        "natPort6": "nat_1to1[0] (--nat-1to1): "[2001:db8::7]:50000" has a port. A NAT 1:1 keeps the port; set udp_ports to the one that it forwards.",
+        "natThree": "nat_1to1[0] (/etc/da/config.yaml:3): "203.0.113.7/10.0.0.1/10.0.0.2" has more than two addresses. Write a list such as 203.0.113.7, or 203.0.113.7/192.168.1.5 for one local address.",
+        "natTwoBare": "nat_1to1 (/etc/da/config.yaml:3): ["203.0.113.7","203.0.113.8","2001:db8::7"] has two IPv4 addresses without a local one (203.0.113.7, 203.0.113.8), and only one of them can stand for all local addresses. Write external/local for each.",
         "noConfig": "config: the file /work/gone.yaml cannot be read (ENOENT). Check its name and permissions.",
         "noHost": "signaling_url (DIRECT_AGENT_SIGNALING_URL): "https://edge.example" does not end in a host. Write https://EDGE/_direct/h/HOST, as the edge shows it.",
         "noTokenFile": "token_file (/etc/da/config.yaml:2): the file /etc/da/gone cannot be read (ENOENT). Check the name.",
@@ -309,8 +460,19 @@ describe('mistakes', () => {
         "numericToken": "token (/etc/da/config.yaml:2): the value (secret, not shown) is not valid. Write the agent’s token, in quotes.",
         "pasted": "signaling_url (--signaling-url): "https://edge.example/_direct/h/attic#…" has a query or a fragment. Write https://EDGE/_direct/h/HOST, as the edge shows it.",
         "plain": "signaling_url (--signaling-url): "http://edge.example/_direct/h/attic" is not HTTPS, so others could read the token. Use https://; http:// is for localhost only.",
+        "portColon": "udp_ports (DIRECT_AGENT_UDP_PORTS): "50000:50100" is neither a port nor a range. Write a port such as 50000, or a range such as 50000-50100.",
+        "portHigh": "udp_ports (/etc/da/config.yaml:3): 70000 is not within 1 and 65535. Write a port such as 50000, or a range such as 50000-50100.",
+        "portList": "udp_ports (/etc/da/config.yaml:3): [50000,50001] is not valid. Write a port such as 50000, or a range such as 50000-50100.",
+        "portMapping": "port_mapping (/etc/da/config.yaml:3): "upnp" is neither yes nor no. Write true or false.",
+        "portOrder": "udp_ports (DIRECT_AGENT_UDP_PORTS): "50100-50000" ends before it begins. Write 50000-50100.",
+        "portWord": "udp_ports (/etc/da/config.yaml:3): "any" is neither a port nor a range. Write a port such as 50000, or a range such as 50000-50100.",
+        "portZero": "udp_ports (--udp-ports): "0-100" is not within 1 and 65535. Write a port such as 50000, or a range such as 50000-50100.",
         "prefix": "allowed_prefixes[0] (/etc/da/config.yaml:3): "v1" is no path (not an absolute path). Write a path such as /custom.",
         "prefixDots": "allowed_prefixes[1] (/etc/da/config.yaml:3): "/../b" is no path (a dot segment). Write a path such as /custom.",
+        "relayOnly": "relay_only (DIRECT_AGENT_RELAY_ONLY): "always" is neither yes nor no. Write true or false.",
+        "relayOnlyAndMore": "nat_1to1 (/etc/da/config.yaml:4) has no effect beside relay_only (/etc/da/config.yaml:3): with that only addresses of TURN servers are told to clients. Remove one of them.
+      stun_urls (/etc/da/config.yaml:5) has no effect beside relay_only (/etc/da/config.yaml:3): with that only addresses of TURN servers are told to clients. Remove one of them.
+      port_mapping (--port-mapping) has no effect beside relay_only (/etc/da/config.yaml:3): with that only addresses of TURN servers are told to clients. Remove one of them.",
         "size": "max_body_bytes (DIRECT_AGENT_MAX_BODY_BYTES): "10 megabytes" is no size. Write a size such as 10MB, 512KiB or 1000000.",
         "slip": "max_con (/etc/da/config.yaml:3) is no known key. Did you mean max_conns?",
         "slipInEnv": "DIRECT_AGENT_SIGNALLING_URL (environment) is no known key. Did you mean DIRECT_AGENT_SIGNALING_URL?",
@@ -329,8 +491,8 @@ describe('mistakes', () => {
   });
 
   it('are reported all at once', () => {
-    const sources = withFile('max_conns: 0\nlog_lvl: debug\n', { env: { DIRECT_AGENT_STUN_URLS: 'x' } });
-    expect(problemsOf(sources).split('\n')).toHaveLength(4);
+    const sources = withFile('max_conns: 0\nlog_lvl: debug\nudp_ports: x\n', { env: { DIRECT_AGENT_STUN_URLS: 'x' } });
+    expect(problemsOf(sources).split('\n')).toHaveLength(5);
   });
 });
 

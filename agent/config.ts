@@ -9,6 +9,7 @@ import {
   envName,
   explain,
   flagName,
+  flagProperty,
   missing,
   type Origin,
   reasonOf,
@@ -16,8 +17,10 @@ import {
 } from './config-messages.ts';
 import type { AccessMode } from './door.ts';
 import type { LogLevel } from './log.ts';
+import { Mistake } from './mistake.ts';
 import type { NetworkSettings } from './network-settings.ts';
-import { bearerToken, isKey, KEYS, type Key, Mistake, SECRETS, settings } from './settings.ts';
+import { contradictions } from './network-values.ts';
+import { bearerToken, isKey, KEYS, type Key, SECRETS, settings } from './settings.ts';
 
 const FOLDER = `${ENV_PREFIX}FOLDER`;
 /** Variables that say where to look, and no setting. */
@@ -161,7 +164,9 @@ function readConfig(sources: ConfigSources, complete = true): Read {
       problems.push(`token_file (${tokenFile.origin}): the file ${name} ${reason}.`);
     }
   }
-  if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
+  const network = parsed.success ? networkOf(parsed.data) : undefined;
+  if (network !== undefined) problems.push(...contradictions(network, (key) => found.get(key)?.origin));
+  if (problems.length > 0 || !parsed.success || network === undefined) throw new ConfigError(problems);
 
   const { data } = parsed;
   const bases = data.upstream.map((url) => url.replace(/\/v1$/, ''));
@@ -170,16 +175,8 @@ function readConfig(sources: ConfigSources, complete = true): Read {
     warnings.push('allowed_prefixes: / lets clients reach every path of the upstream.');
   const agentSettings: AgentSettings = {
     upstreams: bases,
-    network: {
-      interfaces: [],
-      excludeInterfaces: [],
-      nat1to1: [],
-      udpPorts: undefined,
-      ipFamily: 'any',
-      relayOnly: false,
-      stunUrls: data.stun_urls,
-      portMapping: false,
-    },
+    // Nobody would be told of the port.
+    network: network.relayOnly ? { ...network, portMapping: false } : network,
     maxConns: data.max_conns,
     maxBodyBytes: data.max_body_bytes,
     allowedPrefixes: data.allowed_prefixes,
@@ -196,6 +193,19 @@ function readConfig(sources: ConfigSources, complete = true): Read {
   token ??= sources.login?.token;
   const connection = url === undefined || token === undefined ? undefined : { ...url, token };
   return { agentSettings, connection, connectionOrigins };
+}
+
+function networkOf(data: z.infer<typeof settings>): NetworkSettings {
+  return {
+    interfaces: data.interfaces,
+    excludeInterfaces: data.exclude_interfaces,
+    nat1to1: data.nat_1to1,
+    udpPorts: data.udp_ports,
+    ipFamily: data.ip_family,
+    relayOnly: data.relay_only,
+    stunUrls: data.stun_urls,
+    portMapping: data.port_mapping,
+  };
 }
 
 /**
@@ -288,9 +298,9 @@ function readEnv(
 
 function readFlags(flags: Readonly<Record<string, unknown>>, folder: string): Map<Key, Found> {
   const found = new Map<Key, Found>();
-  for (const [name, value] of Object.entries(flags)) {
-    const key = name.replace(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`);
-    if (isKey(key) && value !== undefined) found.set(key, { value, origin: flagName(key), priority: 2, folder });
+  for (const key of KEYS.filter(isKey)) {
+    const value = flags[flagProperty(key)];
+    if (value !== undefined) found.set(key, { value, origin: flagName(key), priority: 2, folder });
   }
   return found;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command line of the agent: which command there is, and what it takes. Exit codes are in docs/configuration.md. */
-import { hostname } from 'node:os';
+import { hostname, networkInterfaces } from 'node:os';
 import { Command, CommanderError, Option } from 'commander';
 import { CommandError, EXIT, type ExitCode } from './command-error.ts';
 import type { Context, Flags } from './commands/context.ts';
@@ -14,6 +14,7 @@ import { up } from './commands/up.ts';
 import { ConfigError } from './config.ts';
 import { ACCESS_MODES } from './door.ts';
 import { LEVELS } from './log.ts';
+import { IP_FAMILIES } from './network-values.ts';
 
 const ending = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -52,6 +53,7 @@ const context: Context = {
     }),
   signal: ending.signal,
   hostname,
+  interfaces: networkInterfaces,
 };
 
 function say(line: string): void {
@@ -78,7 +80,7 @@ async function run(command: () => Promise<ExitCode>): Promise<void> {
 }
 
 /** Lists are separated by commas, or the flag is repeated, or both. */
-const list = (value: string, before: string[] = []) => [...before, ...value.split(',')];
+const list = (value: string, before: string[] = []) => [...before, ...value.split(',').map((item) => item.trim())];
 
 const program = new Command('direct-agent')
   .description('Reach the language model on this machine from anywhere.')
@@ -98,7 +100,19 @@ function add(parent: Command, usage: string, description: string): Command {
 function addServing(command: Command): Command {
   return command
     .addOption(new Option('--upstream <urls>', 'LLM servers; found by themselves otherwise').argParser(list))
+    .addOption(new Option('--interfaces <names>', 'network interfaces to use, such as eth0 or wl*').argParser(list))
+    .addOption(new Option('--exclude-interfaces <names>', 'network interfaces not to use').argParser(list))
+    .addOption(
+      new Option(
+        '--nat-1to1 <addresses>',
+        'what to tell clients in place of local addresses: external or external/local',
+      ).argParser(list),
+    )
+    .option('--udp-ports <ports>', 'UDP port or ports for direct connections, such as 50000 or 50000-50100')
+    .addOption(new Option('--ip-family <family>', 'which addresses to use').choices(IP_FAMILIES))
+    .option('--relay-only', 'connect through TURN servers only')
     .addOption(new Option('--stun-urls <urls>', 'STUN servers, in place of the edge’s').argParser(list))
+    .option('--port-mapping <yes|no>', 'ask the router for a port (UPnP-IGD, NAT-PMP, PCP)')
     .option('--max-conns <n>', 'simultaneous connections')
     .option('--max-body-bytes <size>', 'largest request body, such as 10MB')
     .addOption(new Option('--allowed-prefixes <paths>', 'further paths to serve').argParser(list))

@@ -5,6 +5,15 @@ import { parseTarget } from '../shared/target.ts';
 import { ACCESS_MODES } from './door.ts';
 import { isLoopback } from './edge-address.ts';
 import { LEVELS } from './log.ts';
+import { Mistake } from './mistake.ts';
+import {
+  addressMapping,
+  addressMappings,
+  IP_FAMILIES,
+  interfacePattern,
+  NETWORK_EXPECTED,
+  portRange,
+} from './network-values.ts';
 
 /** More than a home connection or the edge's memory of it can use; a higher number is a slip. */
 const MAX_CONNECTIONS_LIMIT = 1000;
@@ -17,17 +26,24 @@ export const settings = z.object({
   token: text(bearerToken).optional(),
   token_file: text(fileName).optional(),
   upstream: list(upstreamUrl),
+  interfaces: list(interfacePattern),
+  exclude_interfaces: list(interfacePattern),
+  nat_1to1: list(addressMapping, addressMappings),
+  udp_ports: number(portRange).optional(),
+  ip_family: z.enum(IP_FAMILIES).default('any'),
+  relay_only: yesNo().default(false),
   stun_urls: list(stunUrl),
+  port_mapping: yesNo().default(true),
   max_conns: number(connections).default(DEFAULT_MAX_CONNECTIONS),
   max_body_bytes: number(byteSize).default(DEFAULT_MAX_BODY_BYTES),
   allowed_prefixes: list(prefix),
-  allow_management: z.union([z.boolean(), z.string()]).transform(checked(yesOrNo)).default(false),
+  allow_management: yesNo().default(false),
   upstream_headers: z
     .union([z.record(z.string(), z.string()), z.array(z.string()), z.string()])
     .transform(checked(headers))
     .default({}),
   access: z.enum(ACCESS_MODES).default('edge'),
-  tunnel: z.union([z.boolean(), z.string()]).transform(checked(yesOrNo)).default(true),
+  tunnel: yesNo().default(true),
   log_level: z.enum(LEVELS).default('info'),
 });
 
@@ -39,6 +55,7 @@ export const EXPECTED: Record<Key, string> = {
   token: 'the agent’s token, in quotes',
   token_file: 'the name of a file that contains only the token',
   upstream: 'a URL or a list of URLs, such as http://127.0.0.1:11434',
+  ...NETWORK_EXPECTED,
   stun_urls: 'a list such as stun:stun.example.org:3478',
   max_conns: `a whole number from 1 to ${MAX_CONNECTIONS_LIMIT}`,
   max_body_bytes: 'a size such as 10MB, 512KiB or 1000000',
@@ -56,9 +73,6 @@ export function isKey(name: string): name is Key {
   return Object.hasOwn(settings.shape, name);
 }
 
-/** What is wrong with a value and how to correct it: the end of a sentence that starts with the value. */
-export class Mistake extends Error {}
-
 function checked<I, T>(parse: (value: I) => T): (value: I, context: z.core.$RefinementCtx<I>) => T {
   return (value, context) => {
     try {
@@ -75,12 +89,17 @@ function text<T>(parse: (value: string) => T) {
   return z.string().transform(checked(parse));
 }
 
-function number(parse: (value: number | string) => number) {
+function number<T>(parse: (value: number | string) => T) {
   return z.union([z.number(), z.string()]).transform(checked(parse));
 }
 
-function list(parse: (value: string) => string) {
-  return z.preprocess((value) => commaSeparated(value), z.array(text(parse))).default([]);
+function yesNo() {
+  return z.union([z.boolean(), z.string()]).transform(checked(yesOrNo));
+}
+
+/** `parseAll` judges the items together. */
+function list<T>(parse: (value: string) => T, parseAll: (values: T[]) => T[] = (values) => values) {
+  return z.preprocess((value) => commaSeparated(value), z.array(text(parse)).transform(checked(parseAll))).prefault([]);
 }
 
 export function commaSeparated(value: unknown): unknown {

@@ -72,7 +72,7 @@ try {
   const edge = await startEdge({ port, variables });
   endings.push(() => edge.close());
   const config = loadConfig({
-    flags: { signalingUrl: `${edge.url}/_direct/h/${HOST_ID}`, logLevel: options.logLevel },
+    flags: { signalingUrl: `${edge.url}/_direct/h/${HOST_ID}`, logLevel: options.logLevel, portMapping: false },
     env: { DIRECT_AGENT_TOKEN: agentToken },
     readFile: () => {
       throw Object.assign(new Error('npm start reads no configuration file'), { code: 'ENOENT' });

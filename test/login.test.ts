@@ -27,7 +27,13 @@ class Terminal {
 
   constructor(folder: string, ...args: string[]) {
     this.process = spawn(process.execPath, [main, ...args], {
-      env: { PATH: process.env.PATH, HOME: folder, DIRECT_AGENT_FOLDER: folder, DIRECT_AGENT_LOG_LEVEL: 'debug' },
+      env: {
+        PATH: process.env.PATH,
+        HOME: folder,
+        DIRECT_AGENT_FOLDER: folder,
+        DIRECT_AGENT_LOG_LEVEL: 'debug',
+        DIRECT_AGENT_PORT_MAPPING: 'no',
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.process.stdout?.on('data', (part) => {

@@ -89,6 +89,8 @@ export class Stack {
         signalingUrl: this.signalingUrl,
         upstream: [this.fake.url],
         logLevel: 'debug',
+        // The router of the machine that runs the tests is none of theirs.
+        portMapping: false,
         ...this.#options.flags,
         ...flags,
       },

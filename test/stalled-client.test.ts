@@ -21,7 +21,7 @@ const LIMIT_RESIDENT_BYTES = 40_000_000;
 /** The agent as people run it, for its memory to be its own, with Node's inspector to look at it. */
 async function startAgentProcess(stack: Stack): Promise<ChildProcess> {
   const main = fileURLToPath(new URL('../agent/main.ts', import.meta.url));
-  const flags = ['--signaling-url', stack.signalingUrl, '--upstream', stack.fake.url];
+  const flags = ['--signaling-url', stack.signalingUrl, '--upstream', stack.fake.url, '--port-mapping', 'no'];
   const agent = spawn(process.execPath, ['--inspect=127.0.0.1:0', main, 'up', ...flags], {
     env: { ...process.env, DIRECT_AGENT_TOKEN: AGENT_TOKEN, DIRECT_AGENT_FOLDER: stack.folder },
     stdio: ['ignore', 'ignore', 'pipe'],

@@ -4,11 +4,13 @@ import { describe, expect, test } from 'vitest';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { fingerprint } from '../../shared/fingerprint.ts';
 import { ConfigError } from '../config.ts';
+import { dockerHost, offline, raspberry } from '../test-machines.ts';
 import { createKey, expiryOf, listKeys, revokeKey } from './key.ts';
 import { login } from './login.ts';
 import { logout } from './logout.ts';
 import { status } from './status.ts';
 import { FakeEdge, FakeProcess, type Reply, TOKEN } from './test-fake-edge.ts';
+import { up } from './up.ts';
 
 /** Nothing listens there, and nobody is asked. */
 const upstream = ['http://127.0.0.1:2'];
@@ -59,6 +61,45 @@ describe('logout', () => {
     expect(await shell.run(logout(shell.context, { forgetKey: true }))).toEqual([0]);
     expect(readdirSync(shell.folder)).toEqual([]);
     expect(shell.printed).toContain('each device that knows the old one stops');
+  });
+});
+
+describe('up and the network', () => {
+  /** Ends with 69 once it has come as far as the edge. */
+  async function ready(): Promise<{ edge: FakeEdge; shell: FakeProcess }> {
+    const { edge, shell } = await loggedIn();
+    edge.on('UPGRADE', 'E_UNAUTHORIZED');
+    return { edge, shell };
+  }
+  const flags = { upstream, portMapping: false };
+
+  test('says which addresses it uses', async () => {
+    const { shell } = await ready();
+    shell.interfaces = dockerHost;
+    expect((await shell.run(up(shell.context, { ...flags, interfaces: ['enp3s0', 'wlan0'] })))[0]).toBe(69);
+    expect(shell.printed).toContain('network: direct connections at 192.168.1.73 (enp3s0), 2001:db8:a::73 (enp3s0)');
+    expect(shell.printed).toContain('interfaces: "wlan0" matches no interface that is up. This machine has enp3s0 ');
+  });
+
+  test('starts on a machine that is offline', async () => {
+    const { shell } = await ready();
+    shell.interfaces = offline;
+    expect((await shell.run(up(shell.context, flags)))[0]).toBe(69);
+    expect(shell.printed).toContain('network: no address for direct connections');
+  });
+
+  test('does not start where the settings leave no address, nor does login; only a login without serving does', async () => {
+    const { edge, shell } = await ready();
+    shell.interfaces = raspberry;
+    const settings = { ...flags, ipFamily: 'ipv4' };
+    for (const command of [up(shell.context, settings), login(shell.context, edge.url, settings)]) {
+      const failure = await command.catch((error: unknown) => error);
+      expect(failure).toBeInstanceOf(ConfigError);
+      expect(String(failure)).toContain('ip_family: no address of this machine is left to use (2001:db8:d::31 (wlan0)');
+    }
+    expect(edge.calls).toEqual([]);
+    edge.allowLogin();
+    expect(await shell.run(login(shell.context, edge.url, { ...settings, serve: false }))).toEqual([0]);
   });
 });
 

@@ -3,6 +3,7 @@ import { plain } from '../command-error.ts';
 import { type Config, type ConfigSources, type Connection, folderOf, loadConfig } from '../config.ts';
 import { edgeOf, signalingUrl } from '../edge-address.ts';
 import { EdgeApi } from '../edge-api.ts';
+import type { Interfaces } from '../local-addresses.ts';
 import { qrCode } from '../qr.ts';
 import { type Credentials, Store } from '../store.ts';
 
@@ -22,6 +23,8 @@ export interface Context {
   /** Ctrl+C, or the end of the service. */
   signal: AbortSignal;
   hostname(): string;
+  /** The network interfaces of this machine, as `os.networkInterfaces()` has them. */
+  interfaces(): Interfaces;
 }
 
 /** As commander gives them. */

@@ -2,9 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test, vi } from 'vitest';
+import { chooseAddresses } from '../local-addresses.ts';
 import { codeAnswer, DEVICE_CODE, FakeEdge, FakeProcess, oauth, TOKEN } from './test-fake-edge.ts';
 
 // A process takes half a second to start, and several where all tests run.
@@ -17,7 +19,12 @@ afterEach(() => {
 });
 
 function run(folder: string, ...args: string[]) {
-  const env = { PATH: process.env.PATH, DIRECT_AGENT_FOLDER: folder, DIRECT_AGENT_UPSTREAM: 'http://127.0.0.1:2' };
+  const env = {
+    PATH: process.env.PATH,
+    DIRECT_AGENT_FOLDER: folder,
+    DIRECT_AGENT_UPSTREAM: 'http://127.0.0.1:2',
+    DIRECT_AGENT_PORT_MAPPING: 'no',
+  };
   const child = spawn(process.execPath, [main, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   children.push(child);
   const output = { stdout: '', stderr: '' };
@@ -79,6 +86,49 @@ test('Ctrl+C while a login waits ends it without a trace', async () => {
   expect(await exit).toBe(130);
   expect(output.stdout).toBe('');
   expect(output.stderr).toMatch(/The login was given up; nothing has changed\.\n$/);
+});
+
+test('mistakes in the network’s flags end it before anybody is asked, each with its flag', async () => {
+  const edge = (await FakeEdge.start()).allowLogin();
+  const { folder } = new FakeProcess();
+  const wrong = [
+    '--nat-1to1',
+    '203.0.113.7, home.example',
+    '--udp-ports',
+    '0',
+    '--interfaces',
+    'eth0',
+    '--interfaces=',
+  ];
+  const { exit, output } = run(folder, 'login', edge.url, ...wrong, '--exclude-interfaces', 'docker0,/dev/x');
+  expect(await exit).toBe(78);
+  const lines = output.stderr.trim().split('\n');
+  expect(lines.map((line) => line.replace(/^direct-agent: (\S+) \((\S+)\): .*$/, '$1 $2'))).toEqual([
+    'interfaces[1] --interfaces',
+    'exclude_interfaces[1] --exclude-interfaces',
+    'nat_1to1[1] --nat-1to1',
+    'udp_ports --udp-ports',
+  ]);
+  const relay = run(folder, 'login', edge.url, '--relay-only', '--stun-urls', 'stun:a.example', '--ip-family', 'ipv4');
+  expect(await relay.exit).toBe(78);
+  expect(relay.output.stderr).toContain('stun_urls (--stun-urls) has no effect beside relay_only (--relay-only)');
+  expect([edge.calls, output.stdout]).toEqual([[], '']);
+});
+
+const hasNetwork = chooseAddresses(networkInterfaces(), {
+  interfaces: [],
+  excludeInterfaces: [],
+  nat1to1: [],
+  ipFamily: 'any',
+}).used.length;
+// Without a network no setting is to blame for having none.
+test.skipIf(hasNetwork === 0)('an interface that is not there ends it, with what this machine has', async () => {
+  const { folder } = new FakeProcess();
+  const { exit, output } = run(folder, 'login', 'http://127.0.0.1:2', '--interfaces', 'nowhere7');
+  expect(await exit).toBe(78);
+  expect(output.stderr).toMatch(
+    /^direct-agent: interfaces: "nowhere7" matches no interface that is up\. This machine has /,
+  );
 });
 
 test('mistakes of the command line have their own code, and no stack trace', async () => {

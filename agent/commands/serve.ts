@@ -6,6 +6,7 @@ import type { AgentSettings, Config } from '../config.ts';
 import { discoverServers, type LocalServer } from '../discovery.ts';
 import { dashboard, edgeOf } from '../edge-address.ts';
 import { credentialRefused } from '../edge-api.ts';
+import { chooseAddresses, describeAddresses, idlePatterns } from '../local-addresses.ts';
 import { makeLog } from '../log.ts';
 import type { HostIdentity } from '../store.ts';
 import type { Context } from './context.ts';
@@ -28,6 +29,9 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
   const { config, folder, identity, servers } = options;
   const log = makeLog(config.logLevel, (text) => context.err(text.trimEnd()));
   for (const warning of config.warnings) log('warn', `config: ${warning}`);
+  const interfaces = context.interfaces();
+  for (const idle of idlePatterns(config.network, interfaces)) log('warn', `config: ${idle}`);
+  log('info', `network: ${describeAddresses(chooseAddresses(interfaces, config.network))}`);
   for (const { name, url, models } of servers) log('info', `serving ${name} at ${url} (${models.length} models)`);
   if (servers.length === 0) {
     log('warn', 'no local LLM server found yet; it is looked for again with each request. See “upstream” in the docs.');

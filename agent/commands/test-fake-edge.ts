@@ -8,6 +8,8 @@ import { afterEach } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { DirectError, type ErrorCode, errorBody } from '../../shared/errors.ts';
 import { CommandError, type ExitCode } from '../command-error.ts';
+import type { Interfaces } from '../local-addresses.ts';
+import { machine } from '../test-machines.ts';
 import type { Context } from './context.ts';
 
 export const TOKEN = `dah_${'T'.repeat(43)}`;
@@ -124,6 +126,8 @@ export class FakeProcess {
   readonly stdout: string[] = [];
   readonly stderr: string[] = [];
   readonly sleeps: number[] = [];
+  /** The network of this machine. */
+  interfaces: Interfaces = machine({ eth0: ['192.168.1.5/24'] });
   readonly interrupt = new AbortController();
   time = Date.parse('2026-11-21T00:00:00Z');
   /** Happens with each sleep. */
@@ -142,6 +146,7 @@ export class FakeProcess {
     },
     signal: this.interrupt.signal,
     hostname: () => 'attic.lan',
+    interfaces: () => this.interfaces,
   };
 
   constructor() {

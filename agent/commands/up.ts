@@ -1,6 +1,7 @@
 /** `direct-agent up`: serves with the login or the configured token. */
 import type { ExitCode } from '../command-error.ts';
 import { edgeOf, hostLink } from '../edge-address.ts';
+import { checkUsable } from '../local-addresses.ts';
 import { type Context, type Flags, openStore, readConfig } from './context.ts';
 import { findServers, serve } from './serve.ts';
 
@@ -8,6 +9,7 @@ import { findServers, serve } from './serve.ts';
 export async function up(context: Context, flags: Flags): Promise<ExitCode> {
   const store = openStore(context, flags);
   const config = readConfig(context, flags, store);
+  checkUsable(config.network, context.interfaces());
   const identity = await store.identity();
   const servers = await findServers(config);
   return await serve(context, {
