@@ -5,8 +5,8 @@ import type { TurnConfiguration } from './providers.ts';
 
 /** So much of a credential's life is for those who have it already; whoever asks gets one that lasts longer. */
 const MAX_MARGIN_MS = 5 * 60_000;
-/** A third of a short life, so that the rest is of use. */
-const MARGIN_OF_LIFE = 3;
+/** Of a short life. More than the third that clients leave (web/client/ice-servers.ts): what they then get is new. */
+const MARGIN_OF_LIFE = 0.4;
 /** What the second choice made is handed out no longer than this: the first may be back. */
 const SECOND_CHOICE_MS = 5 * 60_000;
 
@@ -42,7 +42,7 @@ export async function mintFirst(
 
 function renewalOf({ expiresAt }: Minted, ttlSeconds: number, isSecondChoice: boolean, now: number): number {
   const lifeMs = expiresAt === undefined ? 0 : expiresAt - now;
-  const margin = Math.min(MAX_MARGIN_MS, lifeMs / MARGIN_OF_LIFE);
+  const margin = Math.min(MAX_MARGIN_MS, lifeMs * MARGIN_OF_LIFE);
   const renewAt = expiresAt === undefined ? now + ttlSeconds * 1000 : Math.floor(expiresAt - margin);
   return isSecondChoice ? Math.min(renewAt, now + SECOND_CHOICE_MS) : renewAt;
 }
