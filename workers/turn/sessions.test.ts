@@ -3,8 +3,10 @@ import { runDurableObjectAlarm } from 'cloudflare:test';
 import { env as bindings } from 'cloudflare:workers';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { AuditEvent, IceStatus } from '../../shared/account-api.ts';
+import { DirectError } from '../../shared/errors.ts';
 import { MAX_SDP_BYTES, MAX_SIGNAL_BYTES } from '../../shared/limits.ts';
 import { parseSessionReady, type SessionReady } from '../../shared/signal.ts';
+import { refused } from '../outcome.ts';
 import { API, asOwner, loggedIn, setAccountClock } from '../test-account.ts';
 import {
   AGENT,
@@ -337,6 +339,20 @@ describe('what is left behind is revoked', () => {
     expect(text).not.toContain('late');
     await expect.poll(() => api.revoked).toEqual(['late']);
     await expect.poll(storedUsers).toEqual([]);
+  });
+
+  it('and is handed to nobody before it is kept, nor after the end', async () => {
+    const stub = accountStub();
+    const account = {
+      identify: (question: Parameters<typeof stub.identify>[0]) => stub.identify(question),
+      turn: () => ({ record: async () => refused(new DirectError('E_UNAUTHORIZED')) }),
+    };
+    const ACCOUNTS = { getByName: () => account } as unknown as Cloudflare.Env['ACCOUNTS'];
+    expect((await ask({ env: edgeWith({ ...CLOUDFLARE, ACCOUNTS }) })).status).toBe(401);
+
+    const user = userOf(await session());
+    expect(await inAccount((object) => object.turn().end('owner'))).toBe(true);
+    expect(userOf(await session())).not.toBe(user);
   });
 
   it('later, if the provider does not do it at once, and the owner gets to know if it never does', async () => {
