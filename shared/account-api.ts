@@ -127,3 +127,23 @@ export interface ApprovedHost {
   host_id: string;
   host_name: string;
 }
+
+/** Who names the ICE servers of clients that bring none of their own, and whether it works. */
+export interface IceStatus {
+  source: 'configuration' | TurnProviderStatus['source'] | 'default';
+  /** Whether there is a TURN server among them. */
+  turn: boolean;
+  /** Those that are set up, in their order. `ICE_SERVERS` goes before them all. */
+  providers: TurnProviderStatus[];
+}
+
+export interface TurnProviderStatus {
+  source: 'cloudflare' | 'metered' | 'coturn';
+  /** When it last made a credential. */
+  succeeded_at: number | null;
+  failed_at: number | null;
+  /** Whether its last answer was a failure. */
+  failing: boolean;
+  /** Of that failure, in a few words such as `HTTP 401`. */
+  reason: string | null;
+}

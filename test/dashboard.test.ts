@@ -114,6 +114,28 @@ describe.skipIf(withoutChromium)('the dashboard in Chromium', () => {
       expect(await page.getByTestId('passkey-hint').count()).toBe(0);
     });
 
+    test('says that there is no TURN server, or that a provider fails, and nothing where all is well', async () => {
+      const page = await open('/_direct/', 'owner');
+      await page.getByTestId('host').first().waitFor();
+      expect(await page.getByTestId('turn-note').isVisible()).toBe(false);
+
+      edge.ice = { source: 'default', turn: false, providers: [] };
+      await page.reload();
+      await expect.poll(() => text(page, 'turn-note')).toContain('There is no TURN server.');
+
+      const failing = { succeeded_at: null, failed_at: Date.now(), failing: true, reason: 'HTTP 401' };
+      const coturn = { source: 'coturn', succeeded_at: 1, failed_at: null, failing: false, reason: null } as const;
+      edge.ice = { source: 'coturn', turn: true, providers: [{ source: 'cloudflare', ...failing }, coturn] };
+      await page.reload();
+      await expect.poll(() => text(page, 'turn-note')).toContain('Cloudflare’s TURN service fails: HTTP 401');
+      expect(await text(page, 'turn-note')).toContain('Your TURN server is used in its place.');
+
+      edge.ice = { source: 'configuration', turn: false, providers: [{ source: 'cloudflare', ...failing }] };
+      await page.reload();
+      await expect.poll(() => text(page, 'turn-note')).toContain('ICE_SERVERS names no TURN server, and keeps');
+      expect(await text(page, 'turn-note')).not.toContain('HTTP 401');
+    });
+
     test('a guest is told that this is the owner’s', async () => {
       const page = await open('/_direct/', 'guest');
       await page.getByText('You are here as a guest').waitFor();

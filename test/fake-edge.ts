@@ -13,6 +13,7 @@ import type {
   AuditEvent,
   Device,
   Host,
+  IceStatus,
   Invitation,
   ListedWebSession,
   Login,
@@ -68,6 +69,7 @@ export class FakeEdge {
   passkeys: Passkey[] = [];
   sessions: ListedWebSession[] = [];
   events: AuditEvent[] = [];
+  ice: IceStatus = { source: 'cloudflare', turn: true, providers: [] };
   /** The agent that waits, by its code. */
   readonly logins = new Map<string, Login>();
   /** Seconds for which nobody may sign in. */
@@ -207,6 +209,8 @@ export class FakeEdge {
       case 'DELETE /hosts/:/devices':
         this.devices.set(id, without(this.devices.get(id) ?? [], device ?? ''));
         return {};
+      case 'GET /ice':
+        return { body: this.ice };
       case 'GET /keys':
         return { body: { keys: this.keys } };
       case 'POST /keys': {

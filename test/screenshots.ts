@@ -52,6 +52,28 @@ const VIEWS: Record<string, View> = {
       await page.getByTestId('device').first().waitFor();
     },
   },
+  'hosts-without-turn': {
+    path: '/_direct/',
+    as: 'owner',
+    prepare: (edge) => {
+      edge.ice = { source: 'default', turn: false, providers: [] };
+    },
+  },
+  'hosts-turn-fails': {
+    path: '/_direct/',
+    as: 'owner',
+    prepare: (edge) => {
+      const [succeeded_at, failed_at] = [null, Date.now() - 300_000];
+      edge.ice = {
+        source: 'metered',
+        turn: true,
+        providers: [
+          { source: 'cloudflare', succeeded_at, failed_at, failing: true, reason: 'HTTP 401' },
+          { source: 'metered', succeeded_at: Date.now(), failed_at: null, failing: false, reason: null },
+        ],
+      };
+    },
+  },
   'hosts-empty': { path: '/_direct/', as: 'owner', prepare: empty },
   'hosts-loading': {
     path: '/_direct/',

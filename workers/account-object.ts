@@ -1,6 +1,6 @@
 /**
  * The Durable Object of the account; a self-hosted edge has one. Owns who may get in: web sessions, passkeys, hosts and
- * their credentials, API keys, invitations. Each part has its own table and its own file in account/.
+ * their credentials, API keys, invitations; and the TURN credentials that were made for them. Each part has its own table and its own file in account/.
  *
  * A part is got by a method and used in the same round trip, `stub.sessions().list()`: calls wait for no answer before
  * them (promise pipelining). Not by a getter, which vitest's wrapper around objects does not pipeline.
@@ -16,9 +16,11 @@ import { Guesses } from './account/guesses.ts';
 import { Hosts } from './account/hosts.ts';
 import { Invitations } from './account/invitations.ts';
 import { Passkeys } from './account/passkeys.ts';
+import { TurnCredentials } from './account/turn-credentials.ts';
 import { WebSessions } from './account/web-sessions.ts';
 import type { Outcome } from './outcome.ts';
 import { revokeAt } from './revoke.ts';
+import { revokingBy } from './turn/revoking.ts';
 
 /** The name of the only one. */
 export const ACCOUNT = 'main';
@@ -33,6 +35,7 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
   readonly #keys: ApiKeys;
   readonly #invitations: Invitations;
   readonly #passkeys: Passkeys;
+  readonly #turn: TurnCredentials;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
@@ -40,8 +43,13 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
     const now = () => this.now();
     const audit = new Audit(sql, now);
     const guesses = new Guesses(sql, now, audit);
-    const sessions = new WebSessions(sql, now, audit, guesses, () => this.#awaitExpiry());
-    this.#account = { sql, now, audit, guesses, sessions, expires: () => this.#awaitExpiry() };
+    const expires = () => this.#awaitExpiry();
+    // Storage keeps the order of what is asked of it, so nobody waits here.
+    const ended = (subject: string) => {
+      if (this.#turn.end(subject)) void this.#awaitExpiry();
+    };
+    const sessions = new WebSessions(sql, now, audit, guesses, expires, ended);
+    this.#account = { sql, now, audit, guesses, sessions, expires, ended };
     this.#keys = new ApiKeys(this.#account);
     this.#invitations = new Invitations(this.#account);
     this.#hosts = new Hosts(this.#account, (id) => {
@@ -50,7 +58,8 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
     });
     this.#deviceGrants = new DeviceGrants(this.#account, this.#hosts);
     this.#passkeys = new Passkeys(this.#account);
-    this.#callers = new Callers({ guesses, sessions, keys: this.#keys, hosts: this.#hosts });
+    this.#turn = new TurnCredentials(this.#account, (subject) => this.#isGood(subject));
+    this.#callers = new Callers({ guesses, sessions, keys: this.#keys, hosts: this.#hosts, turn: this.#turn });
   }
 
   /** Credentials have ended: so does what they began at hosts. */
@@ -58,11 +67,13 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
     const now = this.now();
     for (const part of this.#expiring) {
       for (const { subject, hosts } of part.expired(now)) {
+        this.#turn.end(subject);
         await revokeAt(this.env, hosts, subject);
       }
       // Not before: an alarm that fails is repeated.
       part.told(now);
     }
+    await this.#turn.revokeEnded(revokingBy(this.env));
     await this.#awaitExpiry();
   }
 
@@ -99,12 +110,33 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
     return this.#passkeys;
   }
 
+  turn(): TurnCredentials {
+    return this.#turn;
+  }
+
   get #expiring(): Expiring[] {
     return [this.#keys, this.#invitations, this.#account.sessions];
   }
 
   async #awaitExpiry(): Promise<void> {
-    const times = this.#expiring.map((part) => part.nextExpiry()).filter((at) => at !== undefined);
+    const next = [...this.#expiring.map((part) => part.nextExpiry()), this.#turn.nextRevocation()];
+    const times = next.filter((at) => at !== undefined);
     if (times.length > 0) await this.ctx.storage.setAlarm(Math.min(...times));
+  }
+
+  /** Whether there is somebody who may do something as this subject. */
+  #isGood(subject: string): boolean {
+    const [kind, id = ''] = subject.split(':', 2);
+    switch (kind) {
+      case 'session':
+        return this.#account.sessions.isGood(id);
+      case 'invitation':
+        return this.#invitations.isGood(id);
+      case 'key':
+        return this.#keys.isGood(id);
+      default:
+        // The owner's token, and people without a credential.
+        return true;
+    }
   }
 }

@@ -8,6 +8,7 @@ import { checkOwnPage } from './origin.ts';
 import { unwrap } from './outcome.ts';
 import { hashSecret, sameSecret } from './secret.ts';
 import { sessionCookie } from './session-cookie.ts';
+import type { TurnConfiguration } from './turn/providers.ts';
 
 // RFC 6750, section 2.1; the scheme's name is case-insensitive (RFC 9110, section 11.1).
 const BEARER = /^Bearer +([\x21-\x7e]{1,512})$/i;
@@ -21,6 +22,8 @@ interface Options {
   host?: string | null;
   /** False where a cookie is no credential, so that nobody has to ask the account about it. */
   cookie?: boolean;
+  /** Asks for the caller's TURN credential along with it. */
+  turn?: readonly TurnConfiguration[];
 }
 
 /**
@@ -29,14 +32,19 @@ interface Options {
  * @throws DirectError `E_UNAUTHORIZED` for a bearer that names nobody; `E_ORIGIN` for a cookie that another site's page
  *   made a browser send; `E_RATE_LIMITED` after too many wrong ones.
  */
-export async function identify(c: EdgeContext, { host, cookie = true }: Options = {}): Promise<Answer> {
+export async function identify(c: EdgeContext, { host, cookie = true, turn = [] }: Options = {}): Promise<Answer> {
   const credential = await credentialOf(c, cookie);
   if (credential === 'none') return { caller: { kind: 'anonymous' }, host: host ?? '' };
   if (credential === 'agent') return { caller: { kind: 'agent', host: null }, host: host ?? '' };
   // Before the account is asked: a flood of wrong tokens must not cost it a request each.
   const isWrong = credential.kind === 'owner' && !credential.right;
   if (isWrong) await count(c);
-  const question = { credential, address: addressOf(c), ...(host === undefined ? {} : { host }) };
+  const question = {
+    credential,
+    address: addressOf(c),
+    ...(host === undefined ? {} : { host }),
+    ...(turn.length === 0 ? {} : { turn }),
+  };
   const outcome = await accountOf(c).identify(question);
   if (!outcome.ok && !isWrong) await count(c);
   const answer = unwrap(outcome);

@@ -12,6 +12,17 @@ declare namespace Cloudflare {
     readonly OPEN_HOSTS?: string;
     readonly DEFAULT_HOST?: string;
     readonly ICE_SERVERS?: string;
+    readonly CLOUDFLARE_TURN_KEY_ID?: string;
+    readonly CLOUDFLARE_TURN_KEY_TOKEN?: string;
+    readonly METERED_APP_NAME?: string;
+    readonly METERED_API_KEY?: string;
+    readonly METERED_REGION?: string;
+    readonly TURN_URLS?: string;
+    readonly TURN_SECRET?: string;
+    readonly TURN_TTL?: string;
+    readonly OPEN_HOSTS_TURN?: string;
+    /** Instead of the network, for TURN providers; tests have theirs here. */
+    readonly TURN_API?: { fetch: typeof fetch };
     readonly POLL_HOLD_MS?: string;
     readonly ACCESS_TEAM_DOMAIN?: string;
     readonly ACCESS_AUD?: string;

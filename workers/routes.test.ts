@@ -183,6 +183,8 @@ const DECISIONS: Readonly<Record<string, Decision>> = {
   'GET /_direct/api/hosts/:id/devices': owner,
   'DELETE /_direct/api/hosts/:id/devices/:device': owner,
   'POST /_direct/api/host/logout': loggedInHost,
+  // What the edge has, not whose it is: for `doctor` on the host as well.
+  'GET /_direct/api/ice': ownerOrHost,
   'GET /_direct/api/keys': ownerOrHost,
   'POST /_direct/api/keys': ownerOrHost,
   'DELETE /_direct/api/keys/:id': ownerOrHost,

@@ -15,6 +15,7 @@ import { acceptOnly, closeFor, closeWith, newestSocket, PING, PONG, returnClose,
 export interface SessionCreation {
   id: string;
   host: string;
+  /** For the agent. */
   iceServers: IceServer[];
   offer: string | null;
   /** Whether the session may wait for a host that is not there yet. */

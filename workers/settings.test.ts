@@ -1,6 +1,5 @@
 import { env } from 'cloudflare:workers';
 import { expect, it } from 'vitest';
-import { singleServers } from './ice-servers.ts';
 import { readSettings } from './settings.ts';
 
 const secrets = {
@@ -34,7 +33,16 @@ it.each([
     { ICE_SERVERS: '[{"urls":"turn:x","credential":"hunter2' },
     'ICE_SERVERS must be a JSON list of RTCIceServer',
   ],
-  ['servers that are no list', { ICE_SERVERS: '{"urls":"stun:x"}' }, 'ICE_SERVERS must be a JSON list of RTCIceServer'],
+  [
+    'servers that are no list',
+    { ICE_SERVERS: '{"urls":"stun:x"}' },
+    'ICE_SERVERS must be a JSON list of RTCIceServer: ice_servers must be a list of at most 16',
+  ],
+  [
+    'a TURN server without its password',
+    { ICE_SERVERS: '[{"urls":"turn:x","username":"hunter2"}]' },
+    'ICE_SERVERS must be a JSON list of RTCIceServer: ice_servers needs username and credential for TURN',
+  ],
   ['a default host that is none', { DEFAULT_HOST: 'my home' }, 'DEFAULT_HOST must be a host id'],
   ['servers that leave no room for an offer', { ICE_SERVERS: '[]'.padStart(8193) }, 'ICE_SERVERS is too long'],
 ])('fails closed with %s', (_name, vars, detail) => {
@@ -43,9 +51,11 @@ it.each([
   );
 });
 
-it('has one STUN server unless told otherwise, and none for []', () => {
-  expect(readSettings(secrets).iceServers).toEqual([{ urls: ['stun:stun.cloudflare.com:3478'] }]);
+it('tells no servers from those that were not named, and leaves out what browsers block', () => {
+  expect(readSettings(secrets).iceServers).toBeUndefined();
   expect(readSettings({ ...secrets, ICE_SERVERS: '[]' }).iceServers).toEqual([]);
+  const ICE_SERVERS = '[{"urls":["stun:s.example:53","stun:s.example"]},{"urls":"stun:t.example:53"}]';
+  expect(readSettings({ ...secrets, ICE_SERVERS }).iceServers).toEqual([{ urls: ['stun:s.example'] }]);
 });
 
 it.each([
@@ -86,18 +96,4 @@ it.each([
   ['soon', 10_000],
 ])('holds polls for POLL_HOLD_MS=%s: %i ms', (text, ms) => {
   expect(readSettings({ ...secrets, POLL_HOLD_MS: text }).pollHoldMs).toBe(ms);
-});
-
-it('names the first STUN and the first TURN server for clients that know only one of each', () => {
-  const servers = [
-    { urls: ['turns:a.example:443', 'stun:a.example'], username: 'u', credential: 'c' },
-    { urls: ['stun:b.example'] },
-  ];
-  expect(singleServers(servers)).toEqual({
-    stun_url: 'stun:a.example',
-    turn_url: 'turns:a.example:443',
-    turn_username: 'u',
-    turn_credential: 'c',
-  });
-  expect(singleServers([])).toEqual({ stun_url: '', turn_url: '', turn_username: '', turn_credential: '' });
 });

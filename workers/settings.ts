@@ -1,8 +1,10 @@
 /** What the owner set, read from the bindings and checked. */
 import { DirectError } from '../shared/errors.ts';
 import { POLL_HOLD_MS } from '../shared/limits.ts';
-import { type IceServer, isId, parseIceServers } from '../shared/signal.ts';
+import { type IceServer, isId } from '../shared/signal.ts';
 import { type AccessSettings, accessSettings } from './cloudflare-access.ts';
+import { MAX_ICE_SERVERS_LENGTH, parseUsableIceServers, withoutBlockedPorts } from './ice-servers.ts';
+import { type TurnSettings, turnSettings } from './turn/settings.ts';
 
 export interface Settings {
   /** The owner signs in with it, and programs of the owner's may present it as bearer. */
@@ -15,27 +17,24 @@ export interface Settings {
   readonly allowedOrigins: ReadonlySet<string>;
   /** For tunnelled requests that name no host; undefined: the caller's only one. */
   readonly defaultHost: string | undefined;
-  readonly iceServers: IceServer[];
+  /** Named by the owner; undefined: not. */
+  readonly iceServers: IceServer[] | undefined;
+  readonly turn: TurnSettings;
   /** Cloudflare Access, if it is to be checked. */
   readonly access: AccessSettings | undefined;
   /** How long a poll waits, in milliseconds. */
   readonly pollHoldMs: number;
 }
 
-/** Free, anycast, and at the edge that the owner has chosen already (developers.cloudflare.com/realtime/turn). */
-const DEFAULT_ICE_SERVERS: IceServer[] = [{ urls: ['stun:stun.cloudflare.com:3478'] }];
-
-/** The list travels with every offer, beside an SDP of up to 32 kB, in a message of at most 64 kB. */
-const MAX_ICE_SERVERS_LENGTH = 8192;
-
-function iceServersOf(json: string | undefined): IceServer[] {
-  if (json === undefined || json.trim() === '') return DEFAULT_ICE_SERVERS;
+function iceServersOf(json: string | undefined): IceServer[] | undefined {
+  if (json === undefined || json.trim() === '') return undefined;
   if (json.length > MAX_ICE_SERVERS_LENGTH) throw new DirectError('E_NOT_CONFIGURED', 'ICE_SERVERS is too long');
   try {
-    return parseIceServers(JSON.parse(json));
-  } catch {
-    // Not the text itself: it may hold the credential of a TURN server.
-    throw new DirectError('E_NOT_CONFIGURED', 'ICE_SERVERS must be a JSON list of RTCIceServer');
+    return withoutBlockedPorts(parseUsableIceServers(JSON.parse(json)));
+  } catch (error) {
+    // Not the text itself, as JSON.parse would say it: it may hold the credential of a TURN server.
+    const why = error instanceof DirectError ? `: ${error.detail}` : '';
+    throw new DirectError('E_NOT_CONFIGURED', `ICE_SERVERS must be a JSON list of RTCIceServer${why}`);
   }
 }
 
@@ -100,6 +99,7 @@ export function readSettings(env: Cloudflare.Env): Settings {
     allowedOrigins: allowedOriginsOf(env.ALLOWED_ORIGINS),
     defaultHost: defaultHostOf(env.DEFAULT_HOST),
     iceServers: iceServersOf(env.ICE_SERVERS),
+    turn: turnSettings(env),
     access: accessSettings(env),
     pollHoldMs: pollHoldOf(env.POLL_HOLD_MS),
   };

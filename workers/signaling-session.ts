@@ -14,7 +14,7 @@ export const MAX_OFFERS_PER_SESSION = 8;
 export interface SessionState {
   readonly id: string;
   readonly host: string;
-  /** What both ends use; goes to the agent with each offer. */
+  /** What the agent uses; goes to it with each offer. */
   readonly iceServers: IceServer[];
   /** What the client may do; the agent enforces it. */
   readonly grant: Grant;

@@ -39,6 +39,7 @@ describe('POST /session', () => {
       expires_at: ready.expires_at,
       protocol_version: 1,
       ice_servers: [{ urls: ['stun:s.example'] }, { urls: ['turn:t.example'], username: 'u', credential: 'c' }],
+      ice_source: 'configuration',
       stun_url: 'stun:s.example',
       turn_url: 'turn:t.example',
       turn_username: 'u',

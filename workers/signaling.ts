@@ -16,11 +16,13 @@ import { identify, refuse } from './auth.ts';
 import { bySession } from './batch.ts';
 import { addressOf, count, type EdgeContext, type EdgeEnv, grantOf, mayServe, mayUse } from './caller.ts';
 import { clientName } from './client-address.ts';
-import { singleServers } from './ice-servers.ts';
+import { resolveIce } from './ice-resolution.ts';
+import { parseUsableIceServers, singleServers } from './ice-servers.ts';
 import { unwrap } from './outcome.ts';
 import { readBytes, readText } from './request-body.ts';
 import { errorResponse } from './responses.ts';
 import { refusingSocket } from './socket.ts';
+import { turnConfigurationsOf, turnFor } from './turn/for-subject.ts';
 
 export const signaling = new Hono<EdgeEnv>();
 
@@ -114,9 +116,10 @@ signaling.get('/', async (c) => {
 signaling.use('/session', allow('POST'));
 signaling.post('/session', async (c) => {
   const host = hostOf(c);
-  const { iceServers, openHosts, ownerToken } = c.get('settings');
+  const { openHosts, ownerToken } = c.get('settings');
   await count(c);
-  const { caller } = await identify(c, { host });
+  const turn = await turnConfigurationsOf(c.get('settings'));
+  const { caller, turn: cached } = await identify(c, { host, turn });
   const open = openHosts.has(host);
   if (!mayUse(caller, host) && !(caller.kind === 'anonymous' && open)) {
     return refuse(c, caller, 'a session needs a credential for this host');
@@ -124,14 +127,24 @@ signaling.post('/session', async (c) => {
   const asked = parseSessionRequest(await readText(c.req.raw, MAX_SIGNAL_BYTES));
   const { offer = null, session_id: id = newId() } = asked;
   const grant = grantOf(caller);
+  const { client, agent } = await resolveIce({
+    settings: c.get('settings'),
+    own: asked.ice_servers === undefined ? undefined : parseUsableIceServers(asked.ice_servers),
+    isOwner: caller.kind === 'owner',
+    isAnonymous: caller.kind === 'anonymous',
+    turn: () => turnFor(c, grant.subject, turn, cached),
+  });
   const from = await clientName(addressOf(c) ?? undefined, ownerToken);
-  const created = unwrap(await c.env.SESSIONS.getByName(id).create({ id, host, iceServers, offer, open, grant, from }));
+  const creation = { id, host, iceServers: agent, offer, open, grant, from };
+  const created = unwrap(await c.env.SESSIONS.getByName(id).create(creation));
   const ready: SessionReady = {
     session_id: id,
     expires_at: created.expiresAt,
     protocol_version: PROTOCOL_VERSION,
-    ice_servers: iceServers,
-    ...singleServers(iceServers),
+    ice_servers: client.servers,
+    ice_source: client.source,
+    ...(client.expiresAt === undefined ? {} : { ice_servers_expire_at: client.expiresAt }),
+    ...singleServers(client.servers),
     host: created.host,
   };
   return c.json(ready, 201);

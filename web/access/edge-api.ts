@@ -11,6 +11,7 @@ import type {
   AuditEvent,
   Device,
   Host,
+  IceStatus,
   Invitation,
   InvitationScope,
   KeyScope,
@@ -52,6 +53,8 @@ export class EdgeApi {
   readonly devices = (host: string): Promise<{ devices: Device[] }> => this.#ask('GET', `/hosts/${part(host)}/devices`);
   readonly removeDevice = (host: string, id: string): Promise<void> =>
     this.#ask('DELETE', `/hosts/${part(host)}/devices/${part(id)}`);
+
+  readonly ice = (): Promise<IceStatus> => this.#ask('GET', '/ice');
 
   readonly lookUpLogin = (code: string): Promise<Login> => this.#ask('POST', '/device/lookup', { user_code: code });
   readonly approveLogin = (code: string, name: string): Promise<ApprovedHost> =>

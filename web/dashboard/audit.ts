@@ -87,6 +87,7 @@ const ACTIONS: Readonly<Record<string, string>> = {
   'session.revoke': 'Browser signed out:',
   'sign-in': 'Signed in:',
   'sign-out': 'Signed out:',
+  'turn.not-revoked': 'TURN credential not revoked, good until it ends:',
 };
 
 /** An edge may know more actions than this page: those show as they are. */
@@ -104,6 +105,7 @@ export function actorText(actor: string): string {
     session: 'the owner’s browser',
     invitation: 'a guest',
     key: 'an API key',
+    edge: 'this edge',
   };
   return kind === 'host' ? `the host ${id}` : (names[kind] ?? actor);
 }

@@ -8,6 +8,7 @@ import { keysSection } from './keys.ts';
 import type { Panel } from './panel.ts';
 import { passkeyHint, passkeysPanel } from './passkeys.ts';
 import { sessionsPanel } from './sessions.ts';
+import { type Note, turnNote } from './turn-note.ts';
 import type { Visit } from './visit.ts';
 
 /** Presence changes by itself; everything else only when somebody does something here. */
@@ -16,14 +17,18 @@ const REFRESH_MS = 30_000;
 interface Section {
   id: string;
   name: string;
-  make(visit: Visit, me: Me): { panels: Panel<unknown>[]; before?: HTMLElement[] };
+  make(visit: Visit, me: Me): { panels: Panel<unknown>[]; before?: HTMLElement[]; after?: Note[] };
 }
 
 const SECTIONS: readonly Section[] = [
   {
     id: 'hosts',
     name: 'Hosts',
-    make: (visit, me) => ({ panels: [hostsSection(visit)], before: passkeyHint(visit, me) }),
+    make: (visit, me) => ({
+      panels: [hostsSection(visit)],
+      before: passkeyHint(visit, me),
+      after: [turnNote(visit)],
+    }),
   },
   { id: 'keys', name: 'API keys', make: (visit) => ({ panels: [keysSection(visit)] }) },
   { id: 'invitations', name: 'Invitations', make: (visit) => ({ panels: [invitationsSection(visit)] }) },
@@ -52,10 +57,11 @@ export function dashboard(visit: Visit, me: Me, nav: HTMLElement): void {
       else link.removeAttribute('aria-current');
       if (current) link.scrollIntoView({ block: 'nearest', inline: 'nearest' });
     }
-    const { panels, before = [] } = section.make(visit, me);
+    const { panels, before = [], after = [] } = section.make(visit, me);
     shown = panels;
-    visit.show(section.name, h('div', { class: 'column' }, ...before, ...panels.map((panel) => panel.element)));
-    for (const panel of panels) void panel.refresh();
+    const parts = [...panels, ...after];
+    visit.show(section.name, h('div', { class: 'column' }, ...before, ...parts.map(({ element }) => element)));
+    for (const part of parts) void part.refresh();
   };
   const refresh = () => {
     if (document.visibilityState !== 'visible') return;

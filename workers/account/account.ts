@@ -12,4 +12,6 @@ export interface Account {
   readonly sessions: WebSessions;
   /** A credential was made that will end by itself (expiry.ts). */
   expires(): Promise<void>;
+  /** Nobody may do anything as this subject (`Grant.subject`) any longer: what it was given elsewhere is to be revoked. */
+  ended(subject: string): void;
 }

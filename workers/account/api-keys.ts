@@ -120,6 +120,7 @@ export class ApiKeys extends RpcTarget implements Expiring {
       return refused(new DirectError('E_NOT_FOUND', 'no such key'));
     }
     this.#account.sql.exec('DELETE FROM api_keys WHERE id = ?', id);
+    this.#account.ended(`key:${id}`);
     this.#account.audit.record({ ...by, action: 'key.revoke', detail: key.name });
     return accepted({ hosts: reached(row) });
   }
@@ -144,8 +145,17 @@ export class ApiKeys extends RpcTarget implements Expiring {
       if (hosts === null || !hosts.includes(host)) continue;
       const left = hosts.filter((other) => other !== host);
       if (left.length > 0) this.#account.sql.exec('UPDATE api_keys SET hosts = ? WHERE id = ?', json(left), id);
-      else this.#account.sql.exec('DELETE FROM api_keys WHERE id = ?', id);
+      else {
+        this.#account.sql.exec('DELETE FROM api_keys WHERE id = ?', id);
+        this.#account.ended(`key:${id}`);
+      }
     }
+  }
+
+  /** Whether there is such a key, and it has not ended. */
+  isGood(id: string): boolean {
+    const query = 'SELECT 1 FROM api_keys WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)';
+    return this.#account.sql.exec(query, id, this.#account.now()).toArray().length > 0;
   }
 }
 

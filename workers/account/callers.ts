@@ -1,7 +1,9 @@
 /** Who has a credential: what the Worker asks once for each request that shows one. */
-import { type Caller, mayUse } from '../caller.ts';
+import { type Caller, grantOf, mayUse } from '../caller.ts';
 import { accepted, type Outcome, refused, unwrap } from '../outcome.ts';
+import type { TurnConfiguration } from '../turn/providers.ts';
 import type { Guesses } from './guesses.ts';
+import type { CachedTurn } from './turn-credentials.ts';
 import type { WebSessions } from './web-sessions.ts';
 
 /** What a key allows; null is no limit. */
@@ -18,6 +20,7 @@ export interface CredentialParts {
   readonly guesses: Guesses;
   readonly sessions: WebSessions;
   readonly keys: { authenticateKey(hash: string): Outcome<KeyRights>; uses(id: string, host: string): void };
+  readonly turn: { usable(subject: string, configurations: readonly TurnConfiguration[]): CachedTurn | undefined };
   readonly hosts: { authenticate(hash: string): Outcome<{ host: string }>; list(): { id: string }[] };
 }
 
@@ -33,12 +36,15 @@ export interface Question {
   address: string | null;
   /** The host that the request is for; null: whichever is the caller's; absent: it is for none. */
   host?: string | null;
+  /** Asks for the caller's TURN credential as well, if there is one of these. */
+  turn?: readonly TurnConfiguration[];
 }
 
 export interface Answer {
   caller: Caller;
   /** Empty when the request is for no host. */
   host: string;
+  turn?: CachedTurn;
 }
 
 /** For callers that name no host where there is none or more than one. */
@@ -55,7 +61,7 @@ export class Callers {
    * A cookie that names nobody is no credential: browsers send it by themselves. All others are refused with
    * `E_UNAUTHORIZED`, or `E_RATE_LIMITED` while a lock lasts.
    */
-  async identify({ credential, address, host }: Question): Promise<Outcome<Answer>> {
+  async identify({ credential, address, host, turn = [] }: Question): Promise<Outcome<Answer>> {
     try {
       const caller = this.#caller(credential, address);
       const resolved = host === undefined ? '' : (host ?? this.#hostOf(caller));
@@ -66,7 +72,9 @@ export class Callers {
       if (resolved !== '' && caller.kind === 'key' && caller.hosts === null) {
         this.#parts.keys.uses(caller.key, resolved);
       }
-      return accepted({ caller, host: resolved });
+      const isClient = turn.length > 0 && mayUse(caller, resolved);
+      const cached = isClient ? this.#parts.turn.usable(grantOf(caller).subject, turn) : undefined;
+      return accepted({ caller, host: resolved, ...(cached === undefined ? {} : { turn: cached }) });
     } catch (error) {
       return refused(error);
     }

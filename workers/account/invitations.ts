@@ -111,6 +111,7 @@ export class Invitations extends RpcTarget implements Expiring {
       .toArray();
     if (row === undefined) return refused(new DirectError('E_NOT_FOUND', 'no such invitation'));
     this.#account.sessions.endOf(id);
+    this.#account.ended(`invitation:${id}`);
     this.#account.audit.record({ ...by, action: 'invitation.revoke', detail: row.name });
     return accepted({ hosts: invitation(row).hosts });
   }
@@ -131,14 +132,23 @@ export class Invitations extends RpcTarget implements Expiring {
 
   /** The host's id may name another host one day: no guest reaches that one unasked. Guests open their link again. */
   hostRemoved(host: string): void {
-    const { sql, sessions } = this.#account;
+    const { sql, sessions, ended } = this.#account;
     for (const { id, hosts } of this.list()) {
       if (!hosts.includes(host)) continue;
       const left = hosts.filter((other) => other !== host);
       if (left.length > 0) sql.exec('UPDATE invitations SET hosts = ? WHERE id = ?', JSON.stringify(left), id);
-      else sql.exec('DELETE FROM invitations WHERE id = ?', id);
+      else {
+        sql.exec('DELETE FROM invitations WHERE id = ?', id);
+        ended(`invitation:${id}`);
+      }
       sessions.endOf(id);
     }
+  }
+
+  /** Whether there is such an invitation, and it has not ended. */
+  isGood(id: string): boolean {
+    const query = 'SELECT 1 FROM invitations WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)';
+    return this.#account.sql.exec(query, id, this.#account.now()).toArray().length > 0;
   }
 }
 

@@ -65,11 +65,20 @@ export class WebSessions extends RpcTarget implements Expiring {
   readonly #audit: Audit;
   readonly #guesses: Guesses;
   readonly #expires: () => Promise<void>;
+  readonly #ended: (subject: string) => void;
 
-  /** `expires` is told of a session whose hosts are to be told of its end. */
-  constructor(sql: SqlStorage, now: () => number, audit: Audit, guesses: Guesses, expires: () => Promise<void>) {
+  /** `expires` is told of a session whose hosts are to be told of its end, `ended` of the end of one of the owner's. */
+  constructor(
+    sql: SqlStorage,
+    now: () => number,
+    audit: Audit,
+    guesses: Guesses,
+    expires: () => Promise<void>,
+    ended: (subject: string) => void,
+  ) {
     super();
     this.#expires = expires;
+    this.#ended = ended;
     this.#sql = sql;
     this.#now = now;
     this.#audit = audit;
@@ -88,9 +97,12 @@ export class WebSessions extends RpcTarget implements Expiring {
     const end = Math.min(now + LIFETIME_MS, expiresAt ?? Number.POSITIVE_INFINITY);
     this.#dropEnded();
     const tooMany = `DELETE FROM web_sessions WHERE id IN
-      (SELECT id FROM web_sessions WHERE invitation IS ? ORDER BY last_seen_at DESC LIMIT -1 OFFSET ?)`;
+      (SELECT id FROM web_sessions WHERE invitation IS ? ORDER BY last_seen_at DESC LIMIT -1 OFFSET ?) RETURNING id, kind`;
     const most = invitation === undefined ? MAX_SESSIONS : MAX_SESSIONS_OF_INVITATION;
-    this.#sql.exec(tooMany, invitation ?? null, most - 1);
+    const dropped = this.#sql.exec<Pick<Row, 'id' | 'kind'>>(tooMany, invitation ?? null, most - 1).toArray();
+    for (const { id, kind } of dropped) {
+      if (kind === 'owner') this.#ended(`session:${id}`);
+    }
     const insert = `INSERT INTO web_sessions
       (id, hash, kind, invitation, hosts, used, name, created_at, last_seen_at, expires_at)
       VALUES (?, ?, ?, ?, ?, '[]', ?, ?, ?, ?)`;
@@ -149,8 +161,16 @@ export class WebSessions extends RpcTarget implements Expiring {
   end(id: string, action: 'sign-out' | 'session.revoke', by: By): Outcome<string[]> {
     const [row] = this.#sql.exec<Row>('DELETE FROM web_sessions WHERE id = ? RETURNING *', id).toArray();
     if (row === undefined) return refused(new DirectError('E_NOT_FOUND', 'no such session'));
+    if (row.kind === 'owner') this.#ended(`session:${id}`);
     this.#audit.record({ ...by, action, detail: row.name });
     return accepted(hostsIn(row.used));
+  }
+
+  /** Whether there is such a session, and it has not ended. */
+  isGood(id: string): boolean {
+    const now = this.#now();
+    const query = 'SELECT 1 FROM web_sessions WHERE id = ? AND expires_at > ? AND last_seen_at > ?';
+    return this.#sql.exec(query, id, now, now - IDLE_MS).toArray().length > 0;
   }
 
   /** Ends all of an invitation that is over. */
