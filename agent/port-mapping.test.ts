@@ -15,7 +15,8 @@ afterEach(async () => {
   for (const one of open.splice(0).reverse()) await one.close();
 });
 
-async function start(options: RouterOptions, { speed = 1 } = {}) {
+/** Router and mapper are in one process, so that however short a wait is, an answer that was sent comes before its end. */
+async function start(options: RouterOptions, { speed = 10 } = {}) {
   const router = await TestRouter.start(options);
   const time = new TestTime(speed);
   const lines: string[] = [];
@@ -154,7 +155,7 @@ test('a router that grants other lifetimes is asked at half of them, within boun
 });
 
 test('a mapping for no time is none', async () => {
-  const { router, time, mapper } = await start({ pcp: true, natPmp: true }, { speed: 20 });
+  const { router, time, mapper } = await start({ pcp: true, natPmp: true });
   router.lifetimeSeconds = 0;
   mapper.map(LOCAL);
   await time.settled();
@@ -214,7 +215,7 @@ test('a router that says with each answer that it restarted is asked each 10 s a
 });
 
 test('a mapping lasts until its lifetime ends while the router is silent, then it is lost, and comes back', async () => {
-  const { router, time, lines, mapper } = await start({ pcp: true }, { speed: 100 });
+  const { router, time, lines, mapper } = await start({ pcp: true });
   mapper.map(LOCAL);
   await time.settled();
   router.silent = true;
@@ -241,7 +242,7 @@ test('a mapping lasts until its lifetime ends while the router is silent, then i
 });
 
 test('a renewal that is refused ends the mapping at once', async () => {
-  const { router, time, lines, mapper } = await start({ pcp: true }, { speed: 20 });
+  const { router, time, lines, mapper } = await start({ pcp: true });
   mapper.map(LOCAL);
   await time.settled();
   router.result = 2;
@@ -252,7 +253,7 @@ test('a renewal that is refused ends the mapping at once', async () => {
 });
 
 test('a protocol that the router no longer speaks is replaced by the one that it speaks now', async () => {
-  const { router, time, lines, mapper } = await start({ pcp: true }, { speed: 20 });
+  const { router, time, lines, mapper } = await start({ pcp: true });
   mapper.map(LOCAL);
   await time.settled();
   const other = await TestRouter.start({ upnp: true });
@@ -282,7 +283,7 @@ test.each([
   ['closed ports', {}],
   ['UPnP of another kind', { upnp: true, service: 'urn:schemas-upnp-org:service:ContentDirectory:1' }],
 ])('a router with %s is not spoken of', async (_, options) => {
-  const { time, lines, mapper } = await start(options, { speed: 20 });
+  const { time, lines, mapper } = await start(options);
   mapper.map(LOCAL);
   expect(await time.pass()).toBe(60);
   expect(await time.pass()).toBe(120);
@@ -290,7 +291,7 @@ test.each([
 });
 
 test('a refusal is said once, and its time is respected', async () => {
-  const { router, time, lines, mapper } = await start({ pcp: true }, { speed: 20 });
+  const { router, time, lines, mapper } = await start({ pcp: true });
   router.result = 8;
   router.lifetimeSeconds = 1000;
   mapper.map(LOCAL);
@@ -311,7 +312,7 @@ test('what looks for the router may fail', async () => {
 });
 
 test('an address that this machine does not have any more is no reason to fail', async () => {
-  const { time, mapper } = await start({ pcp: true }, { speed: 20 });
+  const { time, mapper } = await start({ pcp: true });
   // TEST-NET-1: nobody has it.
   mapper.map({ address: '192.0.2.1', port: 40_000 });
   expect(await time.pass()).toBe(60);
@@ -337,7 +338,7 @@ describe('hostile answers', () => {
     ['a question', (answer: Buffer) => Buffer.from(answer).fill(1, 1, 2)],
     ['too much', (answer: Buffer) => Buffer.concat([answer, Buffer.alloc(1100)])],
   ])('PCP: %s is no answer', async (_, mangle) => {
-    const { router, time, lines, mapper } = await start({ pcp: true }, { speed: 20 });
+    const { router, time, lines, mapper } = await start({ pcp: true });
     // Not its answer that it knows no NAT-PMP.
     router.mangle = (answer) => (answer.length < 60 ? answer : mangle(answer));
     mapper.map(LOCAL);
@@ -348,7 +349,7 @@ describe('hostile answers', () => {
   });
 
   test('PCP: port 0 is refused', async () => {
-    const { router, time, mapper } = await start({ pcp: true }, { speed: 20 });
+    const { router, time, mapper } = await start({ pcp: true });
     router.mangle = (answer) => (answer.length < 60 ? answer : answer.fill(0, 42, 44));
     mapper.map(LOCAL);
     await time.settled();
@@ -396,7 +397,7 @@ describe('hostile answers', () => {
 
   test.skipIf(process.platform !== 'linux')('UPnP: nothing leads to another address than the router’s', async () => {
     const { url, requests } = await trap();
-    const { router, time, mapper } = await start({ upnp: true }, { speed: 20 });
+    const { router, time, mapper } = await start({ upnp: true });
     const honest = { location: router.location, description: router.description };
     const cases: (() => void)[] = [
       () => {
@@ -448,7 +449,7 @@ describe('hostile answers', () => {
     ['entities of its own', BOMB],
     ['no XML', 'Please log in'],
   ])('UPnP: %s is refused', async (_, description) => {
-    const { router, time, lines, mapper } = await start({ upnp: true }, { speed: 20 });
+    const { router, time, lines, mapper } = await start({ upnp: true });
     router.description = description;
     mapper.map(LOCAL);
     expect(await time.pass()).toBe(60);

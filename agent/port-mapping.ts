@@ -223,6 +223,7 @@ class Mapping {
     try {
       await time.sleep(ms, AbortSignal.any([signal, this.#wake.signal]));
     } catch {
+      signal.throwIfAborted();
       await time.sleep(RESTARTED_MS, signal);
     }
   }
