@@ -6,7 +6,7 @@
  * and ends the process when anyone on the network sends its port one byte. No library speaks PCP.
  */
 import { randomBytes } from 'node:crypto';
-import { isIPv4 } from 'node:net';
+import { isIPv4, isIPv6 } from 'node:net';
 import type { MappedAddress, PortMapper } from './network-settings.ts';
 import { Epochs } from './port-mapping/epoch.ts';
 import { findGateway } from './port-mapping/gateways.ts';
@@ -165,8 +165,9 @@ class Mapping {
     if (gateway === undefined) throw new NoRouter('this network has no router');
     const before = this.#lease?.gateway === gateway.address ? this.#lease : undefined;
     let problem: unknown = new NoAnswer('the router speaks none of PCP, NAT-PMP and UPnP-IGD');
-    // What opens firewalls has no NAT to map a port of.
-    const protocols: Protocol[] = isGlobal(local.address) ? [askPcp] : [askPcp, askNatPmp, askUpnp];
+    // A public address has no NAT before it, at most a firewall; of the three only PCP opens those.
+    const protocols: Protocol[] =
+      isGlobal(local.address) || isIPv6(local.address) ? [askPcp] : [askPcp, askNatPmp, askUpnp];
     const suggested = before?.external;
     const ask = { local, gateway, suggested, nonce: this.#nonce, time, signal };
     const attempts = protocols.map((protocol) => () => protocol(ask));

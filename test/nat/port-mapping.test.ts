@@ -47,6 +47,10 @@ function startHost(router: UpnpRouter, address: string, port = 50_000) {
       await settled(count);
     },
     renew: () => child.stdin?.write('renew\n'),
+    async kill() {
+      child.kill('SIGKILL');
+      await ended(child);
+    },
     async close() {
       child.stdin?.end();
       await expect.poll(() => said.at(-1)?.closed, POLL).toBe(true);
@@ -137,6 +141,20 @@ describe.skipIf(missing)(title, () => {
     await host.settled(2);
     expect(router.mappings()).toEqual([`50000 ${LAN.host}:50000`]);
     await host.close();
+  });
+
+  test('an agent that was killed gets its port again', async () => {
+    const router = await start({});
+    const killed = startHost(router, LAN.host);
+    await killed.settled();
+    await killed.kill();
+    expect(router.mappings()).toEqual([`50000 ${LAN.host}:50000`]);
+    const host = startHost(router, LAN.host);
+    await host.settled();
+    // PCP protects the mapping from those who do not know its nonce; NAT-PMP does not.
+    expect(host.external()).toEqual({ address: WAN.router, port: 50_000 });
+    await host.close();
+    expect(router.mappings()).toEqual([]);
   });
 
   test('a router that speaks none of it is not spoken of', async () => {
