@@ -215,7 +215,7 @@ test('a router that says with each answer that it restarted is asked each 10 s a
 });
 
 test('a mapping lasts until its lifetime ends while the router is silent, then it is lost, and comes back', async () => {
-  const { router, time, lines, mapper } = await start({ pcp: true });
+  const { router, time, lines, mapper } = await start({ pcp: true }, { speed: 50 });
   mapper.map(LOCAL);
   await time.settled();
   router.silent = true;
@@ -338,7 +338,7 @@ describe('hostile answers', () => {
     ['a question', (answer: Buffer) => Buffer.from(answer).fill(1, 1, 2)],
     ['too much', (answer: Buffer) => Buffer.concat([answer, Buffer.alloc(1100)])],
   ])('PCP: %s is no answer', async (_, mangle) => {
-    const { router, time, lines, mapper } = await start({ pcp: true });
+    const { router, time, lines, mapper } = await start({ pcp: true }, { speed: 50 });
     // Not its answer that it knows no NAT-PMP.
     router.mangle = (answer) => (answer.length < 60 ? answer : mangle(answer));
     mapper.map(LOCAL);

@@ -34,7 +34,7 @@ export const WAN6 = { router: '2a00:99::1', stranger: '2a00:99::2' } as const;
 export function upnpRouterMissing(): string | false {
   if (process.platform !== 'linux') return 'network namespaces need Linux';
   if (process.getuid?.() !== 0) return 'network namespaces need root';
-  const absent = ['ip', 'nft', 'sysctl', 'miniupnpd'].find((program) => findProgram(program) === undefined);
+  const absent = ['ip', 'nft', 'miniupnpd'].find((program) => findProgram(program) === undefined);
   if (absent !== undefined) return `${absent} is not installed`;
   const name = `${PREFIX}-${process.pid}-0-probe`;
   try {
@@ -123,7 +123,8 @@ export class UpnpRouter {
       run(['ip', '-n', this.#in(part), 'link', 'set', 'lo', 'up']);
     }
     const router = this.#in('router');
-    run(inside(router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1'));
+    for (const setting of ['ipv4/ip_forward', 'ipv6/conf/all/forwarding'])
+      run(inside(router, 'sh', '-c', `echo 1 > /proc/sys/net/${setting}`));
     for (const [part, [near, near6], ...others] of [
       ['lan', [LAN.router, LAN6.router], [LAN.host, LAN6.host], [LAN.neighbour]],
       ['wan', [WAN.router, WAN6.router], [WAN.stranger, WAN6.stranger]],
