@@ -17,6 +17,8 @@ const NEEDS: readonly Need[] = [
   { program: 'nft', packageName: 'nftables', for: 'the tests that cut the network' },
   { program: 'turnserver', packageName: 'coturn', for: 'the tests with a TURN server' },
   { program: 'openssl', packageName: 'openssl', for: 'the tests with a TURN server' },
+  // Of its two packages the one that needs no iptables; it has no service that would start.
+  { program: 'miniupnpd', packageName: 'miniupnpd-nftables', for: 'the tests with a router that maps ports' },
   { program: 'ethtool', packageName: 'ethtool', for: 'the tests on a slow network' },
 ];
 
