@@ -22,6 +22,8 @@ export class Nomination {
   readonly #now: () => number;
   readonly #heard = new WeakMap<CandidatePair, Heard>();
   readonly #timer: NodeJS.Timeout;
+  /** Nominated before its check was answered. */
+  #early: CandidatePair | undefined;
 
   /** `switched`: data goes by another pair from now on. */
   constructor(ice: IceConnection, switched: () => void, now: () => number = () => performance.now()) {
@@ -41,9 +43,13 @@ export class Nomination {
     this.#listen(pair);
     const { nominated, iceControlling } = this.#ice;
     if (!useCandidate || iceControlling || nominated === undefined || nominated === pair) return;
-    if (pair.state !== CandidatePairState.SUCCEEDED) return;
+    if (pair.state !== CandidatePairState.SUCCEEDED) {
+      // The triggered check is under way; the next tick looks again.
+      this.#early = pair;
+      return;
+    }
     // Until one is selected, browsers nominate whatever they check; the better one stays.
-    if (pair.priority >= nominated.priority || this.#silentMs(nominated) > SILENT_MS) this.#use(pair);
+    if (comparePriority(pair, nominated) >= 0 || this.#silentMs(nominated) > SILENT_MS) this.#use(pair);
   }
 
   #use(pair: CandidatePair): void {
@@ -58,6 +64,9 @@ export class Nomination {
     const { nominated, checkList } = this.#ice;
     if (nominated === undefined) return;
     for (const pair of checkList) this.#listen(pair);
+    const early = this.#early;
+    this.#early = undefined;
+    if (early?.state === CandidatePairState.SUCCEEDED) this.requested(early, true);
     if (this.#silentMs(nominated) <= SILENT_MS) return;
     const others = checkList.filter((pair) => pair !== nominated && pair.state === CandidatePairState.SUCCEEDED);
     if (others.length > 0) void this.#findAnother(nominated, others);
@@ -66,8 +75,7 @@ export class Nomination {
   async #findAnother(silent: CandidatePair, others: readonly CandidatePair[]): Promise<void> {
     const [answers, ...alternatives] = await Promise.all([silent, ...others].map((pair) => this.#probe(pair)));
     if (answers || this.#ice.nominated !== silent || this.#silentMs(silent) <= SILENT_MS) return;
-    // They are in the order of their priority.
-    const next = others.find((_, i) => alternatives[i]);
+    const [next] = others.filter((_, i) => alternatives[i]).toSorted((a, b) => comparePriority(b, a));
     if (next !== undefined) this.#use(next);
   }
 
@@ -103,4 +111,12 @@ export class Nomination {
   #silentMs(pair: CandidatePair): number {
     return this.#now() - (this.#heard.get(pair)?.at ?? 0);
   }
+}
+
+/** RFC 8445, section 6.1.2.3, without the sum, which has more bits than a number (and which werift gets wrong). */
+function comparePriority(one: CandidatePair, other: CandidatePair): number {
+  const sorted = ({ localCandidate, remoteCandidate }: CandidatePair) =>
+    [localCandidate.priority, remoteCandidate.priority].toSorted((a, b) => a - b);
+  const [[min1 = 0, max1 = 0], [min2 = 0, max2 = 0]] = [sorted(one), sorted(other)];
+  return min1 - min2 || max1 - max2;
 }
