@@ -30,7 +30,6 @@ const UDP = 17;
 const LIFETIME_S = 600;
 /** RFC 8656: a permission ends after 5 minutes, a channel after 10. Binding the channel anew refreshes both. */
 const CHANNEL_REFRESH_MS = 4 * 60_000;
-const MAINTENANCE_MS = 20_000;
 /** RFC 8656, section 12: 0x4000 to 0x4FFF. */
 const FIRST_CHANNEL = 0x4000;
 /** An honest peer has under 10 addresses; a channel cannot be taken back, so there is an end to them. */
@@ -46,6 +45,15 @@ const RELEASE_TIMEOUT_MS = 600;
 export interface TurnCredentials {
   readonly username: string;
   readonly credential: string;
+}
+
+export interface AllocationOptions {
+  /** Of the relayed address. */
+  family: 4 | 6;
+  /** It works no more, and `close` was not called. */
+  ended?: () => void;
+  /** For tests with servers that forget sooner. */
+  channelRefreshMs?: number;
 }
 
 /** The server answered with an error, such as 401 for credentials that are wrong. The message holds no secrets. */
@@ -80,6 +88,7 @@ export class Allocation implements DatagramTransport {
   readonly mapped: Endpoint | undefined;
   readonly #client: TurnClient;
   readonly #ended: () => void;
+  readonly #channelRefreshMs: number;
   readonly #byPeer = new Map<string, Channel>();
   readonly #byNumber = new Map<number, Channel>();
   #maintenance: NodeJS.Timeout;
@@ -89,32 +98,33 @@ export class Allocation implements DatagramTransport {
   /** Resolves when `close` has told the server, or it did not answer. */
   released: Promise<void> = Promise.resolve();
 
-  /** Over `carrier`, which it owns from now on. `family` is the relayed address's. `ended`: it works no more. */
+  /** Over `carrier`, which it owns from now on. */
   static async create(
     carrier: TurnCarrier,
     credentials: TurnCredentials,
-    { family, ended = () => {} }: { family: 4 | 6; ended?: () => void },
+    options: AllocationOptions,
   ): Promise<Allocation> {
     const client = new TurnClient(carrier, credentials);
     try {
       const response = await client.request(METHOD.allocate, () => [
         [ATTRIBUTE.requestedTransport, Buffer.from([UDP, 0, 0, 0])],
         // IPv4 is what servers give unasked, and not all know the attribute.
-        ...(family === 4 ? [] : [[ATTRIBUTE.requestedAddressFamily, Buffer.from([2, 0, 0, 0])] as const]),
+        ...(options.family === 4 ? [] : [[ATTRIBUTE.requestedAddressFamily, Buffer.from([2, 0, 0, 0])] as const]),
         [ATTRIBUTE.lifetime, uint32(LIFETIME_S)],
       ]);
       const relayed = xorAddress(response, ATTRIBUTE.xorRelayedAddress);
       if (relayed === undefined) throw new Error('the TURN server names no relayed address');
-      return new Allocation(client, relayed, response, ended);
+      return new Allocation(client, relayed, response, options);
     } catch (error) {
       client.close();
       throw error;
     }
   }
 
-  private constructor(client: TurnClient, relayed: Endpoint, response: StunMessage, ended: () => void) {
+  private constructor(client: TurnClient, relayed: Endpoint, response: StunMessage, options: AllocationOptions) {
     this.#client = client;
-    this.#ended = ended;
+    this.#ended = options.ended ?? (() => {});
+    this.#channelRefreshMs = options.channelRefreshMs ?? CHANNEL_REFRESH_MS;
     this.addressFamily = isIP(relayed[0]) === 6 ? 6 : 4;
     this.address = addressOf(relayed, this.addressFamily);
     this.mapped = xorAddress(response, ATTRIBUTE.xorMappedAddress);
@@ -124,7 +134,7 @@ export class Allocation implements DatagramTransport {
       if (channel !== undefined) this.#deliver(channel.peer, data);
     };
     client.onClosed = () => this.#end();
-    this.#maintenance = setInterval(() => this.#maintain(), MAINTENANCE_MS);
+    this.#maintenance = setInterval(() => this.#maintain(), this.#channelRefreshMs / 12);
     this.#maintenance.unref();
     this.#refreshIn(lifetimeOf(response));
   }
@@ -212,8 +222,9 @@ export class Allocation implements DatagramTransport {
   #maintain(): void {
     const now = performance.now();
     for (const channel of this.#byPeer.values()) {
-      const used = now - channel.usedAt < CHANNEL_REFRESH_MS;
-      if (channel.state === 'bound' && used && now - channel.boundAt > CHANNEL_REFRESH_MS) void this.#bind(channel);
+      const used = now - channel.usedAt < this.#channelRefreshMs;
+      const due = now - channel.boundAt > this.#channelRefreshMs;
+      if (channel.state === 'bound' && used && due) void this.#bind(channel);
     }
   }
 

@@ -7,6 +7,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { RTCPeerConnection } from 'werift';
 import type { NetworkSettings } from '../agent/network-settings.ts';
 import { PLAIN_NETWORK } from '../agent/test-network.ts';
+import { Allocation } from '../agent/turn-allocation.ts';
+import { openCarrier } from '../agent/turn-carrier.ts';
 import { type Peer, WebRtc } from '../agent/webrtc.ts';
 import type { IceServer } from '../shared/signal.ts';
 import { Coturn, coturnMissing } from './nat/coturn.ts';
@@ -160,6 +162,60 @@ describe.skipIf(missing)(`through coturn${missing ? ` (${missing})` : ''}`, () =
     const other = await startAgent({ relayOnly: true, ipFamily: 'ipv6' }, [coturn.iceServer(['udp'])]);
     await other.peer.answer(await offer());
     await expect.poll(() => other.steps.join()).toContain('no relayed IPv6 address');
+  });
+
+  test('permission and allocation are refreshed: data comes in after both would have ended', async () => {
+    const forgetful = await Coturn.start({
+      addresses: [ipv4 ?? ''],
+      args: ['--permission-lifetime=2', '--channel-lifetime=2', '--max-allocate-lifetime=4'],
+    });
+    cleanup.push(() => forgetful.close());
+    const { username = '', credential = '' } = forgetful.iceServer();
+    const remote = createSocket('udp4');
+    cleanup.push(async () => void remote.close());
+    await new Promise<void>((resolve) => remote.bind(0, ipv4, resolve));
+    const allocate = async (channelRefreshMs: number) => {
+      const carrier = await openCarrier({
+        transport: 'udp',
+        server: [ipv4 ?? '', forgetful.port],
+        host: ipv4 ?? '',
+        localAddress: undefined,
+        extraCa: [],
+        signal: new AbortController().signal,
+      });
+      const allocation = await Allocation.create(carrier, { username, credential }, { family: 4, channelRefreshMs });
+      cleanup.push(() => allocation.close());
+      const received: string[] = [];
+      allocation.onData = (data) => void received.push(String(data));
+      // Sending alone refreshes nothing.
+      const sending = setInterval(
+        () => void allocation.send(Buffer.from('x'), [ipv4 ?? '', remote.address().port]),
+        200,
+      );
+      cleanup.push(async () => clearInterval(sending));
+      return { allocation, received };
+    };
+    const [kept, neglected] = [await allocate(1000), await allocate(60_000)];
+    const both = () => {
+      for (const { allocation } of [kept, neglected]) remote.send('hello', allocation.port, allocation.host);
+    };
+    await expect
+      .poll(() => {
+        both();
+        return [kept.received.length > 0, neglected.received.length > 0];
+      })
+      .toEqual([true, true]);
+    await new Promise((resolve) => setTimeout(resolve, 6000));
+    kept.received.length = 0;
+    neglected.received.length = 0;
+    await expect
+      .poll(() => {
+        both();
+        return kept.received.length > 2;
+      })
+      .toBe(true);
+    // What the server does to a client that refreshes too late.
+    expect(neglected.received).toEqual([]);
   });
 
   async function offer(): Promise<string> {
