@@ -5,12 +5,14 @@
 import type { IceServer } from '../shared/signal.ts';
 import { type DatagramTransport, type Endpoint, endpointText } from './datagram.ts';
 import { stunServers, type TurnEntry, turnEntries } from './ice-urls.ts';
+import type { MuxShare, MuxSocket } from './mux-socket.ts';
 import type { LocalAddress, NetworkSettings, PortMapper } from './network-settings.ts';
 import type { ReflexiveAddresses } from './reflexive-addresses.ts';
 import type { ResolveName } from './server-names.ts';
-import { type Allocation, TurnError } from './turn-allocation.ts';
+import type { Allocation } from './turn-allocation.ts';
+import { TurnError } from './turn-client.ts';
 import { raceAllocations } from './turn-race.ts';
-import type { MuxShare, MuxSocket, UdpMux } from './udp-mux.ts';
+import type { UdpMux } from './udp-mux.ts';
 
 export interface LocalCandidate {
   readonly type: 'host' | 'srflx' | 'relay';

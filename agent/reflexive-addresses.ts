@@ -2,9 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { type Endpoint, endpointText } from './datagram.ts';
 import type { StunServer } from './ice-urls.ts';
+import type { MuxSocket } from './mux-socket.ts';
 import type { ResolveName } from './server-names.ts';
 import { ATTRIBUTE, decodeStun, encodeStun, METHOD, withFingerprint, xorAddress } from './stun.ts';
-import type { MuxSocket } from './udp-mux.ts';
 
 /** A server answers within some round trips or not at all. */
 const TIMEOUT_MS = 2_000;

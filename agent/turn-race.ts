@@ -7,8 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Endpoint } from './datagram.ts';
 import type { TurnEntry, TurnServer } from './ice-urls.ts';
 import type { ResolveName } from './server-names.ts';
-import { Allocation, TurnError } from './turn-allocation.ts';
+import { Allocation } from './turn-allocation.ts';
 import { openCarrier } from './turn-carrier.ts';
+import { TurnError } from './turn-client.ts';
 
 /** UDP answers in two round trips; where it is blocked, this is what the relay costs more. */
 const STREAMS_AFTER_MS = 500;

@@ -3,9 +3,10 @@ import { createSocket, type Socket } from 'node:dgram';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { DatagramTransport, Endpoint } from './datagram.ts';
+import type { MuxShare, MuxSocket } from './mux-socket.ts';
 import type { LocalAddress, MappedAddress, PortRange } from './network-settings.ts';
 import { ATTRIBUTE, encodeStun, METHOD } from './stun.ts';
-import { type MuxShare, type MuxSocket, PortInUseError, UdpMux } from './udp-mux.ts';
+import { PortInUseError, UdpMux } from './udp-mux.ts';
 
 const cleanup: (() => unknown)[] = [];
 afterEach(async () => {

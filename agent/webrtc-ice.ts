@@ -4,8 +4,8 @@ import { type CandidatePair, CandidatePairState, type RTCPeerConnection } from '
 import { MAX_CANDIDATES_PER_SESSION } from '../shared/limits.ts';
 import type { DatagramTransport, Endpoint } from './datagram.ts';
 import type { LocalCandidate } from './gathering.ts';
+import type { IceCredentials } from './mux-socket.ts';
 import { looksLikeStun } from './stun.ts';
-import type { IceCredentials } from './udp-mux.ts';
 import { baseCandidate, candidateLine, remoteCandidate } from './webrtc-candidate.ts';
 import { type CheckProtocol, checkProtocol, type IceConnection, iceConnectionOf } from './webrtc-internals.ts';
 import { Nomination } from './webrtc-nomination.ts';
