@@ -172,7 +172,9 @@ export class Gathering {
         events.transport(allocation, candidate);
         this.#tell(candidate);
       } catch (error) {
-        if (!this.#stop.signal.aborted) events.note(`no relayed IPv${family} address: ${reasons(error)}`);
+        if (!this.#stop.signal.aborted && !isUnsupportedFamily(error)) {
+          events.note(`no relayed IPv${family} address: ${reasons(error)}`);
+        }
       }
     });
   }
@@ -214,4 +216,10 @@ function reasons(error: unknown): string {
     return 'unknown';
   });
   return [...new Set(texts)].join(', ');
+}
+
+/** 440: the server has no addresses of that family (RFC 8656, section 19), which is usual for IPv6. */
+function isUnsupportedFamily(error: unknown): boolean {
+  const all: unknown[] = error instanceof AggregateError ? error.errors : [error];
+  return all.some((each) => each instanceof TurnError && each.code === 440);
 }
