@@ -7,6 +7,7 @@ import { RTCDtlsTransport, RTCPeerConnection } from 'werift';
 import { MAX_MESSAGE_BYTES } from '../shared/limits.ts';
 import type { Path } from '../shared/path.ts';
 import type { Candidate, IceServer } from '../shared/signal.ts';
+import { CommandError, EXIT } from './command-error.ts';
 import { Gathering, type GatheringOptions } from './gathering.ts';
 import { chooseAddresses } from './local-addresses.ts';
 import type { LocalAddress, NetworkSettings, PortMapper } from './network-settings.ts';
@@ -50,7 +51,7 @@ export class WebRtc {
 
   /**
    * Binds sockets at the addresses that `settings` allow. No network at all is no error, since there may be one later.
-   * @throws Error that names the setting when none of the machine's addresses may be used, or the port is taken.
+   * @throws CommandError that names the setting when none of the machine's addresses may be used, or the port is taken.
    */
   static async open(settings: NetworkSettings, options: WebRtcOptions): Promise<WebRtc> {
     await Promise.all([RTCDtlsTransport.SetupCertificate(), checkWerift()]);
@@ -65,14 +66,20 @@ export class WebRtc {
         ipFamily: 'any',
       });
       const reasons = left.map(({ interface: name, address, why }) => `${name} ${address}: ${why}`).join('; ');
-      if (usable.length > 0) throw new Error(`the settings leave no network address to use (${reasons})`);
+      if (usable.length > 0) {
+        throw new CommandError(
+          EXIT.config,
+          `The settings leave no network address to use (${reasons}). Change interfaces, exclude_interfaces or ip_family.`,
+        );
+      }
       options.log('webrtc: there is no network; direct connections have to wait for one');
     }
     try {
       if (!settings.relayOnly) await webRtc.#shared.mux.open(used);
     } catch (error) {
       await webRtc.close();
-      throw error;
+      if (!(error instanceof PortInUseError)) throw error;
+      throw new CommandError(EXIT.config, `udp_ports: ${error.message}. Name other ports, or end what uses them.`);
     }
     return webRtc;
   }
