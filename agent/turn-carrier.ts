@@ -29,6 +29,8 @@ export interface CarrierOptions {
 
 /** What waits beyond this in a stream is dropped, as a router drops: ICE and SCTP are made for loss, not for delay. */
 const MAX_WAITING_BYTES = 512 * 1024;
+/** As udp-mux.ts has it. */
+const RECEIVE_BUFFER_BYTES = 1024 * 1024;
 /** A STUN message or ChannelData with its header; a server that announces more is broken. */
 const MAX_MESSAGE_BYTES = 65_535 + 20 + 3;
 
@@ -71,6 +73,11 @@ async function openUdp({ server: [address, port], localAddress, signal }: Carrie
     throw error;
   }
   socket.removeAllListeners('error');
+  try {
+    socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
+  } catch {
+    // The system's own size does as well.
+  }
   socket.on('message', (bytes) => carrier.message(bytes));
   // ICMP says that nobody listens there (any more).
   socket.on('error', (error) => {
