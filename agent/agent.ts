@@ -5,7 +5,6 @@ import { hostInfoMessage } from '../shared/host-info.ts';
 import { RelayKeys } from '../shared/relay-keys.ts';
 import { sealedAgentPath } from '../shared/sealed-path.ts';
 import { type AcceptOptions, Sessions } from '../shared/sessions.ts';
-import type { IceServer } from '../shared/signal.ts';
 import { signAnswer } from '../shared/signed-answer.ts';
 import { Channels } from './channels.ts';
 import type { Config } from './config.ts';
@@ -14,11 +13,12 @@ import { Devices } from './devices.ts';
 import type { LocalServer } from './discovery.ts';
 import { Door } from './door.ts';
 import { Link, type LinkOptions, type Transport } from './link.ts';
+import type { PortMapper } from './network-settings.ts';
 import { PairingDesk } from './pairing.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { Upstreams } from './upstreams.ts';
-import { Peer, prepareWebRtc } from './webrtc.ts';
+import { WebRtc } from './webrtc.ts';
 
 export interface AgentOptions {
   config: Config;
@@ -30,6 +30,8 @@ export interface AgentOptions {
   /** Where devices.json and pairing.json are; it need not exist. */
   folder: string;
   log(level: Config['logLevel'], line: string): void;
+  /** Asks the router for ports; whoever made it closes it after the agent. */
+  portMapper?: PortMapper;
   /** Tests shorten the link's times. */
   linkTiming?: LinkOptions['timing'];
   /** The link came up; called for each time. */
@@ -50,7 +52,10 @@ const GOODBYE_MS = 300;
 /** Starts the agent; it stays connected until `close`. */
 export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const { config, log } = options;
-  await prepareWebRtc();
+  const webRtc = await WebRtc.open(config.network, {
+    log: (line) => log('warn', line),
+    ...(options.portMapper === undefined ? {} : { portMapper: options.portMapper }),
+  });
   const upstreams = new Upstreams(options.servers, options.search, () => link.inform());
   const proxy = new UpstreamProxy({
     upstream: (path) => upstreams.choose(path),
@@ -96,7 +101,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   });
   const connections = new Connections({
     maxConnections: config.maxConns,
-    makePeer: (offer, events) => new Peer(iceServers(config, offer.ice_servers), events),
+    makePeer: (offer, events) => webRtc.peer(offer.ice_servers ?? [], events),
     sessions,
     sign: (answered) => signAnswer(hostKeys, { ...answered, hostId: config.hostId }),
     send: (signal) => link.send(signal),
@@ -163,6 +168,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       relayKeys.close();
       devices.close();
       await proxy.close();
+      await webRtc.close();
     },
   };
 }
@@ -170,10 +176,4 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
 /** How a channel ends when its requests have ended, or the link has. */
 function isOrdinary({ code }: DirectError): boolean {
   return code === 'E_CANCELLED' || code === 'E_PATH_LOST' || code === 'E_GOING_AWAY';
-}
-
-/** The host's own STUN servers win over what the edge resolved. */
-function iceServers(config: Config, fromEdge: readonly IceServer[] = []): readonly IceServer[] {
-  const { stunUrls } = config.network;
-  return stunUrls.length > 0 ? [{ urls: [...stunUrls] }] : fromEdge;
 }

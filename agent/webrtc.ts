@@ -1,20 +1,25 @@
 /**
- * The seam to werift: answers an offer and gives a Path over the negotiated data channel. No other file of the
- * agent knows the library.
+ * The seam to werift: answers an offer and gives a Path over the negotiated data channel. Only this file and those
+ * whose names begin like its own know the library.
  */
+import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { RTCDtlsTransport, RTCPeerConnection } from 'werift';
 import { MAX_MESSAGE_BYTES } from '../shared/limits.ts';
-import type { Path, PathEvents } from '../shared/path.ts';
+import type { Path } from '../shared/path.ts';
 import type { Candidate, IceServer } from '../shared/signal.ts';
+import { CommandError, EXIT } from './command-error.ts';
+import { Gathering, type GatheringOptions } from './gathering.ts';
+import { chooseAddresses } from './local-addresses.ts';
+import type { LocalAddress, NetworkSettings, PortMapper } from './network-settings.ts';
+import { ReflexiveAddresses } from './reflexive-addresses.ts';
+import { createNameResolver } from './server-names.ts';
+import { PortInUseError, UdpMux } from './udp-mux.ts';
+import { ChannelPath } from './webrtc-channel.ts';
+import { Ice } from './webrtc-ice.ts';
+import { checkWerift } from './webrtc-internals.ts';
 
 /** Both ends create this channel themselves, which saves the round trip of DCEP (RFC 8832). */
 const CHANNEL = { label: 'direct-agent', id: 0 } as const;
-
-/** werift's queue gets slower as it gets longer; 256 kB is two round trips at 25 MB/s on 5 ms. */
-const MAX_QUEUED_BYTES = 256 * 1024;
-
-/** STUN answers within one round trip or not at all; a silent server must not hold up the rest. */
-const STUN_TIMEOUT_S = 2;
 
 /** How long the last messages may take to leave before the connection is torn down. */
 const LINGER_MS = 500;
@@ -28,72 +33,190 @@ export interface PeerEvents {
   closed(reason: string): void;
 }
 
-/** Makes the certificate that all connections share, so that the first one does not wait for it. */
-export async function prepareWebRtc(): Promise<void> {
-  await RTCDtlsTransport.SetupCertificate();
+export interface WebRtcOptions {
+  log(line: string): void;
+  interfaces?: () => NodeJS.Dict<NetworkInterfaceInfo[]>;
+  portMapper?: PortMapper;
+  /** Certificate authorities for TURN over TLS, besides those that Node trusts. */
+  extraCa?: readonly string[];
+}
+
+type Shared = Omit<GatheringOptions, 'iceServers' | 'share' | 'addresses' | 'events'>;
+
+/** What all connections of an agent share: settings, sockets, the certificate. */
+export class WebRtc {
+  readonly #options: WebRtcOptions;
+  readonly #shared: Shared;
+  readonly #releasing = new Set<Promise<void>>();
+
+  /**
+   * Binds sockets at the addresses that `settings` allow. No network at all is no error, since there may be one later.
+   * @throws CommandError that names the setting when none of the machine's addresses may be used, or the port is taken.
+   */
+  static async open(settings: NetworkSettings, options: WebRtcOptions): Promise<WebRtc> {
+    await Promise.all([RTCDtlsTransport.SetupCertificate(), checkWerift()]);
+    const webRtc = new WebRtc(settings, options);
+    const interfaces = webRtc.#interfaces();
+    const { used, left } = chooseAddresses(interfaces, settings);
+    if (used.length === 0) {
+      const { used: usable } = chooseAddresses(interfaces, {
+        interfaces: [],
+        excludeInterfaces: [],
+        nat1to1: [],
+        ipFamily: 'any',
+      });
+      const reasons = left.map(({ interface: name, address, why }) => `${name} ${address}: ${why}`).join('; ');
+      if (usable.length > 0) {
+        throw new CommandError(
+          EXIT.config,
+          `The settings leave no network address to use (${reasons}). Change interfaces, exclude_interfaces or ip_family.`,
+        );
+      }
+      options.log('webrtc: there is no network; direct connections have to wait for one');
+    }
+    try {
+      if (!settings.relayOnly) await webRtc.#shared.mux.open(used);
+    } catch (error) {
+      await webRtc.close();
+      if (!(error instanceof PortInUseError)) throw error;
+      throw new CommandError(EXIT.config, `udp_ports: ${error.message}. Name other ports, or end what uses them.`);
+    }
+    return webRtc;
+  }
+
+  private constructor(settings: NetworkSettings, options: WebRtcOptions) {
+    const { log, portMapper, extraCa = [] } = options;
+    this.#options = options;
+    const resolve = createNameResolver();
+    this.#shared = {
+      settings,
+      mux: new UdpMux({
+        ports: settings.udpPorts,
+        log: (line) => log(`webrtc: ${line}`),
+        bound: (local) => portMapper?.map(local),
+        unbound: (local) => portMapper?.unmap(local),
+      }),
+      reflexive: new ReflexiveAddresses(resolve),
+      resolve,
+      portMapper,
+      extraCa,
+    };
+  }
+
+  /** The answering end of a new connection. */
+  peer(iceServers: readonly IceServer[], events: PeerEvents): Peer {
+    return new Peer(
+      {
+        ...this.#shared,
+        iceServers,
+        addresses: () => this.#addresses(),
+        released: (released) => {
+          this.#releasing.add(released);
+          void released.finally(() => this.#releasing.delete(released));
+        },
+      },
+      events,
+    );
+  }
+
+  /** Closes the sockets, once relayed addresses of closed connections were given back. */
+  async close(): Promise<void> {
+    await Promise.all(this.#releasing);
+    await this.#shared.mux.close();
+  }
+
+  #interfaces(): NodeJS.Dict<NetworkInterfaceInfo[]> {
+    return (this.#options.interfaces ?? networkInterfaces)();
+  }
+
+  /** The machine's addresses as they are now, with sockets. */
+  async #addresses(): Promise<readonly LocalAddress[]> {
+    const { settings, mux } = this.#shared;
+    const { used } = chooseAddresses(this.#interfaces(), settings);
+    try {
+      if (!settings.relayOnly) await mux.open(used);
+    } catch (error) {
+      if (!(error instanceof PortInUseError)) throw error;
+      this.#options.log(`webrtc: ${error.message}`);
+    }
+    return used;
+  }
+}
+
+interface PeerOptions extends Shared {
+  readonly iceServers: readonly IceServer[];
+  addresses(): Promise<readonly LocalAddress[]>;
+  /** Something is being given back; nobody has to wait for it but the end of the process. */
+  released(released: Promise<void>): void;
 }
 
 /** The answering end of one WebRTC connection. Its path is there from the start and takes messages once open. */
 export class Peer {
   readonly path: Path;
-  readonly #connection: RTCPeerConnection;
+  readonly #options: PeerOptions;
   readonly #events: PeerEvents;
+  readonly #connection: RTCPeerConnection;
   readonly #channel: ChannelPath;
+  readonly #ice: Ice;
+  readonly #share: GatheringOptions['share'];
+  #gathering: Gathering | undefined;
+  /** Candidates that go into the answer; undefined: it was made, they go by themselves. */
+  #inAnswer: string[] | undefined = [];
+  #remoteIpv6 = false;
   #closed = false;
 
-  constructor(iceServers: readonly IceServer[], events: PeerEvents) {
+  /** For WebRtc. */
+  constructor(options: PeerOptions, events: PeerEvents) {
+    this.#options = options;
     this.#events = events;
-    this.#connection = new RTCPeerConnection({
-      iceServers: iceServers.flatMap(({ urls, username, credential }) =>
-        urls.map((url) => ({
-          urls: url,
-          ...(username === undefined ? {} : { username }),
-          ...(credential === undefined ? {} : { credential }),
-        })),
-      ),
-      iceStunGatherTimeout: STUN_TIMEOUT_S,
-      maxMessageSize: MAX_MESSAGE_BYTES,
-    });
+    this.#connection = new RTCPeerConnection({ iceServers: [], maxMessageSize: MAX_MESSAGE_BYTES });
     const channel = this.#connection.createDataChannel(CHANNEL.label, { negotiated: true, id: CHANNEL.id });
     this.#channel = new ChannelPath(channel, () => this.close('closed by this end'));
     this.path = this.#channel;
+    this.#ice = new Ice(this.#connection, {
+      candidate: (line) => {
+        if (this.#inAnswer === undefined) this.#tell(line);
+        else this.#inAnswer.push(line);
+      },
+      switched: () => events.step('ICE has changed to another candidate pair'),
+      remoteIpv6: () => {
+        this.#remoteIpv6 = true;
+        this.#gathering?.wantIpv6Relay();
+      },
+    });
+    this.#share = options.mux.join(this.#ice.credentials);
     this.#observe();
   }
 
   /**
-   * The SDP answer to `offer`, without waiting for candidates: those follow as events.
+   * The SDP answer to `offer`, with the candidates that are known already; the others follow as events.
    * @throws Error when the offer cannot be answered.
    */
   async answer(offer: string): Promise<string> {
     checkOffer(offer);
     const connection = this.#connection;
-    await connection.setRemoteDescription({ type: 'offer', sdp: offer });
-    gatherInBackground(connection);
+    await connection.setRemoteDescription({ type: 'offer', sdp: this.#ice.takeCandidates(offer) });
+    const addresses = await this.#options.addresses();
+    if (this.#closed) throw new Error('the connection was closed');
+    this.#gather(addresses);
     const { sdp } = await connection.createAnswer();
-    // As DTLS server the agent leaves the first word to the browser, which speaks the moment that its side of ICE is
-    // ready. As client werift speaks too early and repeats itself: 108 instead of 50 ms on loopback, median of 3.
-    const answer = { type: 'answer' as const, sdp: sdp.replaceAll('a=setup:active', 'a=setup:passive') };
-    // Gathering and connecting start here; the SDP is complete already.
-    connection.setLocalDescription(answer).catch((error: unknown) => this.close(`setLocalDescription: ${error}`));
-    return answer.sdp;
+    // As DTLS server the agent is ready for SCTP a round trip earlier: the client's last flight makes it so, and
+    // with its own last flight the agent sends INIT.
+    const answer = sdp.replaceAll('a=setup:active', 'a=setup:passive');
+    const candidates = this.#inAnswer ?? [];
+    this.#inAnswer = undefined;
+    // Connecting starts here; the SDP is complete already.
+    connection
+      .setLocalDescription({ type: 'answer', sdp: answer })
+      .catch((error: unknown) => this.close(`setLocalDescription: ${error}`));
+    // There is one section, so its lines may come last.
+    return answer + candidates.map((line) => `a=${line}\r\n`).join('');
   }
 
   /** A candidate of the other end. Candidates that cannot be used are ignored, as browsers ignore them. */
-  addCandidate(candidate: Candidate): void {
-    if (this.#closed) return;
-    // werift gives up when the list ends before a check has worked, but checks may still come in from a browser
-    // that hides its addresses behind mDNS names. The handshake's own time-out ends a hopeless attempt.
-    if (candidate.candidate === '') return;
-    // A browser's mDNS name is known to its own network only; its checks reach the addresses that we advertise.
-    if (/ [0-9a-f-]+\.local /i.test(candidate.candidate)) return;
-    const { candidate: line, sdpMid, sdpMLineIndex } = candidate;
-    this.#connection
-      .addIceCandidate({
-        candidate: line,
-        ...(sdpMid === null ? {} : { sdpMid }),
-        ...(sdpMLineIndex === null ? {} : { sdpMLineIndex }),
-      })
-      .catch(() => {});
+  addCandidate({ candidate }: Candidate): void {
+    // The end of the list says nothing: checks may still come in. The handshake's own time-out ends a hopeless attempt.
+    if (!this.#closed && candidate !== '') this.#ice.addRemoteCandidate(candidate);
   }
 
   /** Ends the connection after what was queued has left. Idempotent. */
@@ -101,25 +224,44 @@ export class Peer {
     if (this.#closed) return;
     this.#closed = true;
     this.#events.closed(reason);
-    this.#channel
+    const closed = this.#channel
       .drain(LINGER_MS)
-      .then(() => this.#connection.close())
+      .then(() => {
+        this.#ice.close();
+        return this.#connection.close();
+      })
       .catch(() => {})
-      .finally(() => this.#channel.end(reason));
+      .finally(() => this.#channel.end(reason))
+      .then(() => {
+        this.#share.close();
+        return this.#gathering?.close();
+      });
+    this.#options.released(closed);
+  }
+
+  #gather(addresses: readonly LocalAddress[]): void {
+    this.#gathering = new Gathering({
+      ...this.#options,
+      share: this.#share,
+      addresses,
+      events: {
+        transport: (transport, base) => this.#ice.addTransport(transport, base),
+        candidate: (candidate) => this.#ice.addLocalCandidate(candidate),
+        note: (line) => this.#events.step(line),
+        done: () => this.#tell(''),
+      },
+    });
+    this.#gathering.start();
+    if (this.#remoteIpv6) this.#gathering.wantIpv6Relay();
+  }
+
+  #tell(candidate: string): void {
+    if (this.#closed) return;
+    this.#events.candidate({ candidate, sdpMid: '0', sdpMLineIndex: 0, usernameFragment: null });
   }
 
   #observe(): void {
     const connection = this.#connection;
-    connection.onIceCandidate.subscribe((candidate) => {
-      if (this.#closed) return;
-      const { candidate: line = '', sdpMid, sdpMLineIndex } = candidate?.toJSON() ?? {};
-      this.#events.candidate({
-        candidate: line,
-        sdpMid: sdpMid ?? '0',
-        sdpMLineIndex: sdpMLineIndex ?? 0,
-        usernameFragment: null,
-      });
-    });
     connection.iceConnectionStateChange.subscribe((state) => {
       if (state === 'connected') this.#events.step('ICE connection established');
       if (state === 'failed' || state === 'disconnected') this.close(`ICE ${state}`);
@@ -129,6 +271,8 @@ export class Peer {
     });
     for (const dtls of connection.dtlsTransports) {
       dtls.onStateChange.subscribe((state) => {
+        // In a later turn its handshake is there.
+        if (state === 'connecting') queueMicrotask(() => this.#ice.dtlsStarts());
         if (state === 'connected') this.#events.step('DTLS handshake complete');
         if (state === 'failed' || state === 'closed') this.close(`DTLS ${state}`);
       });
@@ -154,81 +298,5 @@ function checkOffer(sdp: string): void {
   }
   for (const attribute of ['ice-ufrag', 'ice-pwd', 'fingerprint']) {
     if (!new RegExp(`^a=${attribute}:\\S+`, 'm').test(sdp)) throw new Error(`the offer has no ${attribute}`);
-  }
-}
-
-/**
- * werift starts its connectivity checks only after all candidates were gathered, so one silent STUN server would
- * delay every connection by its time-out. Checks need no more than the first candidate.
- */
-function gatherInBackground(connection: RTCPeerConnection): void {
-  const internals = connection as unknown as { gatherCandidates(): Promise<void> };
-  const gather = internals.gatherCandidates.bind(connection);
-  internals.gatherCandidates = async () => {
-    gather().catch(() => {});
-  };
-}
-
-type Channel = ReturnType<RTCPeerConnection['createDataChannel']>;
-
-class ChannelPath implements Path {
-  readonly maxMessageBytes = MAX_MESSAGE_BYTES;
-  readonly #channel: Channel;
-  readonly #close: () => void;
-  #events: PathEvents | undefined;
-  #early: Uint8Array[] = [];
-  #ended: string | undefined;
-
-  constructor(channel: Channel, close: () => void) {
-    this.#channel = channel;
-    this.#close = close;
-    channel.bufferedAmountLowThreshold = MAX_QUEUED_BYTES / 2;
-    channel.bufferedAmountLow.subscribe(() => this.#events?.drained());
-    channel.onMessage.subscribe((message) => {
-      const bytes = typeof message === 'string' ? Buffer.from(message) : message;
-      if (this.#events === undefined) this.#early.push(bytes);
-      else this.#events.message(bytes);
-    });
-  }
-
-  onState(listener: (state: string) => void): void {
-    this.#channel.stateChanged.subscribe((state) => {
-      listener(state);
-      if (state === 'open') this.#events?.drained();
-    });
-  }
-
-  capacity(): number {
-    if (this.#ended !== undefined || this.#channel.readyState !== 'open') return 0;
-    return MAX_QUEUED_BYTES - this.#channel.bufferedAmount;
-  }
-
-  send(message: Uint8Array): void {
-    if (this.#channel.readyState !== 'open') return;
-    this.#channel.send(Buffer.from(message.buffer, message.byteOffset, message.byteLength));
-  }
-
-  close(): void {
-    this.#close();
-  }
-
-  start(events: PathEvents): void {
-    this.#events = events;
-    for (const message of this.#early.splice(0)) events.message(message);
-    if (this.#ended !== undefined) events.closed(this.#ended);
-  }
-
-  /** Resolves when everything queued has left, after `ms` at the latest. */
-  async drain(ms: number): Promise<void> {
-    const deadline = Date.now() + ms;
-    while (this.#channel.readyState === 'open' && this.#channel.bufferedAmount > 0 && Date.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  }
-
-  end(reason: string): void {
-    if (this.#ended !== undefined) return;
-    this.#ended = reason;
-    this.#events?.closed(reason);
   }
 }

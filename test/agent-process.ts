@@ -3,7 +3,8 @@ import { readdirSync } from 'node:fs';
 import { Connections } from '../agent/connections.ts';
 import { UpstreamProxy } from '../agent/proxy.ts';
 import { nodeEnvironment } from '../agent/runtime.ts';
-import { Peer, prepareWebRtc } from '../agent/webrtc.ts';
+import { PLAIN_NETWORK } from '../agent/test-network.ts';
+import { WebRtc } from '../agent/webrtc.ts';
 import { generateHostKeys } from '../shared/host-identity.ts';
 import { Sessions } from '../shared/sessions.ts';
 import type { SessionSignal } from '../shared/signal.ts';
@@ -24,7 +25,7 @@ export type FromAgent = { ready: true } | { signal: SessionSignal } | { measurem
 const [upstream = '', handshakeTimeoutMs = ''] = process.argv.slice(2);
 const tell = (message: FromAgent) => void process.send?.(message);
 
-await prepareWebRtc();
+const webRtc = await WebRtc.open(PLAIN_NETWORK, { log: (line) => void process.stderr.write(`${line}\n`) });
 const proxy = new UpstreamProxy({
   upstream: async () => upstream,
   policy: { allowedPrefixes: [], allowManagement: false },
@@ -40,7 +41,7 @@ const sessions = new Sessions({
 const hostKeys = await generateHostKeys();
 const connections = new Connections({
   maxConnections: 10,
-  makePeer: (_offer, events) => new Peer([], events),
+  makePeer: (_offer, events) => webRtc.peer([], events),
   sessions,
   sign: (answered) => signAnswer(hostKeys, { ...answered, hostId: 'home' }),
   send: (signal) => tell({ signal }),

@@ -123,6 +123,11 @@ export class Coturn {
     return server;
   }
 
+  /** The certificate of its TLS port, which signs itself: for clients that should trust it. */
+  get certificateFile(): string {
+    return join(this.#folder, 'certificate.pem');
+  }
+
   url(transport: TurnTransport, address = this.#addresses[0] ?? ''): string {
     const host = address.includes(':') ? `[${address}]` : address;
     if (transport === 'tls') return `turns:${host}:${this.tlsPort}?transport=tcp`;

@@ -1,0 +1,269 @@
+/** Connections between a Peer and a client of werift: ICE, DTLS and SCTP as they are on the wire. */
+import { afterEach, describe, expect, test } from 'vitest';
+import type { CandidatePair, RTCPeerConnection } from 'werift';
+import type { DatagramTransport, Endpoint } from './datagram.ts';
+import { looksLikeStun, stunClass } from './stun.ts';
+import {
+  makeClient,
+  negotiate,
+  startTestAgent,
+  type TestAgent,
+  type TestAgentOptions,
+  type TestChannel,
+} from './test-webrtc.ts';
+import type { IceConnection } from './webrtc-internals.ts';
+
+/** The client's. */
+type ClientIce = IceConnection & { checkStart(pair: CandidatePair): { awaitable: Promise<void> } };
+
+const cleanup: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const clean of cleanup.splice(0).reverse()) await clean();
+});
+
+interface Ends {
+  agent: TestAgent;
+  client: RTCPeerConnection;
+  channel: TestChannel;
+  ice: ClientIce;
+}
+
+/** `prepare` sees the client before anything is sent; what the agent receives comes back. */
+async function connect(
+  options: TestAgentOptions = {},
+  prepare: (ice: IceConnection) => void = () => {},
+): Promise<Ends> {
+  const agent = await startTestAgent(options);
+  const client = makeClient();
+  cleanup.push(async () => {
+    await client.close();
+    agent.peer.close('the test is over');
+    await agent.webRtc.close();
+  });
+  agent.peer.path.start({ message: (bytes) => agent.peer.path.send(bytes), drained: () => {}, closed: () => {} });
+  const negotiating = negotiate(client, agent);
+  const ice = client.iceTransports[0]?.connection as unknown as ClientIce;
+  // Its sockets are there when it has its offer.
+  const pairing = ice.pairLocalProtocol.bind(ice);
+  ice.pairLocalProtocol = (protocol) => {
+    pairing(protocol);
+    prepare(ice);
+  };
+  return { agent, client, channel: await negotiating, ice };
+}
+
+async function echo(channel: TestChannel, count = 20): Promise<void> {
+  const received: string[] = [];
+  const { unSubscribe } = channel.onMessage.subscribe((message) => void received.push(String(message)));
+  const sent = Array.from({ length: count }, (_, i) => `message ${i}`);
+  for (const text of sent) channel.send(Buffer.from(text));
+  await expect.poll(() => received, { timeout: 15_000 }).toEqual(sent);
+  unSubscribe();
+}
+
+/** Replaces what the client sends and receives; undefined: as it is. */
+function onWire(
+  ice: IceConnection,
+  {
+    send,
+    receive,
+  }: { send?: (data: Buffer, to: Endpoint, go: () => void) => void; receive?: (from: Endpoint) => boolean },
+): void {
+  for (const { transport } of ice.protocols as unknown as { transport: DatagramTransport & { wired?: true } }[]) {
+    if (transport.wired) continue;
+    transport.wired = true;
+    const [sending, receiving] = [transport.send.bind(transport), transport.onData];
+    transport.send = async (data, to) => {
+      if (send === undefined) await sending(data, to);
+      else send(data, to, () => void sending(data, to).catch(() => {}));
+    };
+    transport.onData = (data, from) => {
+      if (receive?.(from) ?? true) receiving(data, from);
+    };
+  }
+}
+
+/** Handshake types of plain DTLS records: 1 ClientHello, 2 ServerHello, 3 HelloVerifyRequest (RFC 6347, section 4.3.2). */
+function handshakes(data: Buffer): number[] {
+  const types: number[] = [];
+  for (let at = 0; at + 13 < data.length; at += 13 + data.readUInt16BE(at + 11)) {
+    if (data[at] === 22 && data.readUInt16BE(at + 3) === 0) types.push(data[at + 13] ?? -1);
+  }
+  return types;
+}
+
+test('an offer that has its candidates and their end needs no trickle', async () => {
+  const { channel, client } = await connect();
+  expect(client.localDescription?.sdp).toContain('a=end-of-candidates');
+  await expect.poll(() => channel.readyState).toBe('open');
+  await echo(channel);
+});
+
+test('one port serves many connections', async () => {
+  const first = await connect();
+  const others = [await connect({ webRtc: first.agent.webRtc }), await connect({ webRtc: first.agent.webRtc })];
+  for (const { channel } of [first, ...others]) {
+    await expect.poll(() => channel.readyState).toBe('open');
+    await echo(channel);
+  }
+  const ports = [first, ...others].flatMap(({ agent }) => agent.candidates.filter((line) => line !== '').map(portOf));
+  expect(new Set(ports).size).toBe(1);
+});
+
+function portOf(line: string): string {
+  return / (\d+) typ /.exec(line)?.[1] ?? '';
+}
+
+describe('no round trip is spent on nothing:', () => {
+  test('a ClientHello is answered by ServerHello, however often it is sent', async () => {
+    const [sent, received]: [number[], number[]] = [[], []];
+    const { channel } = await connect({}, (ice) => {
+      onWire(ice, {
+        send: (data, _to, go) => {
+          sent.push(...handshakes(data));
+          go();
+          // Twice on the wire, as when its answer is late.
+          if (handshakes(data).includes(1)) go();
+        },
+      });
+      ice.onData.subscribe((data) => void received.push(...handshakes(data)));
+    });
+    await expect.poll(() => channel.readyState).toBe('open');
+    expect(received).toContain(2);
+    expect(received).not.toContain(3);
+    expect(sent.filter((type) => type === 1)).toEqual([1]);
+    await echo(channel);
+  });
+
+  test('a ClientHello that comes before the agent’s own check was answered is kept', async () => {
+    const hellos: number[] = [];
+    const { channel, agent } = await connect({}, (ice) => {
+      onWire(ice, {
+        send: (data, _to, go) => {
+          if (handshakes(data).includes(1)) hellos.push(performance.now());
+          if (looksLikeStun(data) && stunClass(data) === 'success') setTimeout(go, 350);
+          else go();
+        },
+      });
+    });
+    await expect.poll(() => channel.readyState).toBe('open');
+    // werift repeats it after 500 ms.
+    expect(hellos.length).toBe(1);
+    expect(agent.steps).toContain('DTLS handshake complete');
+  });
+
+  test('the agent begins the SCTP association, and a repeated INIT does not disturb it', async () => {
+    const chunks: number[] = [];
+    let repeat: () => void = () => {};
+    const agent = await startTestAgent();
+    const client = makeClient();
+    cleanup.push(async () => {
+      await client.close();
+      agent.peer.close('the test is over');
+      await agent.webRtc.close();
+    });
+    agent.peer.path.start({ message: (bytes) => agent.peer.path.send(bytes), drained: () => {}, closed: () => {} });
+    const channel = await negotiate(client, agent);
+    const sctp = client.sctpTransport?.sctp as unknown as {
+      receiveChunk(chunk: { type: number }): Promise<void>;
+      sendChunk(chunk: { type: number }): Promise<void>;
+    };
+    const [receiving, sending] = [sctp.receiveChunk.bind(sctp), sctp.sendChunk.bind(sctp)];
+    sctp.receiveChunk = async (chunk) => {
+      chunks.push(chunk.type);
+      await receiving(chunk);
+    };
+    sctp.sendChunk = async (chunk) => {
+      if (chunk.type === 1) repeat = () => void sending(chunk);
+      await sending(chunk);
+    };
+    await expect.poll(() => channel.readyState).toBe('open');
+    // INIT (RFC 9260, section 3.3.2).
+    expect(chunks).toContain(1);
+    await echo(channel);
+    repeat();
+    await echo(channel);
+  });
+});
+
+describe('the client nominates another pair', () => {
+  const [high, low] = ['127.0.0.1', '127.0.0.2'];
+
+  async function twoPairs(): Promise<
+    Ends & { pair(address: string): CandidatePair; cut: Set<string>; sources: string[] }
+  > {
+    const cut = new Set<string>();
+    const sources: string[] = [];
+    const ends = await connect({ addresses: [high, low] }, (ice) => {
+      onWire(ice, {
+        send: (_data, [address], go) => {
+          if (!cut.has(address)) go();
+        },
+        receive: ([address]) => {
+          if (!cut.has(address)) sources.push(address);
+          return !cut.has(address);
+        },
+      });
+    });
+    const { channel, ice } = ends;
+    await expect.poll(() => channel.readyState).toBe('open');
+    // werift drops the others when one is nominated.
+    for (const each of ice.checkList) if (each.state !== 3) await ice.checkStart(each).awaitable;
+    await expect.poll(() => ice.checkList.filter(({ state }) => state === 3).length).toBe(2);
+    const pair = (address: string) => {
+      const found = ice.checkList.find(({ remoteCandidate }) => remoteCandidate.host === address);
+      if (found === undefined) throw new Error(`no pair with ${address}`);
+      return found;
+    };
+    return { ...ends, pair, cut, sources };
+  }
+
+  async function nominate(ice: IceConnection, pair: CandidatePair): Promise<void> {
+    const { localUsername, remoteUsername, remotePassword } = ice;
+    const { localCandidate } = pair;
+    const options = { nominate: true, localUsername, remoteUsername, iceControlling: true, localCandidate };
+    ice.nominated = pair;
+    await pair.protocol.request(ice.buildRequest(options) as never, pair.remoteAddr, Buffer.from(remotePassword));
+  }
+
+  /** Where the agent's data comes from. */
+  async function sourceOf(channel: TestChannel, sources: string[]): Promise<string> {
+    await echo(channel, 1);
+    sources.length = 0;
+    await echo(channel, 40);
+    const times = (address: string) => sources.filter((source) => source === address).length;
+    return times(high) > times(low) ? high : low;
+  }
+
+  test('that is better: the agent follows; one that is worse: it stays', async () => {
+    const { channel, ice, pair, sources } = await twoPairs();
+    await nominate(ice, pair(high));
+    expect(await sourceOf(channel, sources)).toBe(high);
+    await nominate(ice, pair(low));
+    expect(await sourceOf(channel, sources)).toBe(high);
+  });
+
+  test('because its own has died: the agent follows', async () => {
+    const { channel, ice, pair, sources, cut, agent } = await twoPairs();
+    await nominate(ice, pair(high));
+    expect(await sourceOf(channel, sources)).toBe(high);
+    cut.add(high);
+    ice.nominated = pair(low);
+    // As browsers do, it nominates again and again.
+    const again = setInterval(() => void nominate(ice, pair(low)).catch(() => {}), 500);
+    cleanup.push(async () => clearInterval(again));
+    await echo(channel, 1);
+    expect(await sourceOf(channel, sources)).toBe(low);
+    expect(agent.steps.join()).toContain('changed to another candidate pair');
+    expect(agent.closed).toEqual([]);
+  });
+
+  test('or says nothing and its pair dies: the agent finds the one that answers', async () => {
+    const { channel, ice, pair, sources, cut } = await twoPairs();
+    await nominate(ice, pair(high));
+    cut.add(high);
+    ice.nominated = pair(low);
+    await echo(channel, 1);
+    expect(await sourceOf(channel, sources)).toBe(low);
+  });
+});

@@ -1,0 +1,132 @@
+/** ICE of one connection: our transports and candidates in place of those that werift would gather. */
+import { randomBytes } from 'node:crypto';
+import { type CandidatePair, CandidatePairState, type RTCPeerConnection } from 'werift';
+import { MAX_CANDIDATES_PER_SESSION } from '../shared/limits.ts';
+import type { DatagramTransport, Endpoint } from './datagram.ts';
+import type { LocalCandidate } from './gathering.ts';
+import type { IceCredentials } from './mux-socket.ts';
+import { looksLikeStun } from './stun.ts';
+import { baseCandidate, candidateLine, remoteCandidate } from './webrtc-candidate.ts';
+import { type CheckProtocol, checkProtocol, type IceConnection, iceConnectionOf } from './webrtc-internals.ts';
+import { Nomination } from './webrtc-nomination.ts';
+
+/** The client's first DTLS flight, which may come before our own check was answered. */
+const MAX_EARLY_DATAGRAMS = 8;
+
+export interface IceEvents {
+  /** To be told to the other end: a `candidate:` line. */
+  candidate(line: string): void;
+  /** Data goes by another pair from now on. */
+  switched(): void;
+  /** The other end has an IPv6 address. */
+  remoteIpv6(): void;
+}
+
+export class Ice {
+  readonly credentials: IceCredentials;
+  readonly #ice: IceConnection;
+  readonly #events: IceEvents;
+  readonly #nomination: Nomination;
+  #early: Buffer[] | undefined = [];
+  #remoteCandidates = 0;
+
+  /** `connection` has its data channel. */
+  constructor(connection: RTCPeerConnection, events: IceEvents) {
+    const ice = iceConnectionOf(connection);
+    this.#ice = ice;
+    this.#events = events;
+    // werift's have 16 and 88 bits; RFC 8445, section 5.3, wants 24 and 128, and the user name tells connections apart.
+    this.credentials = { ufrag: randomBytes(6).toString('hex'), password: randomBytes(18).toString('hex') };
+    ice.localUsername = this.credentials.ufrag;
+    ice.localPassword = this.credentials.password;
+    ice.userHistory[this.credentials.ufrag] = this.credentials.password;
+    ice.gatherCandidates = async () => {
+      ice.localCandidatesStart = true;
+      ice.localCandidatesEnd = true;
+    };
+    this.#nomination = new Nomination(ice, events.switched);
+  }
+
+  addTransport(transport: DatagramTransport, base: LocalCandidate): void {
+    const ice = this.#ice;
+    const protocol = checkProtocol(transport);
+    protocol.localIp = base.endpoint[0];
+    protocol.localCandidate = baseCandidate(base, ice.generation, ice.localUsername);
+    transport.onData = (data, from) => {
+      if (this.#early !== undefined && !looksLikeStun(data)) this.#keep(data);
+      else protocol.datagramReceived(data, from);
+    };
+    // Before werift's own listener, and after it.
+    protocol.onRequestReceived.subscribe((_request, from) => this.#repeatCheck(protocol, from));
+    ice.ensureProtocol(protocol);
+    protocol.onRequestReceived.subscribe((request, from) => {
+      this.#requested(protocol, from, request.attributesKeys.includes('USE-CANDIDATE'));
+    });
+    ice.protocols.push(protocol);
+    ice.pairLocalProtocol(protocol);
+  }
+
+  addLocalCandidate(candidate: LocalCandidate): void {
+    this.#events.candidate(candidateLine(candidate));
+  }
+
+  /** Takes the candidates out of `sdp` and adds them one by one, as if they had trickled. */
+  takeCandidates(sdp: string): string {
+    // werift gives up when the list ends before a check has worked, but checks may still come in from a browser that
+    // hides its addresses behind mDNS names. So it never learns that there are no more.
+    const lines = sdp.split(/\r?\n/);
+    for (const line of lines) if (line.startsWith('a=candidate:')) this.addRemoteCandidate(line);
+    return lines.filter((line) => !/^a=(candidate:|end-of-candidates)/.test(line)).join('\r\n');
+  }
+
+  /** Ignores what cannot be used, as browsers do, and too many. */
+  addRemoteCandidate(line: string): void {
+    const candidate = remoteCandidate(line);
+    if (candidate === undefined || ++this.#remoteCandidates > MAX_CANDIDATES_PER_SESSION) return;
+    if (candidate.host.includes(':')) this.#events.remoteIpv6();
+    this.#ice.addRemoteCandidate(candidate).catch(() => {});
+  }
+
+  /** DTLS takes packets from now on. */
+  dtlsStarts(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const data of early) this.#ice.onData.execute(data);
+  }
+
+  close(): void {
+    this.#nomination.stop();
+    this.#early = undefined;
+  }
+
+  #keep(data: Buffer): void {
+    if (this.#early !== undefined && this.#early.length < MAX_EARLY_DATAGRAMS) this.#early.push(data);
+  }
+
+  #pair(protocol: CheckProtocol, [address, port]: Endpoint): CandidatePair | undefined {
+    return this.#ice.checkList.find(
+      (pair) =>
+        (pair.protocol as unknown) === protocol &&
+        pair.remoteCandidate.host === address &&
+        pair.remoteCandidate.port === port,
+    );
+  }
+
+  /**
+   * The other end's NAT lets our packets pass since it sent this one: what was sent before may be lost, and the next
+   * repetition may be most of a second away (RFC 8445, section 7.3.1.4: a triggered check at once).
+   */
+  #repeatCheck(protocol: CheckProtocol, from: Endpoint): void {
+    if (this.#pair(protocol, from)?.state !== CandidatePairState.IN_PROGRESS) return;
+    for (const { request, expectedAddr } of Object.values(protocol.transactions)) {
+      if (expectedAddr[0] === from[0] && expectedAddr[1] === from[1]) void protocol.sendStun(request, expectedAddr);
+    }
+  }
+
+  #requested(protocol: CheckProtocol, from: Endpoint, useCandidate: boolean): void {
+    const pair = this.#pair(protocol, from);
+    if (pair === undefined) return;
+    if (pair.remoteCandidate.host.includes(':')) this.#events.remoteIpv6();
+    this.#nomination.requested(pair, useCandidate);
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Which pair the agent, as the controlled side, sends by: werift keeps the first one that was nominated until it has
+ * been silent for 30 s. Browsers nominate anew when they find a better pair or lose the one in use (RFC 8445, section
+ * 8.1.1), and then stop answering on the old one.
+ */
+import { type CandidatePair, CandidatePairState } from 'werift';
+import type { CheckProtocol, IceConnection } from './webrtc-internals.ts';
+
+const TICK_MS = 1_000;
+/** Browsers check the pair in use every 2.5 s at least; RFC 7675 wants a check every 5 s (± 20 %). */
+const SILENT_MS = 3_500;
+const PROBE_TIMEOUT_MS = 900;
+
+interface Heard {
+  count: number;
+  at: number;
+}
+
+export class Nomination {
+  readonly #ice: IceConnection;
+  readonly #switched: () => void;
+  readonly #now: () => number;
+  readonly #heard = new WeakMap<CandidatePair, Heard>();
+  readonly #timer: NodeJS.Timeout;
+  /** Nominated before its check was answered. */
+  #early: CandidatePair | undefined;
+
+  /** `switched`: data goes by another pair from now on. */
+  constructor(ice: IceConnection, switched: () => void, now: () => number = () => performance.now()) {
+    this.#ice = ice;
+    this.#switched = switched;
+    this.#now = now;
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** An authenticated request came for `pair`, and werift has taken note of it. */
+  requested(pair: CandidatePair, useCandidate: boolean): void {
+    this.#listen(pair);
+    const { nominated, iceControlling } = this.#ice;
+    if (!useCandidate || iceControlling || nominated === undefined || nominated === pair) return;
+    if (pair.state !== CandidatePairState.SUCCEEDED) {
+      // The triggered check is under way; the next tick looks again.
+      this.#early = pair;
+      return;
+    }
+    // Until one is selected, browsers nominate whatever they check; the better one stays.
+    if (comparePriority(pair, nominated) >= 0 || this.#silentMs(nominated) > SILENT_MS) this.#use(pair);
+  }
+
+  #use(pair: CandidatePair): void {
+    pair.nominated = true;
+    this.#ice.nominated = pair;
+    // Consent (RFC 7675) belongs to the pair.
+    this.#ice.queryConsent();
+    this.#switched();
+  }
+
+  #tick(): void {
+    const { nominated, checkList } = this.#ice;
+    if (nominated === undefined) return;
+    for (const pair of checkList) this.#listen(pair);
+    const early = this.#early;
+    this.#early = undefined;
+    if (early?.state === CandidatePairState.SUCCEEDED) this.requested(early, true);
+    if (this.#silentMs(nominated) <= SILENT_MS) return;
+    const others = checkList.filter((pair) => pair !== nominated && pair.state === CandidatePairState.SUCCEEDED);
+    if (others.length > 0) void this.#findAnother(nominated, others);
+  }
+
+  async #findAnother(silent: CandidatePair, others: readonly CandidatePair[]): Promise<void> {
+    const [answers, ...alternatives] = await Promise.all([silent, ...others].map((pair) => this.#probe(pair)));
+    if (answers || this.#ice.nominated !== silent || this.#silentMs(silent) <= SILENT_MS) return;
+    const [next] = others.filter((_, i) => alternatives[i]).toSorted((a, b) => comparePriority(b, a));
+    if (next !== undefined) this.#use(next);
+  }
+
+  async #probe(pair: CandidatePair): Promise<boolean> {
+    const { localUsername, remoteUsername, remotePassword, iceControlling } = this.#ice;
+    const { localCandidate } = pair;
+    const request = this.#ice.buildRequest({
+      nominate: false,
+      localUsername,
+      remoteUsername,
+      iceControlling,
+      localCandidate,
+    });
+    try {
+      const protocol = pair.protocol as unknown as CheckProtocol;
+      await protocol.request(request, pair.remoteAddr, Buffer.from(remotePassword), {
+        retransmissions: 0,
+        responseTimeout: PROBE_TIMEOUT_MS,
+      });
+      pair.responsesReceived++;
+      this.#listen(pair);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #listen(pair: CandidatePair): void {
+    const count = pair.requestsReceived + pair.responsesReceived;
+    if (this.#heard.get(pair)?.count !== count) this.#heard.set(pair, { count, at: this.#now() });
+  }
+
+  #silentMs(pair: CandidatePair): number {
+    return this.#now() - (this.#heard.get(pair)?.at ?? 0);
+  }
+}
+
+/** RFC 8445, section 6.1.2.3, without the sum, which has more bits than a number (and which werift gets wrong). */
+function comparePriority(one: CandidatePair, other: CandidatePair): number {
+  const sorted = ({ localCandidate, remoteCandidate }: CandidatePair) =>
+    [localCandidate.priority, remoteCandidate.priority].toSorted((a, b) => a - b);
+  const [[min1 = 0, max1 = 0], [min2 = 0, max2 = 0]] = [sorted(one), sorted(other)];
+  return min1 - min2 || max1 - max2;
+}
