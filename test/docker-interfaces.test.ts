@@ -19,7 +19,7 @@ import { recordPeers, usedPair } from './turn-peers.ts';
 
 const missing = networkLabMissing() || coturnMissing() || withoutChromium;
 const ROUNDS = 6;
-const ROUND_MS = 4_000;
+const ROUND_MS = 10_000;
 const PORT = 50_123;
 
 interface Variant {
@@ -213,7 +213,7 @@ describe.skipIf(missing)(`a host with Docker (${missing || 'real'})`, () => {
   test('is lost where the call went by a bridge of Docker', async () => {
     const { page } = callOf(CARELESS);
     expect(before.get(CARELESS)).toBe('direct');
-    expect(await page.evaluate(() => globalThis.paths[0])).toBe('relay');
+    expect(await page.evaluate(() => globalThis.paths[0])).toMatch(/^(relay|turn)$/);
     // The relay took over.
     expect(await page.evaluate(() => globalThis.answers)).toEqual(new Array(ROUNDS + 1).fill(200));
   });

@@ -7,6 +7,7 @@ import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:chi
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Browser, chromium } from 'playwright-core';
 import { CHROMIUM_OPTIONS } from './chromium.ts';
 
@@ -17,6 +18,7 @@ const PARTS = ['lan', 'host', 'client'] as const;
 const NUMBERS = 2 ** 12;
 /** Another lab may have taken a number. */
 const ATTEMPTS = 20;
+const CARRIER_WITHIN_MS = 10_000;
 
 /** Docker's own names and addresses; the bridge of a compose project is named after 12 digits of its id. */
 export const DOCKER_BRIDGE = { name: 'docker0', address: '172.17.0.1' } as const;
@@ -52,6 +54,7 @@ export class DockerLab {
       const lab = new DockerLab(number);
       try {
         lab.#build();
+        await lab.#carriers();
         return lab;
       } catch (error) {
         await lab.close();
@@ -150,6 +153,21 @@ export class DockerLab {
     const rules = bridges.map(({ name, address }) => `ip saddr ${address}/16 oifname != "${name}" masquerade`);
     const chain = `chain postrouting {\ntype nat hook postrouting priority srcnat\n${rules.join('\n')}\n}`;
     run(inside(this.#part(part), 'nft', '-f', '-'), `table ip docker {\n${chain}\n}\n`);
+  }
+
+  /** Resolves when every bridge has its carrier, which takes the kernel a moment. */
+  async #carriers(): Promise<void> {
+    const deadline = Date.now() + CARRIER_WITHIN_MS;
+    const without = () =>
+      (['host', 'client'] as const).flatMap((part) =>
+        ip('-n', this.#part(part), '-brief', 'link', 'show', 'type', 'bridge')
+          .split('\n')
+          .filter((line) => line !== '' && !/^\S+ +UP /.test(line)),
+      );
+    while (without().length > 0) {
+      if (Date.now() > deadline) throw new Error(`no carrier: ${without().join(', ')}`);
+      await sleep(20);
+    }
   }
 
   /** A pair of interfaces whose other end is somebody else's. */
