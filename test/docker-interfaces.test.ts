@@ -15,7 +15,7 @@ import { DOCKER_BRIDGE, DockerLab } from './docker-lab.ts';
 import { Coturn, coturnMissing } from './nat/coturn.ts';
 import { networkLabMissing } from './network-lab.ts';
 import { AGENT_TOKEN, OWNER_TOKEN } from './stack.ts';
-import { recordPeers, usedPair } from './turn-peers.ts';
+import { recordPeers, remoteCandidates, usedPair } from './turn-peers.ts';
 
 const missing = networkLabMissing() || coturnMissing() || withoutChromium;
 const ROUNDS = 6;
@@ -188,13 +188,9 @@ describe.skipIf(missing)(`a host with Docker (${missing || 'real'})`, () => {
   };
 
   test.each(VARIANTS)(`is reached at the right address $name`, async ({ id, address, port }) => {
-    const { page, console: lines } = callOf(id);
-    const told = lines.flatMap(
-      (line) => line.match(/remote candidate: candidate:\S+ 1 \S+ \d+ (\S+) (\d+)/)?.slice(1) ?? [],
-    );
-    const addresses = told.filter((_, index) => index % 2 === 0);
-    const known = id === 'relayed' ? addresses : addresses.filter((one) => one !== lab.edgeAddress);
-    expect([...new Set(known)].sort()).toEqual([...address(lab)].sort());
+    const { page } = callOf(id);
+    const told = (await remoteCandidates(page)).filter(({ type }) => type === 'host' || id === 'relayed');
+    expect([...new Set(told.map((each) => each.address))].sort()).toEqual([...address(lab)].sort());
     const { remote } = await usedPair(page);
     expect(address(lab)).toContain(remote.address);
     if (port !== undefined) expect(remote.port).toBe(port);

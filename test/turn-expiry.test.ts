@@ -157,8 +157,11 @@ describe.skipIf(missing)(`credentials of ${TTL_S} s (${missing || 'real'})`, () 
   });
 
   test.each(CASES)('are replaced by new ones each time, before the path is lost: $name relays', ({ name }) => {
-    const { paths, endsOn, usernames } = outcomeOf(name);
+    const { result, paths, endsOn, usernames } = outcomeOf(name);
     const ends = [...new Set(usernames.map((username) => Number(username.split(':')[0])))];
+    console.log(
+      `${name} relays: ${ends.length} credentials, longest pause ${Math.round(result.longestPauseMs)} ms, paths ${paths}`,
+    );
     expect(ends.length).toBeGreaterThan(EXPIRIES);
     expect(Math.max(...ends) - Math.min(...ends)).toBeGreaterThanOrEqual(EXPIRIES * TTL_S);
     expect(endsOn).toBe('turn');

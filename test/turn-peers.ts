@@ -57,3 +57,20 @@ export async function usedPair(page: Page): Promise<UsedPair> {
   if (pair === undefined) throw new Error('no connection has a selected pair');
   return pair;
 }
+
+type Candidate = Omit<UsedCandidate, 'relayProtocol'>;
+
+/** What the page said that it can be reached at, of the newest connection. */
+export async function localCandidates(page: Page): Promise<Candidate[]> {
+  return candidatesIn(await page.evaluate(() => globalThis.peers.at(-1)?.localDescription?.sdp));
+}
+
+/** What the other end said, in its description and after it, to the newest connection. */
+export async function remoteCandidates(page: Page): Promise<Candidate[]> {
+  return candidatesIn(await page.evaluate(() => globalThis.peers.at(-1)?.remoteDescription?.sdp));
+}
+
+function candidatesIn(sdp = ''): Candidate[] {
+  const lines = sdp.matchAll(/^a=candidate:\S+ 1 \S+ \d+ (\S+) (\d+) typ (\w+)/gm);
+  return [...lines].map(([, address = '', port, type = '']) => ({ type, address, port: Number(port) }));
+}
