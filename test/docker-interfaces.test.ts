@@ -1,7 +1,9 @@
 /**
  * A host with Docker, and a client that has Docker too. LocalAI's calls “establish on a good pair and then drop once
- * ICE consent checks fail” there (https://github.com/mudler/LocalAI/pull/10231): addresses of bridges are offered, a
- * pair with one of them works as long as Docker masquerades it, and may be the selected one when that ends.
+ * ICE consent checks fail” there (https://github.com/mudler/LocalAI/pull/10231). What can be selected and then fail is
+ * a pair from a socket that is bound to docker0: its checks leave by eth0, masqueraded by Docker's rules, so the client
+ * finds them to come from the host and answers. Without these rules (a reload of the firewall takes them away) they
+ * come from 172.17.0.1, which the client has itself, and are dropped.
  */
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -26,7 +28,7 @@ interface Variant {
   /** The host's id. */
   id: string;
   name: string;
-  flags(lab: DockerLab): Record<string, unknown>;
+  flags(lab: DockerLab, turn: Coturn): Record<string, unknown>;
   path: 'direct' | 'turn';
   /** All that the client is told of the host. */
   address(lab: DockerLab): readonly string[];
@@ -83,6 +85,15 @@ const VARIANTS: readonly Variant[] = [
     address: both,
     port: PORT,
   },
+  {
+    id: 'stun',
+    name: 'with stun_urls',
+    flags: ({ edgeAddress }, { port }) => ({ stunUrls: [`stun:${edgeAddress}:${port}`] }),
+    path: 'direct',
+    address: both,
+  },
+  // Nothing in this network grants any.
+  { id: 'mapping', name: 'with port_mapping', flags: () => ({ portMapping: true }), path: 'direct', address: both },
   {
     id: 'relayed',
     name: 'with relay_only',
@@ -145,7 +156,7 @@ describe.skipIf(missing)(`a host with Docker (${missing || 'real'})`, () => {
 
   async function startAgents(): Promise<void> {
     const hosts = Object.fromEntries([
-      ...VARIANTS.map(({ id, flags }) => [id, { portMapping: false, ...flags(lab) }]),
+      ...VARIANTS.map(({ id, flags }) => [id, { portMapping: false, ...flags(lab, coturn) }]),
       [CARELESS, { portMapping: false, interfaces: [DOCKER_BRIDGE.name] }],
     ]);
     const options: AgentsOptions = {
