@@ -1,4 +1,5 @@
 /** Through a real TURN server, by each transport, from either side and from both. */
+import { readFileSync } from 'node:fs';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { type Browser, chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -27,7 +28,7 @@ describe.skipIf(missing).each(TRANSPORTS)(`TURN over %s (${missing || 'real'})`,
   beforeAll(async () => {
     coturn = await Coturn.start({ transport });
     // The agent runs in this process, and believes what Node believes.
-    setDefaultCACertificates([...getCACertificates('default'), coturn.certificate]);
+    setDefaultCACertificates([...getCACertificates('default'), readFileSync(coturn.certificateFile, 'utf8')]);
     const args = [...(CHROMIUM_OPTIONS.args ?? []), coturn.chromiumTrust];
     [stack, browser] = await Promise.all([
       Stack.start({ variables: { ICE_SERVERS: JSON.stringify([coturn.iceServer([transport])]) } }),

@@ -55,8 +55,6 @@ export class Coturn {
   readonly secret: string;
   readonly port: number;
   readonly tlsPort: number;
-  /** Its own, self-signed, as PEM: for `tls.setDefaultCACertificates` and the like. */
-  readonly certificate: string;
   /** What it wrote to its log so far. */
   log = '';
   #administrator: Socket | undefined;
@@ -66,14 +64,13 @@ export class Coturn {
   readonly #folder: string;
 
   private constructor(
-    options: Required<Pick<CoturnOptions, 'addresses' | 'port' | 'tlsPort' | 'secret'>> & { certificate: string },
+    options: Required<Pick<CoturnOptions, 'addresses' | 'port' | 'tlsPort' | 'secret'>>,
     child: ChildProcess,
     folder: string,
   ) {
     this.secret = options.secret;
     this.port = options.port;
     this.tlsPort = options.tlsPort;
-    this.certificate = options.certificate;
     this.#addresses = options.addresses;
     this.#child = child;
     this.#folder = folder;
@@ -140,8 +137,7 @@ export class Coturn {
     ];
     const [program = '', ...rest] = command;
     const child = spawn(program, rest);
-    const pem = readFileSync(certificate, 'utf8');
-    const server = new Coturn({ addresses, port, tlsPort, secret, certificate: pem }, child, folder);
+    const server = new Coturn({ addresses, port, tlsPort, secret }, child, folder);
     const deadline = Date.now() + STARTS_WITHIN_MS;
     // Its listeners are open by then.
     while (!server.log.includes('Total General servers')) {
@@ -155,10 +151,16 @@ export class Coturn {
     return server;
   }
 
+  /** The certificate of its TLS port, which signs itself: for clients that should trust it. */
+  get certificateFile(): string {
+    return join(this.#folder, 'certificate.pem');
+  }
+
   /** For Chromium's command line: its TURN over TLS believes this server as if an authority vouched for it. */
   get chromiumTrust(): string {
-    const key = new X509Certificate(this.certificate).publicKey.export({ type: 'spki', format: 'der' });
-    return `--ignore-certificate-errors-spki-list=${createHash('sha256').update(key).digest('base64')}`;
+    const { publicKey } = new X509Certificate(readFileSync(this.certificateFile));
+    const hash = createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' }));
+    return `--ignore-certificate-errors-spki-list=${hash.digest('base64')}`;
   }
 
   /** All that were made so far, in order. */
