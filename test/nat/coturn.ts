@@ -29,9 +29,9 @@ export interface CoturnOptions {
   /** It listens to clients by this one alone, so that whoever has an allocation used it; all of them otherwise. */
   transport?: TurnTransport;
   /**
-   * Ends an allocation when its credentials end, as Cloudflare's service does. coturn itself asks for the credentials
-   * once, at Allocate, and keeps their key as long as the allocation (`check_stun_auth` in its ns_turn_server.c): no
-   * option makes a refresh fail. So its administrator's `cs` does it here. Not in another namespace.
+   * Ends an allocation when its credentials end. coturn itself looks at that time once, at Allocate, and keeps their key
+   * as long as the allocation (`check_stun_auth` in its ns_turn_server.c): no option makes a refresh fail. So its
+   * administrator's `cs` (cancel session) does it here. Not in another namespace.
    */
   endsExpired?: boolean;
   /** More arguments, such as `--stale-nonce=60`. */
