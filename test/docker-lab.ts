@@ -85,13 +85,13 @@ export class DockerLab {
   }
 
   /** Chromium on the client's machine. Its `localhost` is the edge, so that pages have a secure context. */
-  async launchChromium(extra: readonly string[] = []): Promise<Browser> {
+  async launchChromium(): Promise<Browser> {
     const wrapper = join(this.#folder, 'chromium');
     const command = inside(this.#part('client'), CHROMIUM_OPTIONS.executablePath ?? '');
     writeFileSync(wrapper, `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`);
     chmodSync(wrapper, 0o700);
     const rules = `--host-resolver-rules=MAP localhost ${this.edgeAddress}`;
-    const args = [...(CHROMIUM_OPTIONS.args ?? []), rules, ...extra];
+    const args = [...(CHROMIUM_OPTIONS.args ?? []), rules];
     const browser = await chromium.launch({ ...CHROMIUM_OPTIONS, args, executablePath: wrapper });
     this.#browsers.push(browser);
     return browser;
