@@ -13,12 +13,12 @@ import { Devices } from './devices.ts';
 import type { LocalServer } from './discovery.ts';
 import { Door } from './door.ts';
 import { Link, type LinkOptions, type Transport } from './link.ts';
-import type { PortMapper } from './network-settings.ts';
 import { PairingDesk } from './pairing.ts';
+import { createPortMapper } from './port-mapping.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { Upstreams } from './upstreams.ts';
-import { WebRtc } from './webrtc.ts';
+import { WebRtc, type WebRtcOptions } from './webrtc.ts';
 
 export interface AgentOptions {
   config: Config;
@@ -30,8 +30,8 @@ export interface AgentOptions {
   /** Where devices.json and pairing.json are; it need not exist. */
   folder: string;
   log(level: Config['logLevel'], line: string): void;
-  /** Asks the router for ports; whoever made it closes it after the agent. */
-  portMapper?: PortMapper;
+  /** This machine's network; the system's unless told otherwise. */
+  interfaces?: WebRtcOptions['interfaces'];
   /** Tests shorten the link's times. */
   linkTiming?: LinkOptions['timing'];
   /** The link came up; called for each time. */
@@ -52,9 +52,12 @@ const GOODBYE_MS = 300;
 /** Starts the agent; it stays connected until `close`. */
 export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const { config, log } = options;
-  const webRtc = await WebRtc.open(config.network, {
+  const { network } = config;
+  const portMapper = network.portMapping ? createPortMapper({ log: (line) => log('info', line) }) : undefined;
+  const webRtc = await WebRtc.open(network, {
     log: (line) => log('warn', line),
-    ...(options.portMapper === undefined ? {} : { portMapper: options.portMapper }),
+    ...(options.interfaces === undefined ? {} : { interfaces: options.interfaces }),
+    ...(portMapper === undefined ? {} : { portMapper }),
   });
   const upstreams = new Upstreams(options.servers, options.search, () => link.inform());
   const proxy = new UpstreamProxy({
@@ -169,6 +172,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       devices.close();
       await proxy.close();
       await webRtc.close();
+      await portMapper?.close();
     },
   };
 }

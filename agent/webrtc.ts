@@ -9,7 +9,7 @@ import type { Path } from '../shared/path.ts';
 import type { Candidate, IceServer } from '../shared/signal.ts';
 import { CommandError, EXIT } from './command-error.ts';
 import { Gathering, type GatheringOptions } from './gathering.ts';
-import { chooseAddresses } from './local-addresses.ts';
+import { checkUsable, chooseAddresses } from './local-addresses.ts';
 import type { LocalAddress, NetworkSettings, PortMapper } from './network-settings.ts';
 import { ReflexiveAddresses } from './reflexive-addresses.ts';
 import { createNameResolver } from './server-names.ts';
@@ -51,29 +51,15 @@ export class WebRtc {
 
   /**
    * Binds sockets at the addresses that `settings` allow. No network at all is no error, since there may be one later.
-   * @throws CommandError that names the setting when none of the machine's addresses may be used, or the port is taken.
+   * @throws ConfigError when the settings leave none of the machine's addresses; CommandError when the port is taken.
    */
   static async open(settings: NetworkSettings, options: WebRtcOptions): Promise<WebRtc> {
     await Promise.all([RTCDtlsTransport.SetupCertificate(), checkWerift()]);
     const webRtc = new WebRtc(settings, options);
     const interfaces = webRtc.#interfaces();
-    const { used, left } = chooseAddresses(interfaces, settings);
-    if (used.length === 0) {
-      const { used: usable } = chooseAddresses(interfaces, {
-        interfaces: [],
-        excludeInterfaces: [],
-        nat1to1: [],
-        ipFamily: 'any',
-      });
-      const reasons = left.map(({ interface: name, address, why }) => `${name} ${address}: ${why}`).join('; ');
-      if (usable.length > 0) {
-        throw new CommandError(
-          EXIT.config,
-          `The settings leave no network address to use (${reasons}). Change interfaces, exclude_interfaces or ip_family.`,
-        );
-      }
-      options.log('webrtc: there is no network; direct connections have to wait for one');
-    }
+    checkUsable(settings, interfaces);
+    const { used } = chooseAddresses(interfaces, settings);
+    if (used.length === 0) options.log('webrtc: there is no network; direct connections have to wait for one');
     try {
       if (!settings.relayOnly) await webRtc.#shared.mux.open(used);
     } catch (error) {

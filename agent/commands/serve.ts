@@ -45,6 +45,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
     hostKeys: identity.keys,
     folder,
     log,
+    interfaces: () => context.interfaces(),
     up: () => {
       up?.();
       up = undefined;
