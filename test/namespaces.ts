@@ -48,28 +48,39 @@ export function spawnInside(namespace: string, command: readonly string[], optio
 }
 
 /**
- * A TCP server of this process that listens in a namespace.
- * @throws Error when it cannot, such as for an address that nobody has there.
+ * TCP servers of this process that listen in a namespace.
+ * @throws Error when one cannot, such as for an address that nobody has there.
  */
-export async function listenInside(namespace: string, address: string, port = 0): Promise<Server> {
-  return (await openInside(namespace, 'tcp', address, port)) as Server;
+export async function listenInside(namespace: string, addresses: readonly string[], port: number): Promise<Server[]> {
+  return (await openInside(namespace, 'tcp', port, addresses)) as Server[];
 }
 
-/** A UDP socket of this process in a namespace. @throws Error likewise. */
-export async function bindInside(namespace: string, address: string, port = 0): Promise<UdpSocket> {
-  return (await openInside(namespace, 'udp', address, port)) as UdpSocket;
+/** UDP sockets of this process in a namespace, each on a port of its own. @throws Error likewise. */
+export async function bindInside(namespace: string, addresses: readonly string[]): Promise<UdpSocket[]> {
+  return (await openInside(namespace, 'udp', 0, addresses)) as UdpSocket[];
 }
 
 /** A socket stays where it was made, so a child makes it there and hands it over. */
-async function openInside(namespace: string, kind: 'tcp' | 'udp', address: string, port: number): Promise<unknown> {
+function openInside(
+  namespace: string,
+  kind: 'tcp' | 'udp',
+  port: number,
+  addresses: readonly string[],
+): Promise<unknown[]> {
   const program = join(import.meta.dirname, 'namespace-listener.ts');
-  const child = spawnInside(namespace, [process.execPath, program, kind, address, String(port)], {
+  const child = spawnInside(namespace, [process.execPath, program, kind, String(port), ...addresses], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
-  return await new Promise((resolve, reject) => {
-    child.once('message', (_, socket) => resolve(socket));
+  const sockets: unknown[] = [];
+  return new Promise((resolve, reject) => {
+    child.on('message', (_, socket) => {
+      sockets.push(socket);
+      if (sockets.length < addresses.length) return;
+      resolve(sockets);
+      child.disconnect();
+    });
     child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`no socket at ${address} port ${port} in ${namespace}: ${code}`)));
+    child.once('exit', (code) => reject(new Error(`no ${kind} socket at ${addresses} in ${namespace}: ${code}`)));
   });
 }
 

@@ -58,7 +58,7 @@ function pathToNeighbour(client: Neighbour, host: NetworkType): PathKind {
 }
 
 /** All NATs on the way as one: the worst mapping and the strictest filter. Undefined: no UDP. */
-function natOf(network: NetworkType, family: 4 | 6): Nat | undefined {
+export function natOf(network: NetworkType, family: 4 | 6): Nat | undefined {
   if (!network.families.includes(family) || network.passes !== 'all') return undefined;
   const nats = family === 6 ? [IPV6_FIREWALL] : network.nats;
   return {

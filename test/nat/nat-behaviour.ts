@@ -1,49 +1,45 @@
 /** How a network treats UDP, found out by plain datagrams, as RFC 5780, section 4 does with two addresses and ports. */
-import type { Socket } from 'node:dgram';
+import { randomUUID } from 'node:crypto';
+import type { RemoteInfo, Socket } from 'node:dgram';
+import { isIP } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { bindInside } from '../namespaces.ts';
 import { type Machine, type NatLab, TURN } from './nat-lab.ts';
-import type { Filtering, Mapping } from './network-types.ts';
+import type { Mapping, Nat } from './network-types.ts';
 
-export interface Behaviour {
-  mapping: Mapping;
-  filtering: Filtering;
-}
-
-/** Nobody else in the lab listens here. */
-const PORTS = [5000, 5001] as const;
-/** In a network of namespaces a datagram arrives at once or never; many times that, for a busy machine. */
-const WAIT_MS = 400;
+/** In a network of namespaces a datagram arrives at once or never. */
+const WAIT_MS = 25;
+const DATAGRAMS = 10;
 
 /** Undefined: no UDP passes. */
-export async function observeBehaviour(lab: NatLab, machine: Machine, family: 4 | 6): Promise<Behaviour | undefined> {
+export async function observeBehaviour(lab: NatLab, machine: Machine, family: 4 | 6): Promise<Nat | undefined> {
   const [first, second] = TURN[`ipv${family}`];
   const any = family === 4 ? '0.0.0.0' : '::';
-  // One socket for the first part of both tests: a filter is known by what the mapping of the second lets in.
-  const servers = await Promise.all(
-    [first, second].flatMap((address) => PORTS.map((port) => bindInside(lab.internet, address, port))),
-  );
-  const sockets = await Promise.all([bindInside(machine.namespace, any), bindInside(machine.namespace, any)]);
-  const [mapped, filtered] = sockets;
+  const [servers, sockets] = await Promise.all([
+    bindInside(lab.internet, [first, first, second]),
+    bindInside(machine.namespace, [any, any]),
+  ]);
+  const [server, otherPort, otherAddress] = servers as [Socket, Socket, Socket];
+  const [mapped, filtered] = sockets as [Socket, Socket];
   try {
     const mappings: string[] = [];
     for (const server of servers) mappings.push(await askedFrom(mapped, server));
     if (mappings.every((mapping) => mapping === '')) return undefined;
-    const external = await askedFrom(filtered, servers[0] as Socket);
-    // The strictest first: what is let in afterwards may depend on what was.
-    const isLetIn = async (server: Socket | undefined) => {
-      const arrived = next(filtered);
-      const [, address = '', port] = /^(.*):(\d+)$/.exec(external) ?? [];
-      server?.send('unasked', Number(port), address);
-      return (await arrived) !== undefined;
-    };
-    const [, otherPort, otherAddress] = servers;
+    // Each step has a mapping and has sent to no more places than the one before.
+    const own = machine.publicAddresses.find((address) => isIP(address) === family) ?? '';
+    const before = await isLetIn(filtered, otherAddress, `${own}:${filtered.address().port}`);
+    const external = await askedFrom(filtered, server);
+    const isEndpointIndependent = await isLetIn(filtered, otherAddress, external);
+    const isAddressDependent = await isLetIn(filtered, otherPort, external);
     return {
-      mapping: mappingOf(mappings, `${mapped.address().port}`, machine),
-      filtering: (await isLetIn(otherAddress))
-        ? 'endpoint-independent'
-        : (await isLetIn(otherPort))
-          ? 'address-dependent'
-          : 'address-and-port-dependent',
+      mapping: mappingOf(mappings, mapped.address().port, machine),
+      filtering: before
+        ? 'none'
+        : isEndpointIndependent
+          ? 'endpoint-independent'
+          : isAddressDependent
+            ? 'address-dependent'
+            : 'address-and-port-dependent',
     };
   } finally {
     for (const socket of [...servers, ...sockets]) socket.close();
@@ -51,27 +47,38 @@ export async function observeBehaviour(lab: NatLab, machine: Machine, family: 4 
 }
 
 /** Which address and port `server` sees; empty: none. */
-async function askedFrom(socket: Socket, server: Socket): Promise<string> {
+export async function askedFrom(socket: Socket, server: Socket): Promise<string> {
   const { address, port } = server.address();
-  const seen = new Promise<string>((resolve) => {
-    server.once('message', (_, { address, port }) => resolve(`${address}:${port}`));
-    setTimeout(resolve, WAIT_MS, '');
-  });
-  socket.send('x', port, address);
-  return seen;
+  const from = await passes(socket, server, `${address}:${port}`);
+  return from === undefined ? '' : `${from.address}:${from.port}`;
 }
 
-function next(socket: Socket): Promise<true | undefined> {
-  return new Promise((resolve) => {
-    socket.once('message', () => resolve(true));
-    setTimeout(resolve, WAIT_MS);
-  });
+/** Whether what `from` sends to `external` arrives at `socket`. */
+export async function isLetIn(socket: Socket, from: Socket, external: string): Promise<boolean> {
+  return (await passes(from, socket, external)) !== undefined;
 }
 
-/** A machine without NAT is seen at the address that it has itself, and that is public. */
-function mappingOf(mappings: readonly string[], ownPort: string, { ownAddresses }: Machine): Mapping {
+/** Sends datagrams to `external` until one arrives; where `to` sees it come from. */
+async function passes(from: Socket, to: Socket, external: string): Promise<RemoteInfo | undefined> {
+  const [, address = '', port] = /^(.*):(\d+)$/.exec(external) ?? [];
+  const token = randomUUID();
+  let sender: RemoteInfo | undefined;
+  const heard = (datagram: Buffer, from: RemoteInfo) => {
+    if (String(datagram) === token) sender = from;
+  };
+  to.on('message', heard);
+  // Many short waits: a busy process may find a long one over before it has read what arrived.
+  for (let sent = 0; sent < DATAGRAMS && sender === undefined; sent++) {
+    from.send(token, Number(port), address);
+    await sleep(WAIT_MS);
+  }
+  to.off('message', heard);
+  return sender;
+}
+
+/** A machine without NAT is seen at the address that it has itself. */
+function mappingOf(mappings: readonly string[], ownPort: number, { addresses }: Machine): Mapping {
   const [mapping = ''] = mappings;
   if (mappings.some((other) => other !== mapping)) return 'address-and-port-dependent';
-  const isOwn = ownAddresses.some((address) => mapping === `${address}:${ownPort}`);
-  return isOwn ? 'none' : 'endpoint-independent';
+  return addresses.some((address) => mapping === `${address}:${ownPort}`) ? 'none' : 'endpoint-independent';
 }

@@ -38,6 +38,8 @@ export function natLabMissing(): string | false {
 /** A computer on the lab's internet, or behind its router. */
 export interface Machine {
   namespace: string;
+  /** Those of its own link. */
+  addresses: readonly string[];
   /** What the rest of the internet sees packets of it come from. */
   publicAddresses: readonly string[];
   families: readonly (4 | 6)[];
@@ -122,30 +124,35 @@ type MakeNamespace = (role: string, script: readonly string[]) => string;
 /** A machine with the routers between it and the internet. */
 export class Site implements Machine {
   readonly namespace: string;
+  readonly addresses: readonly string[];
   readonly publicAddresses: readonly string[];
   readonly families: readonly (4 | 6)[];
   readonly #make: MakeNamespace;
   readonly #router: string | undefined;
+  /** Of its public addresses, the one of its NAT. */
+  readonly #external: readonly string[];
+  /** Of its IPv6 addresses. */
   readonly #prefix: string;
   #neighbours = 0;
 
   constructor(network: NetworkType, number: number, internet: string, make: MakeNamespace) {
     const { nats, families, passes, docker } = network;
+    const external = { ipv4: `203.0.113.${number + 1}`, ipv6: `2001:db8::${(number + 1).toString(16)}` };
     this.families = families;
     this.#make = make;
-    const external = { ipv4: `203.0.113.${number + 1}`, ipv6: `2001:db8::${(number + 1).toString(16)}` };
+    this.#external = families.includes(4) ? [external.ipv4] : [];
     this.#prefix = `2001:db8:${(0x100 + number).toString(16)}`;
-    const inside4 = families.includes(4) ? external.ipv4 : undefined;
-    this.publicAddresses = [...(inside4 === undefined ? [] : [inside4])];
     const machine = [`echo ${PORTS.lan} > /proc/sys/net/ipv4/ip_local_port_range`, ...(docker ? dockerBridges : [])];
     if (!hasRouter(network)) {
       this.namespace = make('machine', machine);
+      this.addresses = this.#external;
+      this.publicAddresses = this.#external;
       link(internet, 'wan', this.namespace, 'eth0');
       configure(this.namespace, [...up('eth0', `${external.ipv4}/24`), `ip route add default via ${GATEWAY.ipv4}`]);
       return;
     }
-    let [outside, bridge, wan, gateway] = [internet, 'wan', external.ipv4, GATEWAY.ipv4 as string];
     const [own, ...carriers] = nats;
+    let [outside, bridge, wan, gateway] = [internet, 'wan', external.ipv4, GATEWAY.ipv4 as string];
     // From the internet inwards.
     for (const [i, nat] of carriers.reverse().entries()) {
       const carrier = make(`carrier${i}`, router);
@@ -172,45 +179,41 @@ export class Site implements Machine {
     ]);
     if (ipv6) configure(internet, [`ip route add ${this.#prefix}::/48 via ${external.ipv6}`]);
     this.#addLan('lan', 1);
-    this.namespace = make('machine', machine);
-    this.publicAddresses = [...this.publicAddresses, ...this.#plug(this.namespace, 'lan', 1, 2)];
+    const { namespace, addresses, publicAddresses } = this.#plug('machine', machine, 'lan', 1, 2);
+    this.namespace = namespace;
+    this.addresses = addresses;
+    this.publicAddresses = publicAddresses;
   }
 
   /** A client behind the same router. @throws Error where there is none. */
   addNeighbour(where: Neighbour): Machine {
-    if (this.#router === undefined) throw new Error('this machine has no router');
     const number = ++this.#neighbours;
-    const namespace = this.#make(`neighbour${number}`, [
-      `echo ${PORTS.neighbour} > /proc/sys/net/ipv4/ip_local_port_range`,
-    ]);
-    const own = this.publicAddresses.filter((address) => !address.startsWith(this.#prefix));
-    if (where === 'same-lan') {
-      return {
-        namespace,
-        publicAddresses: [...own, ...this.#plug(namespace, 'lan', 1, 2 + number)],
-        families: this.families,
-      };
-    }
-    const [device, lan] = where === 'hairpin' ? [HAIRPIN_DEVICE, 2] : ['lan3', 3];
+    const setup = [`echo ${PORTS.neighbour} > /proc/sys/net/ipv4/ip_local_port_range`];
+    if (where === 'same-lan') return this.#plug(where, setup, 'lan', 1, 2 + number);
+    const [device, lan] = where === 'hairpin' ? ([HAIRPIN_DEVICE, 2] as const) : (['lan3', 3] as const);
     this.#addLan(device, lan);
-    return { namespace, publicAddresses: [...own, ...this.#plug(namespace, device, lan, 2)], families: this.families };
+    return this.#plug(where, setup, device, lan, 2);
   }
 
   /** One of the router's networks. */
   #addLan(device: string, number: number): void {
-    configure(this.#router ?? '', [`ip link add ${device} type bridge`, ...up(device, ...this.#addresses(number, 1))]);
+    if (this.#router === undefined) throw new Error('this machine has no router');
+    configure(this.#router, [`ip link add ${device} type bridge`, ...up(device, ...this.#addresses(number, 1))]);
   }
 
-  /** Connects a machine with one of the router's networks; its public addresses there. */
-  #plug(namespace: string, device: string, lan: number, last: number): string[] {
-    link(this.#router ?? '', device, namespace, 'eth0');
-    const gateways = this.#addresses(lan, 1).map((address) => address.split('/')[0]);
-    const addresses = this.#addresses(lan, last);
+  /** A machine in one of the router's networks. */
+  #plug(role: string, script: readonly string[], device: string, lan: number, last: number): Machine {
+    if (this.#router === undefined) throw new Error('this machine has no router');
+    const namespace = this.#make(role, script);
+    link(this.#router, device, namespace, 'eth0');
+    const gateways = this.#addresses(lan, 1).map(bare);
     configure(namespace, [
-      ...up('eth0', ...addresses),
+      ...up('eth0', ...this.#addresses(lan, last)),
       ...gateways.map((gateway) => `ip route add default via ${gateway}`),
     ]);
-    return addresses.filter((address) => address.includes(':')).map((address) => address.split('/')[0] ?? '');
+    const addresses = this.#addresses(lan, last).map(bare);
+    const ipv6 = addresses.filter((address) => address.includes(':'));
+    return { namespace, addresses, publicAddresses: [...this.#external, ...ipv6], families: this.families };
   }
 
   /** Everybody's home has the same private network (RFC 1918). */
@@ -244,6 +247,11 @@ const COUNTED = ([4, 6] as const).flatMap((family) => {
     { name: 'turn' as const, family, from: [...TURN[key]] },
   ];
 });
+
+/** Without the length of its prefix. */
+function bare(address: string): string {
+  return address.replace(/\/.*/, '');
+}
 
 function protocol(family: 4 | 6): 'ip' | 'ip6' {
   return family === 4 ? 'ip' : 'ip6';

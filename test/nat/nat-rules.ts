@@ -15,22 +15,25 @@ export const HAIRPIN_DEVICE = 'lan2';
  */
 export function natRules({ mapping, filtering }: Nat, external: string): string {
   const isSymmetric = mapping === 'address-and-port-dependent';
-  const [types, sender, destination] = PERMISSION[filtering];
+  const { types, sent, sender, sentBack, senderBack } = PERMISSIONS[filtering];
+  const lifetime = `flags dynamic, timeout; timeout ${MAPPING_LIFETIME}; size 65535;`;
   const cone = `
-    map mapping {
-      type inet_service : ipv4_addr . inet_service
-      flags dynamic, timeout; timeout ${MAPPING_LIFETIME}; size 65535
-    }
-    set permitted { type ${types}; flags dynamic, timeout; timeout ${MAPPING_LIFETIME}; size 65535; }
+    map mapping { type inet_service : ipv4_addr . inet_service; ${lifetime} }
+    set permitted { type ${types}; ${lifetime} }
+    set permitted_back { type ${types.replace(' . ipv4_addr', '')}; ${lifetime} }
     # Before addresses change, and with each packet, so that a mapping in use does not end.
     chain remember {
       type filter hook prerouting priority mangle
-      iifname "lan*" meta l4proto udp update @mapping { udp sport : ip saddr . udp sport }
-      iifname "lan*" meta l4proto udp update @permitted { udp sport${destination} }
+      iifname != "lan*" return
+      meta l4proto udp update @mapping { udp sport : ip saddr . udp sport }
+      meta l4proto udp update @permitted { udp sport${sent} }
+      ip daddr ${external} meta l4proto udp update @permitted_back { udp sport${sentBack} }
     }
     chain in {
       type nat hook prerouting priority dstnat
-      ip daddr ${external} udp dport${sender} @permitted dnat to udp dport map @mapping
+      ip daddr != ${external} return
+      iifname "wan" udp dport${sender} @permitted dnat to udp dport map @mapping
+      iifname "lan*" udp dport${senderBack} ${filtering === 'endpoint-independent' ? '@permitted' : '@permitted_back'} dnat to udp dport map @mapping
     }`;
   // What asks for something new from outside is dropped before it is delivered to the router itself: the connection
   // that Linux would remember of it would take the external port away from the local one, and change its mapping.
@@ -55,16 +58,27 @@ export function natRules({ mapping, filtering }: Nat, external: string): string 
   }`;
 }
 
-/** What `permitted` holds besides the local port: where it was sent, and who sends now. */
-const PERMISSION: Record<Nat['filtering'], [types: string, sender: string, destination: string]> = {
-  none: ['inet_service', '', ''],
-  'endpoint-independent': ['inet_service', '', ''],
-  'address-dependent': ['inet_service . ipv4_addr', ' . ip saddr', ' . ip daddr'],
-  'address-and-port-dependent': [
-    'inet_service . ipv4_addr . inet_service',
-    ' . ip saddr . udp sport',
-    ' . ip daddr . udp dport',
-  ],
+/**
+ * What the sets hold besides the local port, and what of a packet from outside must be in them. `permitted_back` is for
+ * what goes round through the router's own address, where only ports tell who is who.
+ */
+const PERMISSIONS: Record<Nat['filtering'], Record<'types' | 'sent' | 'sender' | 'sentBack' | 'senderBack', string>> = {
+  none: { types: 'inet_service', sent: '', sender: '', sentBack: '', senderBack: '' },
+  'endpoint-independent': { types: 'inet_service', sent: '', sender: '', sentBack: '', senderBack: '' },
+  'address-dependent': {
+    types: 'inet_service . ipv4_addr',
+    sent: ' . ip daddr',
+    sender: ' . ip saddr',
+    sentBack: '',
+    senderBack: '',
+  },
+  'address-and-port-dependent': {
+    types: 'inet_service . ipv4_addr . inet_service',
+    sent: ' . ip daddr . udp dport',
+    sender: ' . ip saddr . udp sport',
+    sentBack: ' . udp dport',
+    senderBack: ' . udp sport',
+  },
 };
 
 /** RFC 6092, section 3.2.2: from outside come answers only. Neighbour discovery is not forwarded. */
