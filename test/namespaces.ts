@@ -75,12 +75,14 @@ function openInside(
   return new Promise((resolve, reject) => {
     child.on('message', (_, socket) => {
       sockets.push(socket);
-      if (sockets.length < addresses.length) return;
-      resolve(sockets);
-      child.disconnect();
+      if (sockets.length === addresses.length) child.disconnect();
     });
     child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`no ${kind} socket at ${addresses} in ${namespace}: ${code}`)));
+    // Until then the child has them as well, and may take what arrives.
+    child.once('exit', (code) => {
+      if (sockets.length === addresses.length) resolve(sockets);
+      else reject(new Error(`no ${kind} socket at ${addresses} in ${namespace}: exit code ${code}`));
+    });
   });
 }
 

@@ -66,7 +66,7 @@ export class NatLab {
     process.once('exit', this.#removeNow);
     this.internet = this.#namespace('internet', [
       ...router,
-      'ip link add wan type bridge',
+      addBridge('wan'),
       ...up('wan', `${GATEWAY.ipv4}/24`, `${GATEWAY.ipv6}/64`),
       ...[EDGE.ipv4, ...TURN.ipv4].map((address) => `ip address add ${address}/32 dev lo`),
       ...[EDGE.ipv6, ...TURN.ipv6].map((address) => `ip address add ${address}/128 dev lo nodad`),
@@ -161,7 +161,7 @@ export class Site implements Machine {
       configure(carrier, [
         ...up('wan', `${wan}/24`),
         `ip route add default via ${gateway}`,
-        'ip link add lan type bridge',
+        addBridge('lan'),
         ...up('lan', `100.64.${i}.1/24`),
         rules(natRules(nat, wan)),
       ]);
@@ -198,7 +198,7 @@ export class Site implements Machine {
   /** One of the router's networks. */
   #addLan(device: string, number: number): void {
     if (this.#router === undefined) throw new Error('this machine has no router');
-    configure(this.#router, [`ip link add ${device} type bridge`, ...up(device, ...this.#addresses(number, 1))]);
+    configure(this.#router, [addBridge(device), ...up(device, ...this.#addresses(number, 1))]);
   }
 
   /** A machine in one of the router's networks. */
@@ -255,6 +255,11 @@ function bare(address: string): string {
 
 function protocol(family: 4 | 6): 'ip' | 'ip6' {
   return family === 4 ? 'ip' : 'ip6';
+}
+
+/** With an address of its own: otherwise each device that is added may change it, and what others know of it is wrong. */
+function addBridge(device: string): string {
+  return `ip link add ${device} address 02:00:00:00:00:01 type bridge`;
 }
 
 /** The commands that give a device its addresses. Without one of IPv6 it has none at all. */
