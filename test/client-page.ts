@@ -19,7 +19,7 @@ export interface ClientPage {
 /** Opens the page with `globalThis.library`. `query` is that of its address, `origin` the edge as the browser sees it. */
 export async function openLibraryPage(
   browser: Browser,
-  stack: Stack,
+  stack: Pick<Stack, 'origin'>,
   query = '',
   origin = stack.origin,
 ): Promise<ClientPage> {

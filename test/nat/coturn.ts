@@ -1,5 +1,5 @@
 /** A real TURN server, coturn, as a process that the test started: in this network namespace or another one. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findProgram } from '../../scripts/programs.ts';
 import type { IceServer } from '../../shared/signal.ts';
+import { type Certificate, makeCertificate } from './certificate.ts';
 
 /** For `test.skipIf`: why no TURN server can be started here, or false. */
 export function coturnMissing(): string | false {
@@ -25,6 +26,8 @@ export interface CoturnOptions {
   tlsPort?: number;
   /** `use-auth-secret`: user names are times at which they end. */
   secret?: string;
+  /** One of its own otherwise. */
+  certificate?: Certificate;
   /** More arguments, such as `--max-allocate-lifetime=5`. */
   args?: readonly string[];
 }
@@ -37,6 +40,7 @@ export class Coturn {
   readonly secret: string;
   readonly port: number;
   readonly tlsPort: number;
+  readonly certificate: Certificate;
   /** What it wrote to its log so far. */
   log = '';
   readonly #addresses: readonly string[];
@@ -44,13 +48,14 @@ export class Coturn {
   readonly #folder: string;
 
   private constructor(
-    options: Required<Pick<CoturnOptions, 'addresses' | 'port' | 'tlsPort' | 'secret'>>,
+    options: Required<Pick<CoturnOptions, 'addresses' | 'port' | 'tlsPort' | 'secret' | 'certificate'>>,
     child: ChildProcess,
     folder: string,
   ) {
     this.secret = options.secret;
     this.port = options.port;
     this.tlsPort = options.tlsPort;
+    this.certificate = options.certificate;
     this.#addresses = options.addresses;
     this.#child = child;
     this.#folder = folder;
@@ -66,6 +71,7 @@ export class Coturn {
     addresses = ['127.0.0.1'],
     namespace,
     args = [],
+    certificate = makeCertificate(addresses),
     ...given
   }: CoturnOptions = {}): Promise<Coturn> {
     const { secret = 'secret-of-this-test-0123456789' } = given;
@@ -73,27 +79,6 @@ export class Coturn {
     const port = given.port || (namespace === undefined ? await freePort() : 3478);
     const tlsPort = given.tlsPort || (namespace === undefined ? await freePort() : 5349);
     const folder = mkdtempSync(join(tmpdir(), 'direct-agent-coturn-'));
-    const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
-    const made = spawnSync(
-      'openssl',
-      [
-        'req',
-        '-x509',
-        '-newkey',
-        'rsa:2048',
-        '-nodes',
-        '-days',
-        '30',
-        '-subj',
-        '/CN=turn.test',
-        '-keyout',
-        key,
-        '-out',
-        certificate,
-      ].concat('-addext', `subjectAltName=DNS:turn.test,${addresses.map((address) => `IP:${address}`).join(',')}`),
-      { encoding: 'utf8' },
-    );
-    if (made.status !== 0) throw made.error ?? new Error(`openssl: ${made.stderr}`);
     // An empty file, so that no configuration of the system counts.
     writeFileSync(join(folder, 'turnserver.conf'), '');
     const command = [
@@ -101,7 +86,8 @@ export class Coturn {
       'turnserver',
       ...['-c', join(folder, 'turnserver.conf'), '--pidfile', join(folder, 'pid'), '--userdb', join(folder, 'users')],
       ...['--log-file', 'stdout', '--simple-log', '--verbose', '--no-cli', '--realm', 'turn.test', '--fingerprint'],
-      ...['--use-auth-secret', '--static-auth-secret', secret, '--cert', certificate, '--pkey', key],
+      ...['--use-auth-secret', '--static-auth-secret', secret],
+      ...['--cert', certificate.certificateFile, '--pkey', certificate.keyFile],
       ...['--listening-port', String(port), '--tls-listening-port', String(tlsPort)],
       // Labs use addresses that a public server must not relay to.
       '--allow-loopback-peers',
@@ -110,7 +96,7 @@ export class Coturn {
     ];
     const [program = '', ...rest] = command;
     const child = spawn(program, rest);
-    const server = new Coturn({ addresses, port, tlsPort, secret }, child, folder);
+    const server = new Coturn({ addresses, port, tlsPort, secret, certificate }, child, folder);
     const deadline = Date.now() + STARTS_WITHIN_MS;
     // Its listeners are open by then.
     while (!server.log.includes('Total General servers')) {
@@ -143,6 +129,7 @@ export class Coturn {
       await exited;
     }
     rmSync(this.#folder, { recursive: true, force: true });
+    this.certificate.remove();
   }
 }
 
