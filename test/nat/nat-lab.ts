@@ -82,8 +82,9 @@ export class NatLab {
 
   /** A machine in a network of its own. */
   add(name: NetworkName): Site {
-    return new Site(NETWORK_TYPES[name], ++this.#sites, this.internet, (role, script) =>
-      this.#namespace(`${this.#sites}-${role}`, script),
+    const number = ++this.#sites;
+    return new Site(NETWORK_TYPES[name], number, this.internet, (role, script) =>
+      this.#namespace(`${number}-${role}`, script),
     );
   }
 
