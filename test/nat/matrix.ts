@@ -19,7 +19,7 @@ const AT_ONCE = 3;
 /** Runs the cells; those that cannot be, as no host without a router has a neighbour behind it, are left out. */
 export async function runMatrix(
   cells: readonly Cell[],
-  tell: (cell: Cell, result: CellResult) => void,
+  tell: (cell: Cell, result: CellResult) => void = () => {},
 ): Promise<Results> {
   const possible = cells.filter(({ client, host }) => expectedPath(client, host) !== undefined);
   const results: Results = new Map();

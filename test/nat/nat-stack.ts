@@ -5,13 +5,13 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
-import { type LocalEdge, startEdge } from '../../scripts/edge.ts';
+import { startEdge } from '../../scripts/edge.ts';
 import type { IceServer } from '../../shared/signal.ts';
 import { launchChromiumInside, withoutChromium } from '../chromium.ts';
 import { type FakeLlm, startFakeLlm } from '../fake-llm.ts';
 import { listenInside, spawnInside } from '../namespaces.ts';
 import { AGENT_TOKEN, OWNER_TOKEN } from '../stack.ts';
-import { type Forwarder, startForwarder } from '../tcp-forwarder.ts';
+import { startForwarder } from '../tcp-forwarder.ts';
 import { makeCertificate } from './certificate.ts';
 import { Coturn, coturnMissing } from './coturn.ts';
 import { EDGE, type Machine, NatLab, natLabMissing, TURN } from './nat-lab.ts';
@@ -34,64 +34,60 @@ export interface NatStackOptions {
 export class NatStack {
   readonly lab: NatLab;
   readonly coturn: Coturn;
-  readonly edge: LocalEdge;
-  readonly #forwarders: Forwarder[];
-  readonly #hosts: Host[] = [];
-  readonly #browsers: Browser[] = [];
+  readonly #ends: AsyncDisposableStack;
+  #hosts = 0;
 
-  private constructor(lab: NatLab, coturn: Coturn, edge: LocalEdge, forwarders: Forwarder[]) {
+  private constructor(lab: NatLab, coturn: Coturn, ends: AsyncDisposableStack) {
     this.lab = lab;
     this.coturn = coturn;
-    this.edge = edge;
-    this.#forwarders = forwarders;
+    this.#ends = ends;
   }
 
   /** @throws Error when `natStackMissing`. */
   static async start({ variables }: NatStackOptions = {}): Promise<NatStack> {
+    // What has been started ends in reverse order: with the stack, or now, if something does not start.
+    await using ends = new AsyncDisposableStack();
     const lab = new NatLab();
-    try {
-      const certificate = makeCertificate([EDGE.ipv4, EDGE.ipv6, ...TURN.ipv4, ...TURN.ipv6]);
-      const coturn = await Coturn.start({
-        namespace: lab.internet,
-        addresses: [...TURN.ipv4, ...TURN.ipv6],
-        certificate,
-        args: [TURN.ipv4[0], `[${TURN.ipv6[0]}]`].map((address) => `--aux-server=${address}:${HTTPS_PORT}`),
-      });
-      const tls = {
-        key: readFileSync(certificate.keyFile, 'utf8'),
-        certificate: readFileSync(certificate.certificateFile, 'utf8'),
-      };
-      const ICE_SERVERS = JSON.stringify(iceServers(coturn));
-      const edge = await startEdge({
-        port: 0,
-        tls,
-        variables: { OWNER_TOKEN, AGENT_TOKEN, ICE_SERVERS, ...variables },
-      });
-      // Only TCP to this port leads out of the lab, so that WebRTC cannot.
-      const servers = await listenInside(lab.internet, [EDGE.ipv4, EDGE.ipv6], HTTPS_PORT);
-      const forwarders = await Promise.all(servers.map((server) => startForwarder(edge.url, undefined, server)));
-      return new NatStack(lab, coturn, edge, forwarders);
-    } catch (error) {
-      lab.close();
-      throw error;
+    ends.defer(() => lab.close());
+    const certificate = makeCertificate([EDGE.ipv4, EDGE.ipv6, ...TURN.ipv4, ...TURN.ipv6]);
+    ends.defer(() => certificate.remove());
+    const coturn = await Coturn.start({
+      namespace: lab.internet,
+      addresses: [...TURN.ipv4, ...TURN.ipv6],
+      certificate,
+      args: [TURN.ipv4[0], `[${TURN.ipv6[0]}]`].map((address) => `--aux-server=${address}:${HTTPS_PORT}`),
+    });
+    ends.defer(() => coturn.close());
+    const tls = {
+      key: readFileSync(certificate.keyFile, 'utf8'),
+      certificate: readFileSync(certificate.certificateFile, 'utf8'),
+    };
+    const ICE_SERVERS = JSON.stringify(iceServers(coturn));
+    const edge = await startEdge({ port: 0, tls, variables: { OWNER_TOKEN, AGENT_TOKEN, ICE_SERVERS, ...variables } });
+    ends.defer(() => edge.close());
+    // Only TCP to this port leads out of the lab, so that WebRTC cannot.
+    for (const server of await listenInside(lab.internet, [EDGE.ipv4, EDGE.ipv6], HTTPS_PORT)) {
+      const forwarder = await startForwarder(edge.url, undefined, server);
+      ends.defer(() => forwarder.close());
     }
+    return new NatStack(lab, coturn, ends.move());
   }
 
   /** A machine in a network of its own with an agent and an LLM server; resolves when the edge has the agent. */
   async addHost(name: NetworkName, environment: Record<string, string> = {}): Promise<Host> {
     const site = this.lab.add(name);
-    const host = await Host.start(`host-${this.#hosts.length}`, site, {
-      DIRECT_AGENT_SIGNALING_URL: originFor(site),
+    const host = await Host.start(`host-${++this.#hosts}`, site, {
+      DIRECT_AGENT_SIGNALING_URL: this.origin(site),
       NODE_EXTRA_CA_CERTS: this.coturn.certificate.certificateFile,
       ...environment,
     });
-    this.#hosts.push(host);
+    this.#ends.defer(() => host.close());
     return host;
   }
 
   /** The edge as a machine reaches it. */
-  origin(machine: Machine): string {
-    return originFor(machine);
+  origin({ families }: Machine): string {
+    return `https://${families.includes(4) ? EDGE.ipv4 : `[${EDGE.ipv6}]`}`;
   }
 
   /** On a machine of the lab. Ends with the stack, if not before. */
@@ -99,18 +95,13 @@ export class NatStack {
     const browser = await launchChromiumInside(namespace, [
       `--ignore-certificate-errors-spki-list=${this.coturn.certificate.publicKeyHash}`,
     ]);
-    this.#browsers.push(browser);
+    this.#ends.defer(() => browser.close());
     return browser;
   }
 
+  /** With everything on it. */
   async close(): Promise<void> {
-    await Promise.all([
-      ...this.#browsers.map((browser) => browser.close()),
-      ...this.#hosts.map((host) => host.close()),
-    ]);
-    for (const forwarder of this.#forwarders) forwarder.close();
-    await Promise.all([this.edge.close(), this.coturn.close()]);
-    this.lab.close();
+    await this.#ends.disposeAsync();
   }
 }
 
@@ -130,10 +121,6 @@ function iceServers(coturn: Coturn): IceServer[] {
       credential,
     },
   ];
-}
-
-function originFor({ families }: Machine): string {
-  return `https://${families.includes(4) ? EDGE.ipv4 : `[${EDGE.ipv6}]`}`;
 }
 
 /** A machine with an agent, as `direct-agent up` runs it, and an LLM server on its loopback. */
@@ -161,6 +148,7 @@ export class Host {
     if (listening === undefined) throw new Error('no server');
     const host = new Host(hostId, machine, await startFakeLlm({ strictHost: true, listening }));
     await host.#startAgent({
+      PATH: process.env.PATH,
       DIRECT_AGENT_SIGNALING_URL: `${DIRECT_AGENT_SIGNALING_URL}/_direct/h/${hostId}`,
       DIRECT_AGENT_TOKEN: AGENT_TOKEN,
       DIRECT_AGENT_UPSTREAM: host.fake.url,
@@ -171,10 +159,10 @@ export class Host {
     return host;
   }
 
-  async #startAgent(environment: Record<string, string>): Promise<void> {
+  async #startAgent(environment: NodeJS.ProcessEnv): Promise<void> {
     const program = join(import.meta.dirname, '../../agent/main.ts');
     const child = spawnInside(this.machine.namespace, [process.execPath, program, 'up'], {
-      env: { PATH: process.env.PATH, ...environment },
+      env: environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
