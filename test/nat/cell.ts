@@ -60,7 +60,8 @@ export async function runCell(
   return result;
 }
 
-async function connect(page: Page, host: string): Promise<void> {
+/** Connects `globalThis.client`, and notes its paths in `globalThis.pathsTaken`. */
+export async function connect(page: Page, host: string): Promise<void> {
   await page.evaluate(
     ({ host, token }) => {
       const start = performance.now();
@@ -72,8 +73,8 @@ async function connect(page: Page, host: string): Promise<void> {
   );
 }
 
-/** Resolves in vain as well: then the result says what there is instead. */
-async function settle(page: Page, expected: PathKind): Promise<void> {
+/** Waits for the path; resolves in vain as well: then the result says what there is instead. */
+export async function settle(page: Page, expected: PathKind): Promise<void> {
   const isSettled = (expected: PathKind) => {
     const { path, state } = globalThis.client;
     // The relay is there from the start: it is the best path once an attempt at a better one has ended.

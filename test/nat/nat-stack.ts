@@ -73,13 +73,16 @@ export class NatStack {
     return new NatStack(lab, coturn, ends.move());
   }
 
-  /** A machine in a network of its own with an agent and an LLM server; resolves when the edge has the agent. */
-  async addHost(name: NetworkName, environment: Record<string, string> = {}): Promise<Host> {
+  /**
+   * A machine in a network of its own with an agent and an LLM server; resolves when the edge has the agent.
+   * `environment` is that of the agent, besides what it needs.
+   */
+  async addHost(name: NetworkName, environment?: (machine: Machine) => Record<string, string>): Promise<Host> {
     const site = this.lab.add(name);
     const host = await Host.start(`host-${++this.#hosts}`, site, {
       DIRECT_AGENT_SIGNALING_URL: this.origin(site),
       NODE_EXTRA_CA_CERTS: this.coturn.certificate.certificateFile,
-      ...environment,
+      ...environment?.(site),
     });
     this.#ends.defer(() => host.close());
     return host;
