@@ -14,7 +14,7 @@ export interface Cell {
 export type Results = Map<Place, Map<NetworkName, CellResult>>;
 
 /** Clients at work at the same time: half of a cell is waiting. */
-const AT_ONCE = 3;
+const AT_ONCE = 4;
 
 /** Runs the cells; those that cannot be, as no host without a router has a neighbour behind it, are left out. */
 export async function runMatrix(

@@ -6,7 +6,7 @@ import { inside, ip, namespacesMissing, removeLeftovers, removeNamespace, run } 
 import { blockRules, HAIRPIN_DEVICE, ipv6FirewallRules, natRules } from './nat-rules.ts';
 import { hasRouter, NETWORK_TYPES, type Neighbour, type NetworkName, type NetworkType } from './network-types.ts';
 
-/** Namespaces are `PREFIX-{pid of their maker}-{number of the lab}-{name}`. */
+/** Namespaces are `PREFIX-{pid of their maker}-{random number of the lab}-{name}`. */
 const PREFIX = 'da-nat';
 /** Documentation's addresses (RFC 5737, RFC 3849) stand for public ones. */
 export const EDGE = { ipv4: '198.51.100.10', ipv6: '2001:db8:ffff::10' } as const;
@@ -20,8 +20,6 @@ const GATEWAY = { ipv4: '203.0.113.1', ipv6: '2001:db8::1' } as const;
 const DOCKER_BRIDGES = { docker0: '172.17.0.1/16', 'br-4f1d2c3b5a69': '172.18.0.1/16' } as const;
 /** A NAT in the lab keeps ports, so machines behind the same one have different ones. */
 const PORTS = { lan: '20000 39999', neighbour: '40000 60999' } as const;
-
-let labs = 0;
 
 /** For `test.skipIf`: why no lab can be made here, or false. */
 export function natLabMissing(): string | false {
@@ -62,7 +60,7 @@ export class NatLab {
   /** @throws Error when `natLabMissing`. */
   constructor() {
     removeLeftovers(PREFIX, removeNamespace);
-    this.#prefix = `${PREFIX}-${process.pid}-${++labs}`;
+    this.#prefix = `${PREFIX}-${process.pid}-${Math.floor(Math.random() * 1e6)}`;
     process.once('exit', this.#removeNow);
     this.internet = this.#namespace('internet', [
       ...router,
@@ -70,13 +68,7 @@ export class NatLab {
       ...up('wan', `${GATEWAY.ipv4}/24`, `${GATEWAY.ipv6}/64`),
       ...[EDGE.ipv4, ...TURN.ipv4].map((address) => `ip address add ${address}/32 dev lo`),
       ...[EDGE.ipv6, ...TURN.ipv6].map((address) => `ip address add ${address}/128 dev lo nodad`),
-      rules(`table inet count {
-        ${COUNTED.map(({ name, family }) => `set ${name}${family} { type ipv${family}_addr; flags dynamic; counter; size 1000; }`).join('\n')}
-        chain out {
-          type filter hook output priority filter
-          ${COUNTED.map(({ name, family, from }) => `${protocol(family)} saddr { ${from.join(', ')} } update @${name}${family} { ${protocol(family)} daddr counter }`).join('\n')}
-        }
-      }`),
+      rules(countingRules()),
     ]);
   }
 
@@ -254,8 +246,17 @@ function bare(address: string): string {
   return address.replace(/\/.*/, '');
 }
 
-function protocol(family: 4 | 6): 'ip' | 'ip6' {
-  return family === 4 ? 'ip' : 'ip6';
+/** For each machine, what leaves for it from the edge and from the TURN server. */
+function countingRules(): string {
+  const sets = COUNTED.map(
+    ({ name, family }) => `set ${name}${family} { type ipv${family}_addr; flags dynamic; counter; size 1000; }`,
+  );
+  const updates = COUNTED.map(({ name, family, from }) => {
+    const protocol = family === 4 ? 'ip' : 'ip6';
+    return `${protocol} saddr { ${from.join(', ')} } update @${name}${family} { ${protocol} daddr counter }`;
+  });
+  const chain = `chain out { type filter hook output priority filter\n${updates.join('\n')}\n}`;
+  return `table inet count {\n${[...sets, chain].join('\n')}\n}`;
 }
 
 /** With an address of its own: otherwise each device that is added may change it, and what others know of it is wrong. */
