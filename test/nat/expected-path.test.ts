@@ -26,7 +26,8 @@ test.each<[Place, NetworkName, PathKind | undefined]>([
   ['hairpin', 'full-cone', 'direct'],
   ['hairpin', 'port-restricted', 'direct'],
   ['hairpin', 'symmetric', 'turn'],
-  ['hairpin', 'cgnat', 'turn'],
+  ['hairpin', 'ipv6', 'turn'],
+  ['no-hairpin', 'cgnat', 'direct'],
   ['no-hairpin', 'full-cone', 'turn'],
   ['no-hairpin', 'edge-only', 'relay'],
 ])('client “%s”, host “%s”: %s', (client, host, path) => {

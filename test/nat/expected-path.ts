@@ -50,10 +50,11 @@ function pathThroughTurn(client: NetworkType, host: NetworkType): PathKind {
 /** The router's firewall and NAT stand between it and the internet only. */
 function pathToNeighbour(client: Neighbour, host: NetworkType): PathKind {
   if (client === 'same-lan') return 'direct';
-  // The way round leads out of the router and back: both ends have the same NAT. If the carrier has one of its own, the
-  // address that STUN tells is the carrier's, and that does not lead back here.
-  const nat = host.nats.length === 1 && host.passes === 'all' ? natOf(host, 4) : undefined;
-  if (client === 'hairpin' && nat !== undefined && arrives(nat, nat)) return 'direct';
+  // The way round leads to the address that STUN tells and back from there, so both ends have the same NATs. Behind a
+  // carrier's that address is the carrier's, and carriers must lead back (RFC 6888, REQ-1): the router has no say.
+  const leadsBack = client === 'hairpin' || host.nats.length > 1;
+  const nat = natOf(host, 4);
+  if (leadsBack && nat !== undefined && arrives(nat, nat)) return 'direct';
   return pathThroughTurn(host, host);
 }
 

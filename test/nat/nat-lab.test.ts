@@ -51,6 +51,8 @@ describe.skipIf(without)(`the networks of the NAT lab (${without || 'real'})`, (
     ['port-restricted', 'hairpin', true],
     ['port-restricted', 'no-hairpin', false],
     ['symmetric', 'hairpin', false],
+    // The carrier leads back.
+    ['cgnat', 'no-hairpin', true],
   ] as const)('two behind the same “%s”, %s: a way to each other %s', async (name, where, isWay) => {
     const site = lab.add(name);
     const [host, client, stun] = await Promise.all([bind(site), bind(site.addNeighbour(where)), server()]);
