@@ -68,6 +68,7 @@ export class NatLab {
       ...up('wan', `${GATEWAY.ipv4}/24`, `${GATEWAY.ipv6}/64`),
       ...[EDGE.ipv4, ...TURN.ipv4].map((address) => `ip address add ${address}/32 dev lo`),
       ...[EDGE.ipv6, ...TURN.ipv6].map((address) => `ip address add ${address}/128 dev lo nodad`),
+      ...elsewhere,
       rules(countingRules()),
     ]);
   }
@@ -221,6 +222,22 @@ const router = [
   'echo 1 > /proc/sys/net/ipv6/conf/all/forwarding',
   // What a bridge passes on is none of the router's business, with Docker's module loaded, too.
   'for file in /proc/sys/net/bridge/bridge-nf-call-ip*tables; do [ ! -e $file ] || echo 0 > $file; done',
+];
+
+/**
+ * The rest of the internet: it takes everything and never answers. Without a route a program would be told at once, and
+ * a TURN server that is told so by a private address among the candidates ends the whole session.
+ */
+const elsewhere = [
+  'ip link add elsewhere arp off type veth peer name nowhere',
+  ...up('nowhere'),
+  ...up('elsewhere'),
+  'ip route add default dev elsewhere',
+  'ip -6 route add default dev elsewhere',
+  rules(`table inet elsewhere {
+    chain in { type filter hook prerouting priority raw; iifname "nowhere" drop
+    }
+  }`),
 ];
 
 /** As `docker run` leaves them: bridges with addresses that exist here only, and a device for each container. */
