@@ -91,9 +91,11 @@ function hostOf(hosts: ReadonlyMap<NetworkName, Host>, { host }: Cell): Host {
 }
 
 /** Markdown: clients down, hosts across. */
-export function table(results: Results): string {
-  const hosts = [...new Set([...results.values()].flatMap((row) => [...row.keys()]))];
-  const rows = [...results].map(([client, row]) => [titleOf(client), ...hosts.map((host) => cellText(row.get(host)))]);
+export function table(results: Results, clients: readonly Place[], hosts: readonly NetworkName[]): string {
+  const rows = clients.map((client) => [
+    titleOf(client),
+    ...hosts.map((host) => cellText(results.get(client)?.get(host))),
+  ]);
   const head = ['client ↓ host →', ...hosts.map(titleOf)];
   return [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
 }

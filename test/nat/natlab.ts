@@ -35,6 +35,9 @@ const clients = chosen('client', PLACES, values.client);
 const hosts = chosen('host', NETWORK_NAMES, values.host);
 await buildWeb();
 
+// So that the lab's own handler of “exit” removes what runs in it.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
 const started = performance.now();
 const results = await runMatrix(
   clients.flatMap((client) => hosts.map((host) => ({ client, host }))),
@@ -43,28 +46,11 @@ const results = await runMatrix(
     if (problem !== undefined && values.verbose) process.stderr.write(log.replace(/^/gm, '    ').concat('\n'));
   },
 );
-// In the order of the list, not in that of their end.
-const ordered = new Map(
-  clients.flatMap((client) => {
-    const row = results.get(client);
-    if (row === undefined) return [];
-    return [
-      [
-        client,
-        new Map(
-          hosts.flatMap((host) => {
-            const result = row.get(host);
-            return result === undefined ? [] : [[host, result] as const];
-          }),
-        ),
-      ] as const,
-    ];
-  }),
-);
-const all = [...ordered.values()].flatMap((row) => [...row.values()]);
+const all = [...results.values()].flatMap((row) => [...row.values()]);
 const failed = all.filter(({ problem }) => problem !== undefined);
-console.log(table(ordered));
-console.log(
-  `\n${all.length - failed.length} of ${all.length} as expected, in ${((performance.now() - started) / 1000).toFixed(0)} s`,
-);
+const seconds = ((performance.now() - started) / 1000).toFixed(0);
+console.log('A cell is the path that came, where it is the expected one, and the time until it did;');
+console.log('“✗” and the expected path, where something else came. “–”: there cannot be such a pair.\n');
+console.log(table(results, clients, hosts));
+console.log(`\n${all.length - failed.length} of ${all.length} as expected, in ${seconds} s`);
 if (failed.length > 0) process.exitCode = 1;
