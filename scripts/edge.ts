@@ -17,6 +17,8 @@ export interface LocalEdgeOptions {
   compatibilityFlags?: readonly string[];
   /** For tests that look at the memory of workerd. */
   inspected?: boolean;
+  /** In PEM: HTTPS in place of HTTP. */
+  tls?: { key: string; certificate: string };
   /** Variables and secrets, as `wrangler secret put` would set them. */
   variables: Record<string, string>;
 }
@@ -60,6 +62,9 @@ export async function startEdge(options: LocalEdgeOptions): Promise<LocalEdge> {
       ],
       host,
       port,
+      ...(options.tls === undefined
+        ? {}
+        : { https: true, httpsKey: options.tls.key, httpsCert: options.tls.certificate }),
       ...(options.inspected === true ? { inspectorPort: 0 } : {}),
       modules: [{ type: 'ESModule', path: 'index.mjs', contents: script }],
       modulesRoot: root,

@@ -3,13 +3,11 @@
  * both, on the host further bridges and veths with addresses, and Docker's masquerading. In namespaces of their own;
  * the third machine of the network is this one, where the edge listens.
  */
-import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Browser, chromium } from 'playwright-core';
-import { CHROMIUM_OPTIONS } from './chromium.ts';
+import type { Browser } from 'playwright-core';
+import { launchChromiumInside } from './chromium.ts';
+import { inside, ip, removeLeftovers, removeNamespace, run, spawnInside } from './namespaces.ts';
 
 /** Namespaces are `PREFIX-{pid of their maker}-{number}-{part}`; this machine's end of the network is `PREFIX-{number}`. */
 const PREFIX = 'da-dock';
@@ -28,7 +26,6 @@ const VETH = { name: 'veth5c1f0a7', address: '172.19.0.1' } as const;
 export class DockerLab {
   readonly #number: number;
   readonly #namespace: string;
-  readonly #folder = mkdtempSync(join(tmpdir(), 'direct-agent-docker-'));
   readonly #browsers: Browser[] = [];
   readonly #children: ChildProcess[] = [];
   readonly #removeNow = () => this.#remove();
@@ -41,7 +38,7 @@ export class DockerLab {
 
   /** @throws Error when `networkLabMissing`. */
   static async start(): Promise<DockerLab> {
-    removeLeftovers();
+    removeLeftovers(PREFIX, removeNamespace);
     for (let attempt = 1; ; attempt++) {
       const number = Math.floor(Math.random() * NUMBERS);
       try {
@@ -78,21 +75,15 @@ export class DockerLab {
 
   /** Starts a program on the host. It ends with the lab. */
   spawnOnHost(command: readonly string[], options: SpawnOptions = {}): ChildProcess {
-    const [program = '', ...args] = inside(this.#part('host'), ...command);
-    const child = spawn(program, args, options);
+    const child = spawnInside(this.#part('host'), command, options);
     this.#children.push(child);
     return child;
   }
 
   /** Chromium on the client's machine. Its `localhost` is the edge, so that pages have a secure context. */
   async launchChromium(): Promise<Browser> {
-    const wrapper = join(this.#folder, 'chromium');
-    const command = inside(this.#part('client'), CHROMIUM_OPTIONS.executablePath ?? '');
-    writeFileSync(wrapper, `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`);
-    chmodSync(wrapper, 0o700);
     const rules = `--host-resolver-rules=MAP localhost ${this.edgeAddress}`;
-    const args = [...(CHROMIUM_OPTIONS.args ?? []), rules];
-    const browser = await chromium.launch({ ...CHROMIUM_OPTIONS, args, executablePath: wrapper });
+    const browser = await launchChromiumInside(this.#part('client'), [rules]);
     this.#browsers.push(browser);
     return browser;
   }
@@ -194,56 +185,5 @@ export class DockerLab {
     process.off('exit', this.#removeNow);
     for (const child of this.#children.splice(0)) child.kill();
     for (const part of PARTS) removeNamespace(this.#part(part));
-    rmSync(this.#folder, { recursive: true, force: true });
   }
-}
-
-/** What a lab left behind whose process was killed. */
-function removeLeftovers(): void {
-  for (const line of ip('netns', 'list').split('\n')) {
-    const [name, pid] = new RegExp(`^${PREFIX}-(\\d+)-\\S+`).exec(line) ?? [];
-    if (name !== undefined && !isAlive(Number(pid))) removeNamespace(name);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** With everything that runs in it and the links to it. Never throws: another process may be at the same work. */
-function removeNamespace(name: string): void {
-  const attempts = [
-    () => {
-      for (const pid of ip('netns', 'pids', name).split('\n')) if (pid !== '') process.kill(Number(pid), 'SIGKILL');
-    },
-    () => ip('netns', 'del', name),
-  ];
-  for (const attempt of attempts) {
-    try {
-      attempt();
-    } catch {
-      // It is gone already, or was never there.
-    }
-  }
-}
-
-/** The command that runs `command` in a namespace. */
-function inside(namespace: string, ...command: string[]): string[] {
-  return ['ip', 'netns', 'exec', namespace, ...command];
-}
-
-function ip(...args: string[]): string {
-  return run(['ip', ...args]);
-}
-
-/** Runs a program to its end. @throws Error with what it wrote to stderr. */
-function run([program = '', ...args]: readonly string[], input = ''): string {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { input, encoding: 'utf8' });
-  if (status === 0) return stdout;
-  throw error ?? new Error(`${[program, ...args].join(' ')}: ${stderr.trim()}`);
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as wire from './fake-answers.ts';
 import { type RecordedSocket, serveSockets } from './fake-socket.ts';
@@ -39,6 +39,8 @@ export interface RecordedRequest {
 export interface FakeLlmOptions {
   /** Refuse foreign Host and Origin headers with 403, as Ollama on loopback does. */
   readonly strictHost?: boolean;
+  /** A server that listens on loopback, in a network namespace perhaps; one of its own otherwise. */
+  readonly listening?: Server;
 }
 
 export const OLLAMA_VERSION = '0.12.3';
@@ -56,7 +58,7 @@ function* patternBytes(count: number): Generator<Buffer> {
   for (let made = 0; made < count; made += PERIOD) yield pattern.subarray(0, Math.min(PERIOD, count - made));
 }
 
-export async function startFakeLlm({ strictHost = false }: FakeLlmOptions = {}): Promise<FakeLlm> {
+export async function startFakeLlm({ strictHost = false, listening }: FakeLlmOptions = {}): Promise<FakeLlm> {
   const requests: RecordedRequest[] = [];
   let closing = false;
   const server = createServer((request, response) => {
@@ -74,7 +76,7 @@ export async function startFakeLlm({ strictHost = false }: FakeLlmOptions = {}):
   });
   const sockets = serveSockets(server, ({ headers }) => !strictHost || isTrusted(headers));
   server.requestTimeout = 0;
-  server.listen(0, '127.0.0.1');
+  server.listen(listening ?? { port: 0, host: '127.0.0.1' });
   await once(server, 'listening');
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');

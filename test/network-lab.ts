@@ -2,14 +2,21 @@
  * A client on a network of its own, so that tests can cut it: a network namespace with Chromium in it and one link to
  * the host's network, where edge and agent run. Packets are lost in the kernel, as on a dead Wi-Fi: nobody is told.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Browser, chromium } from 'playwright-core';
-import { findProgram } from '../scripts/programs.ts';
-import { CHROMIUM_OPTIONS } from './chromium.ts';
+import type { Browser } from 'playwright-core';
+import { launchChromiumInside } from './chromium.ts';
+import {
+  inside,
+  ip,
+  namespacesMissing,
+  removeLeftovers,
+  removeNamespace,
+  run,
+  spawnInside,
+  tryAll,
+} from './namespaces.ts';
 
 /** What `cut` takes away: the direct path, everything that goes through the edge, or both. */
 export type Cut = 'udp' | 'tcp' | 'all';
@@ -34,23 +41,10 @@ const OUTER_MTU = 1600;
 
 /** For `test.skipIf`: why no lab can be made here, or false. */
 export function networkLabMissing(): string | false {
-  if (process.platform !== 'linux') return 'network namespaces need Linux';
-  if (process.getuid?.() !== 0) return 'network namespaces need root';
-  const absent = ['ip', 'ss', 'nft', 'ethtool'].find((program) => findProgram(program) === undefined);
-  if (absent !== undefined) return `${absent} is not installed`;
-  const name = `${PREFIX}-${process.pid}-probe`;
-  try {
-    ip('netns', 'add', name);
-    try {
-      run(inside(name, 'nft', '-f', '-'), 'table netdev probe {}');
-      ip('-n', name, 'link', 'add', 'probe', 'type', 'vxlan', 'id', '1', 'dstport', '4789');
-      return false;
-    } finally {
-      ip('netns', 'del', name);
-    }
-  } catch (error) {
-    return `no network namespace can be made: ${error instanceof Error ? error.message : error}`;
-  }
+  return namespacesMissing(['ss', 'ethtool'], (namespace) => {
+    run(inside(namespace, 'nft', '-f', '-'), 'table netdev probe {}');
+    ip('-n', namespace, 'link', 'add', 'probe', 'type', 'vxlan', 'id', '1', 'dstport', '4789');
+  });
 }
 
 export class NetworkLab {
@@ -61,7 +55,6 @@ export class NetworkLab {
   #network = 0;
   #asleep = false;
   readonly #namespace: string;
-  readonly #folder = mkdtempSync(join(tmpdir(), 'direct-agent-lab-'));
   readonly #browsers: Browser[] = [];
   readonly #children: ChildProcess[] = [];
   readonly #removeNow = () => this.#remove();
@@ -79,7 +72,7 @@ export class NetworkLab {
 
   /** @throws Error when `networkLabMissing`. */
   static async start({ link }: NetworkLabOptions = {}): Promise<NetworkLab> {
-    removeLeftovers();
+    removeLeftovers(PREFIX, removeLab);
     for (let attempt = 1; ; attempt++) {
       const number = Math.floor(Math.random() * NUMBERS);
       try {
@@ -106,15 +99,8 @@ export class NetworkLab {
    * certificates, and with it `crypto.subtle`, at the address at which other tests open them.
    */
   async launchChromium(): Promise<Browser> {
-    const wrapper = join(this.#folder, 'chromium');
-    writeFileSync(
-      wrapper,
-      `#!/bin/sh\nexec ip netns exec ${this.#namespace} ${CHROMIUM_OPTIONS.executablePath} "$@"\n`,
-    );
-    chmodSync(wrapper, 0o700);
     const rules = `--host-resolver-rules=MAP localhost ${this.hostAddress}`;
-    const args = [...(CHROMIUM_OPTIONS.args ?? []), rules];
-    const browser = await chromium.launch({ ...CHROMIUM_OPTIONS, args, executablePath: wrapper });
+    const browser = await launchChromiumInside(this.#namespace, [rules]);
     this.#browsers.push(browser);
     return browser;
   }
@@ -256,8 +242,7 @@ export class NetworkLab {
   }
 
   #spawn(namespace: string, ...command: string[]): ChildProcess {
-    const [program = '', ...args] = inside(namespace, ...command);
-    const child = spawn(program, args);
+    const child = spawnInside(namespace, command);
     this.#children.push(child);
     return child;
   }
@@ -275,8 +260,7 @@ export class NetworkLab {
   #remove(): void {
     process.off('exit', this.#removeNow);
     for (const child of this.#children.splice(0)) child.kill();
-    for (const part of ['', '-h', '-c']) removeNamespace(`${this.#namespace}${part}`);
-    rmSync(this.#folder, { recursive: true, force: true });
+    for (const part of ['', '-h', '-c']) removeLab(`${this.#namespace}${part}`);
   }
 }
 
@@ -289,11 +273,6 @@ function ethernet(address: string): string {
   return ['02', '00', ...address.split('.').map((byte) => Number(byte).toString(16).padStart(2, '0'))].join(':');
 }
 
-/** The command that runs `command` in a namespace. */
-function inside(namespace: string, ...command: string[]): string[] {
-  return ['ip', 'netns', 'exec', namespace, ...command];
-}
-
 /** Resolves with the first word of a process that says one when it is ready. */
 async function ready(child: ChildProcess): Promise<void> {
   child.stderr?.pipe(process.stderr);
@@ -301,49 +280,9 @@ async function ready(child: ChildProcess): Promise<void> {
   if (typeof word === 'number') throw new Error(`the delay of the link ended with ${word}`);
 }
 
-/** What a lab left behind whose process was killed. */
-function removeLeftovers(): void {
-  for (const line of ip('netns', 'list').split('\n')) {
-    const [name, pid] = new RegExp(`^${PREFIX}-(\\d+)-\\S+`).exec(line) ?? [];
-    if (name !== undefined && !isAlive(Number(pid))) removeNamespace(name);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** With everything that runs in it, and the links to it. Never throws: another process may be at the same work. */
-function removeNamespace(name: string): void {
-  const [, , , number = ''] = name.split('-');
-  const attempts = [
-    () => {
-      for (const pid of ip('netns', 'pids', name).split('\n')) if (pid !== '') process.kill(Number(pid), 'SIGKILL');
-    },
-    () => ip('netns', 'del', name),
-    () => ip('link', 'del', `${PREFIX}-${number}`),
-  ];
-  for (const attempt of attempts) {
-    try {
-      attempt();
-    } catch {
-      // It is gone already, or was never there.
-    }
-  }
-}
-
-function ip(...args: string[]): string {
-  return run(['ip', ...args]);
-}
-
-/** Runs a program to its end. @throws Error with what it wrote to stderr. */
-function run([program = '', ...args]: readonly string[], input = ''): string {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { input, encoding: 'utf8' });
-  if (status === 0) return stdout;
-  throw error ?? new Error(`${[program, ...args].join(' ')}: ${stderr.trim()}`);
+/** A namespace of a lab with everything that runs in it, and the links to it. Never throws. */
+function removeLab(namespace: string): void {
+  const [, , , number = ''] = namespace.split('-');
+  removeNamespace(namespace);
+  tryAll([() => ip('link', 'del', `${PREFIX}-${number}`)]);
 }

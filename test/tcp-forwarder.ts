@@ -1,6 +1,6 @@
-/** A TCP forwarder on loopback, whose connections a test can cut. */
+/** A TCP forwarder, on loopback unless told otherwise, whose connections a test can cut. */
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
 export interface Forwarder {
   /** Origin in front of the target's. */
@@ -21,8 +21,8 @@ export interface Tap {
   closed(): void;
 }
 
-/** Forwards to `target`, an http origin; `tap` is asked for each connection. */
-export async function startForwarder(target: string, tap?: () => Tap): Promise<Forwarder> {
+/** Forwards to `target`, an http origin; `tap` is asked for each connection. `listening` is a server that does so. */
+export async function startForwarder(target: string, tap?: () => Tap, listening?: Server): Promise<Forwarder> {
   const { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();
   const keep = (socket: Socket) => {
@@ -30,7 +30,8 @@ export async function startForwarder(target: string, tap?: () => Tap): Promise<F
     socket.on('error', () => {}).on('close', () => sockets.delete(socket));
     return socket;
   };
-  const server = createServer((socket) => {
+  const server = listening ?? createServer().listen(0, '127.0.0.1');
+  server.on('connection', (socket: Socket) => {
     keep(socket);
     if (forwarder.refuses) {
       socket.destroy();
@@ -45,13 +46,14 @@ export async function startForwarder(target: string, tap?: () => Tap): Promise<F
     socket.pipe(forward).pipe(socket);
     socket.on('close', () => forward.destroy());
     forward.on('close', () => socket.destroy());
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  });
+  if (!server.listening) await once(server, 'listening');
   const cut = () => {
     for (const socket of sockets) socket.destroy();
   };
+  const { address, family, port: ownPort } = server.address() as AddressInfo;
   const forwarder: Forwarder = {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://${family === 'IPv6' ? `[${address}]` : address}:${ownPort}`,
     refuses: false,
     cut,
     close: () => {
