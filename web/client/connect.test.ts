@@ -483,6 +483,7 @@ describe('a path that is lost', () => {
     edge.wake('network change');
     await edge.clock.advance(3 * SECOND);
     expect(client.path).toBe('direct');
+    edge.outcome = 'silence';
     edge.connection.channel.peer = undefined;
     edge.wake('network change');
     await edge.clock.advance(3 * SECOND);
@@ -491,6 +492,7 @@ describe('a path that is lost', () => {
 
   test('is probed when ICE hears nothing', async () => {
     const { edge, client } = await direct();
+    edge.outcome = 'silence';
     edge.connection.channel.peer = undefined;
     edge.connection.become('disconnected');
     await edge.clock.advance(3 * SECOND);
