@@ -116,7 +116,7 @@ export const MAX_TUNNEL_CHANNELS = 4;
  */
 export const MAX_RELAYS = 8;
 
-/** A client attaches to the relay while it asks for its session; the one may overtake the other by so much. */
+/** A client attaches to signaling and the relay while it asks for its session; they may overtake it by so much. */
 export const RELAY_ADMISSION_MS = 1_000;
 /** Characters of a session's id that a client chose: 120 bits and more, since knowing it is all that its owner shows. */
 export const MIN_CHOSEN_ID_LENGTH = 20;
