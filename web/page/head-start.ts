@@ -1,0 +1,133 @@
+/**
+ * The page's first steps towards its host, before the client library is there to take them: asks the edge for a session,
+ * offers it a connection, gathers candidates and opens the sockets. The library then finds all of it begun, through the
+ * environment that it gets, and does nothing twice.
+ *
+ * It imports nothing: each module would be a file to wait for. What it knows of the protocol is what the client would
+ * do, as the test compares; where it errs, the client begins anew.
+ */
+import type { ClientEnvironment } from '../client/environment.ts';
+import type { PeerConfiguration } from '../client/webrtc.ts';
+
+type Environment = Pick<ClientEnvironment, 'RTCPeerConnection' | 'WebSocket' | 'fetch' | 'newId'>;
+
+/** What it takes from the browser. */
+export interface Platform {
+  RTCPeerConnection: new (configuration: RTCConfiguration) => RTCPeerConnection;
+  WebSocket: new (url: string) => WebSocket;
+  fetch(request: Request): Promise<Response>;
+  randomBytes(count: number): Uint8Array;
+}
+
+export interface HeadStart {
+  /** For the one client that goes on with it. */
+  readonly environment: Environment;
+  /** Nobody goes on with it. */
+  drop(): void;
+}
+
+/** What happens to `target` before somebody listens; `replay` makes it happen again for who does. */
+class Early {
+  readonly #target: EventTarget;
+  readonly #types: readonly string[];
+  readonly #events: Event[] = [];
+  readonly #note = (event: Event) => void this.#events.push(event);
+
+  constructor(target: EventTarget, ...types: string[]) {
+    this.#target = target;
+    this.#types = types;
+    for (const type of types) target.addEventListener(type, this.#note);
+  }
+
+  /** Whoever calls it listens before the next microtask. */
+  replay(): void {
+    for (const type of this.#types) this.#target.removeEventListener(type, this.#note);
+    queueMicrotask(() => {
+      for (const event of this.#events) {
+        const Again = event.constructor as new (type: string, init: Event) => Event;
+        this.#target.dispatchEvent(new Again(event.type, event));
+      }
+    });
+  }
+}
+
+/** Begins a session with `host` for who is signed in at the edge of this page. */
+export function headStart(origin: string, host: string, platform: Platform): HeadStart {
+  const newId = () =>
+    btoa(String.fromCharCode(...platform.randomBytes(18))).replace(/[+/]/g, (c) => (c === '+' ? '-' : '_'));
+  const id = newId();
+  const base = `${origin}/_direct/h/${encodeURIComponent(host)}`;
+  const giveUp = new AbortController();
+
+  const sockets = new Map<string, { socket: WebSocket; early: Early }>();
+  for (const what of ['signal', 'relay']) {
+    const url = `${base.replace(/^http/, 'ws')}/${what}?session_id=${id}`;
+    const socket = new platform.WebSocket(url);
+    sockets.set(url, { socket, early: new Early(socket, 'open', 'message', 'error', 'close') });
+  }
+
+  const connection = new platform.RTCPeerConnection({ iceTransportPolicy: 'all' });
+  const channel = connection.createDataChannel('direct-agent', { negotiated: true, id: 0, ordered: true });
+  const candidates = new Early(connection, 'icecandidate');
+  const offered = connection.createOffer();
+  const ask = async () => {
+    const { sdp } = await offered;
+    const request = new Request(`${base}/session`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ offer: sdp, session_id: id }),
+      cache: 'no-store',
+      credentials: 'same-origin',
+      signal: giveUp.signal,
+    });
+    return await platform.fetch(request);
+  };
+  const asked = ask();
+  // Bound now: the client gets the connection with its own methods.
+  const configure = connection.setConfiguration.bind(connection);
+  const describe = connection.setLocalDescription.bind(connection);
+  const gather = async () => {
+    const { ice_servers: iceServers } = (await (await asked).clone().json()) as { ice_servers: RTCIceServer[] };
+    configure({ iceServers, iceTransportPolicy: 'all' });
+    await describe(await offered);
+  };
+  const gathered = gather();
+  // Whoever goes on with it hears of the one by the other.
+  gathered.catch(() => {});
+
+  const [ids, connections, responses] = [[id], [connection], [asked]];
+  const begun = {
+    createDataChannel: () => channel,
+    createOffer: () => offered,
+    setConfiguration: () => {},
+    setLocalDescription: () => gathered,
+  };
+  function Peer(configuration: PeerConfiguration): RTCPeerConnection {
+    const first = connections.shift();
+    if (first === undefined) return new platform.RTCPeerConnection(configuration);
+    candidates.replay();
+    return Object.assign(first, begun);
+  }
+  function Socket(url: string): WebSocket {
+    const known = sockets.get(url);
+    if (known === undefined) return new platform.WebSocket(url);
+    sockets.delete(url);
+    known.early.replay();
+    return known.socket;
+  }
+  const environment = {
+    newId: () => ids.shift() ?? newId(),
+    fetch: (request: Request) =>
+      (request.url === `${base}/session` ? responses.shift() : undefined) ?? platform.fetch(request),
+    // Functions may be called with `new`, and then what they return counts.
+    RTCPeerConnection: Peer,
+    WebSocket: Socket,
+  } as unknown as Environment;
+  const drop = () => {
+    giveUp.abort();
+    for (const left of connections.splice(0)) left.close();
+    for (const { socket } of sockets.values()) socket.close();
+    sockets.clear();
+  };
+  return { environment, drop };
+}
