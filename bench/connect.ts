@@ -159,12 +159,14 @@ async function measure(browser: Browser, url: string, memory?: Memory): Promise<
   }
 }
 
-/** Comes by the link once. */
+/** Comes by the link, and once more. */
 async function visit(browser: Browser, url: string): Promise<Memory> {
   const context = await browser.newContext();
   const page = await context.newPage();
-  await page.goto(url);
-  await page.getByTestId('path').getByText('direct').waitFor();
+  for (const address of [url, new URL('/', url).href]) {
+    await page.goto(address);
+    await page.getByTestId('path').getByText('direct').waitFor();
+  }
   const memory = { cookies: await context.cookies(), storage: await page.evaluate(() => ({ ...localStorage })) };
   await context.close();
   return memory;

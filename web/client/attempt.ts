@@ -1,7 +1,7 @@
 /** One attempt at a direct path: offer, answer, candidates, data channel, HELLO. */
 import { DirectError } from '../../shared/errors.ts';
 import { HANDSHAKE_TIMEOUT_MS } from '../../shared/limits.ts';
-import type { AnswerSignal, IceServer, SessionReady, SessionSignal } from '../../shared/signal.ts';
+import type { AnswerSignal, CandidateSignal, IceServer, SessionReady, SessionSignal } from '../../shared/signal.ts';
 import { directBinding } from '../../shared/signed-answer.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { DirectPath } from './direct-path.ts';
@@ -56,6 +56,8 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
 
   const sessionId = options.sessionId();
   const { iceServers } = options;
+  /** Found before there was a channel, in a connection that was begun before. */
+  const early: CandidateSignal[] = [];
   let channel: SignalChannel | undefined;
   let session: Promise<SessionReady> | undefined;
   let path: DirectPath | undefined;
@@ -64,7 +66,11 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
   const peer = new PeerLink(
     { RTCPeerConnection: options.RTCPeerConnection, iceTransportPolicy: options.iceTransportPolicy, timer },
     {
-      candidate: (candidate) => channel?.send({ session_id: sessionId, type: 'candidate', candidate }),
+      candidate: (candidate) => {
+        const signal = { session_id: sessionId, type: 'candidate', candidate } as const;
+        if (channel === undefined) early.push(signal);
+        else channel.send(signal);
+      },
       open: () => opened.resolve(),
       failed: (reason) => {
         // A path tells itself why it ended, which may be what the agent said before.
@@ -112,6 +118,7 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
       { signaling, sessionId, session, early: options.isHopeful },
       { step: log, signal: receive, failed: failed.reject },
     );
+    for (const signal of early.splice(0)) channel.send(signal);
     if (iceServers !== undefined) peer.gather(iceServers);
     const ready = await session;
     const arrivedAt = environment.now();

@@ -4,6 +4,7 @@ import { type Announcement, generateHostKeys, type HostKeys } from '../../shared
 import { SIGNALING_SESSION_TTL_MS } from '../../shared/limits.ts';
 import {
   type AnswerSignal,
+  type IceServer,
   parseSessionRequest,
   parseSignals,
   type SessionReady,
@@ -72,6 +73,9 @@ export class TestEdge {
   answer: Answer = (exchange) => reply(exchange, 200, [], 'over the path');
   stats: Record<string, unknown>[] = [];
   protocolVersion = 1;
+  iceServers: IceServer[] = [{ urls: ['stun:a.example', 'turn:b.example'], username: 'u', credential: 'c' }];
+  /** What the client's connections gather. */
+  candidate = 'candidate:1 1 udp 1 a.local 9 typ host';
   /** How long the credentials of its ICE servers last; undefined: for ever. */
   credentialsMs: number | undefined;
   /** What polls get, in order. */
@@ -191,10 +195,11 @@ export class TestEdge {
 
   #connectionClass(): new (configuration: PeerConfiguration) => TestConnection {
     const { connections } = this;
+    const candidate = () => this.candidate;
     const carry = this.#carry('direct');
     return class extends TestConnection {
       constructor(configuration: PeerConfiguration) {
-        super(configuration, carry);
+        super(configuration, carry, candidate);
         connections.push(this);
       }
     };
@@ -276,7 +281,7 @@ export class TestEdge {
       // Its clock is not the client's.
       expires_at: EDGE_EPOCH + this.clock.now() + SIGNALING_SESSION_TTL_MS,
       protocol_version: this.protocolVersion,
-      ice_servers: [{ urls: ['stun:a.example', 'turn:b.example'], username: 'u', credential: 'c' }],
+      ice_servers: this.iceServers,
       ice_source: 'coturn',
       ...(this.credentialsMs === undefined
         ? {}

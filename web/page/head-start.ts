@@ -11,6 +11,12 @@ import type { PeerConfiguration } from '../client/webrtc.ts';
 
 type Environment = Pick<ClientEnvironment, 'RTCPeerConnection' | 'WebSocket' | 'fetch' | 'newId'>;
 
+/** STUN servers of the last visit: such without credentials, which would end. */
+export interface KnownServers {
+  get(): RTCIceServer[] | undefined;
+  set(servers: RTCIceServer[] | undefined): void;
+}
+
 /** What it takes from the browser. */
 export interface Platform {
   RTCPeerConnection: new (configuration: RTCConfiguration) => RTCPeerConnection;
@@ -52,16 +58,17 @@ class Early {
 }
 
 /** Begins a session with `host` for who is signed in at the edge of this page. */
-export function headStart(origin: string, host: string, platform: Platform): HeadStart {
+export function headStart(origin: string, host: string, servers: KnownServers, platform: Platform): HeadStart {
   const newId = () =>
     btoa(String.fromCharCode(...platform.randomBytes(18))).replace(/[+/]/g, (c) => (c === '+' ? '-' : '_'));
   const id = newId();
   const base = `${origin}/_direct/h/${encodeURIComponent(host)}`;
+  const socketBase = base.replace(/^http/, 'ws');
   const giveUp = new AbortController();
 
   const sockets = new Map<string, { socket: WebSocket; early: Early }>();
   for (const what of ['signal', 'relay']) {
-    const url = `${base.replace(/^http/, 'ws')}/${what}?session_id=${id}`;
+    const url = `${socketBase}/${what}?session_id=${id}`;
     const socket = new platform.WebSocket(url);
     sockets.set(url, { socket, early: new Early(socket, 'open', 'message', 'error', 'close') });
   }
@@ -70,28 +77,53 @@ export function headStart(origin: string, host: string, platform: Platform): Hea
   const channel = connection.createDataChannel('direct-agent', { negotiated: true, id: 0, ordered: true });
   const candidates = new Early(connection, 'icecandidate');
   const offered = connection.createOffer();
-  const ask = async () => {
-    const { sdp } = await offered;
-    const request = new Request(`${base}/session`, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ offer: sdp, session_id: id }),
-      cache: 'no-store',
-      credentials: 'same-origin',
-      signal: giveUp.signal,
-    });
-    return await platform.fetch(request);
+  const post = (path: string, body: unknown) => {
+    const headers = { 'Content-Type': 'application/json' };
+    // With the page's cookie, though a session's id would do: without it the browser opens another connection.
+    const options = { method: 'POST', headers, cache: 'no-store', credentials: 'same-origin' } as const;
+    return platform.fetch(
+      new Request(`${base}/${path}`, { ...options, body: JSON.stringify(body), signal: giveUp.signal }),
+    );
   };
-  const asked = ask();
+  const asked = offered.then(({ sdp }) => post('session', { offer: sdp, session_id: id }));
   // Bound now: the client gets the connection with its own methods.
   const configure = connection.setConfiguration.bind(connection);
   const describe = connection.setLocalDescription.bind(connection);
-  const gather = async () => {
-    const { ice_servers: iceServers } = (await (await asked).clone().json()) as { ice_servers: RTCIceServer[] };
+  const begin = async (iceServers: RTCIceServer[]) => {
     configure({ iceServers, iceTransportPolicy: 'all' });
     await describe(await offered);
   };
+  const gather = async () => {
+    const known = servers.get();
+    if (known !== undefined) await begin(known);
+    const { ice_servers: named } = (await (await asked).clone().json()) as { ice_servers: RTCIceServer[] };
+    servers.set(named.every(({ credential }) => credential === undefined) ? named : undefined);
+    if (known === undefined) await begin(named);
+    // Candidates of servers that the edge has added would be missing.
+    else if (JSON.stringify(known) !== JSON.stringify(named)) throw new Error('the edge names other ICE servers now');
+  };
   const gathered = gather();
+  const unsent: object[] = [];
+  let isCreated = false;
+  /** Tells the agent where this browser is to be seen; the client says it again, and all the rest. */
+  const tell = () => {
+    const signal = sockets.get(`${socketBase}/signal?session_id=${id}`)?.socket;
+    const isUseful = unsent.some((message) => / typ (srflx|relay) /.test(JSON.stringify(message)));
+    if (!isCreated || !isUseful || signal === undefined || signal.readyState === 1) return;
+    // The socket takes more round trips to open, and a NAT lets in only whom it has sent to.
+    post('signal', unsent.splice(0)).catch(() => {});
+  };
+  connection.addEventListener('icecandidate', ({ candidate }) => {
+    if (candidate) unsent.push({ session_id: id, type: 'candidate', candidate: candidate.toJSON() });
+    tell();
+  });
+  asked.then(
+    ({ ok }) => {
+      isCreated = ok;
+      tell();
+    },
+    () => {},
+  );
   // Whoever goes on with it hears of the one by the other.
   gathered.catch(() => {});
 

@@ -2,7 +2,7 @@
  * The first script of the page: small, alone in its file, and there a round trip or two before the rest. Where this
  * browser has been before and nobody has to be asked anything, it begins to connect (head-start.ts).
  */
-import { type HeadStart, headStart } from './head-start.ts';
+import { type HeadStart, headStart, type KnownServers } from './head-start.ts';
 
 let begun: { host: string; headStart: HeadStart } | undefined;
 
@@ -32,6 +32,17 @@ function knownHost(): string | undefined {
   return (link.get('key') ?? pins[host]) === pins[host] ? host : undefined;
 }
 
+const SERVERS = 'direct-agent.stun';
+
+/** None is as good a list as any, and gathered from at once, too. */
+const servers: KnownServers = {
+  get: () => (JSON.parse(localStorage.getItem(SERVERS) ?? 'null') as RTCIceServer[] | null) ?? undefined,
+  set: (servers) => {
+    if (servers === undefined) localStorage.removeItem(SERVERS);
+    else localStorage.setItem(SERVERS, JSON.stringify(servers));
+  },
+};
+
 try {
   const host = knownHost();
   if (host !== undefined) {
@@ -41,7 +52,7 @@ try {
       fetch: (request: Request) => fetch(request),
       randomBytes: (count: number) => crypto.getRandomValues(new Uint8Array(count)),
     };
-    begun = { host, headStart: headStart(location.origin, host, platform) };
+    begun = { host, headStart: headStart(location.origin, host, servers, platform) };
   }
 } catch {
   // A browser without storage or WebRTC: the client finds out by itself.
