@@ -67,8 +67,8 @@ export function headStart(origin: string, host: string, servers: KnownServers, p
   const giveUp = new AbortController();
 
   const sockets = new Map<string, { socket: WebSocket; early: Early }>();
-  for (const what of ['signal', 'relay']) {
-    const url = `${socketBase}/${what}?session_id=${id}`;
+  const [signalUrl, relayUrl] = [`${socketBase}/signal?session_id=${id}`, `${socketBase}/relay?session_id=${id}`];
+  for (const url of [signalUrl, relayUrl]) {
     const socket = new platform.WebSocket(url);
     sockets.set(url, { socket, early: new Early(socket, 'open', 'message', 'error', 'close') });
   }
@@ -107,12 +107,14 @@ export function headStart(origin: string, host: string, servers: KnownServers, p
   let isCreated = false;
   /** Tells the agent where this browser is to be seen; the client says it again, and all the rest. */
   const tell = () => {
-    const signal = sockets.get(`${socketBase}/signal?session_id=${id}`)?.socket;
+    const signal = sockets.get(signalUrl)?.socket;
     const isUseful = unsent.some((message) => / typ (srflx|relay) /.test(JSON.stringify(message)));
-    if (!isCreated || !isUseful || signal === undefined || signal.readyState === 1) return;
+    if (!isUseful || signal === undefined) return;
     // The socket takes more round trips to open, and a NAT lets in only whom it has sent to.
-    post('signal', unsent.splice(0)).catch(() => {});
+    if (signal.readyState === 1) signal.send(JSON.stringify(unsent.splice(0)));
+    else if (isCreated) post('signal', unsent.splice(0)).catch(() => {});
   };
+  sockets.get(signalUrl)?.socket.addEventListener('open', tell);
   connection.addEventListener('icecandidate', ({ candidate }) => {
     if (candidate) unsent.push({ session_id: id, type: 'candidate', candidate: candidate.toJSON() });
     tell();
