@@ -116,7 +116,7 @@ export const MAX_TUNNEL_CHANNELS = 4;
  */
 export const MAX_RELAYS = 8;
 
-/** A client attaches to the relay while it asks for its session; the one may overtake the other by so much. */
+/** A client attaches to signaling and the relay while it asks for its session; they may overtake it by so much. */
 export const RELAY_ADMISSION_MS = 1_000;
 /** Characters of a session's id that a client chose: 120 bits and more, since knowing it is all that its owner shows. */
 export const MIN_CHOSEN_ID_LENGTH = 20;
@@ -129,6 +129,11 @@ export const LIVENESS_TIMEOUT_MS = 10_000;
 export const BUSY_DIRECT_IDLE_MS = 1_500;
 /** The same on the relay, where each message costs and where there is rarely another path to move to. */
 export const BUSY_RELAY_IDLE_MS = 3_000;
+/**
+ * On a direct path where nobody waits for anything: with LIVENESS_DOUBT_MS a dead direct path is left within 5 s all the same, before the
+ * next request meets it. Consent checks (RFC 7675) are sent about as often, so this wakes no radio that sleeps.
+ */
+export const RESTING_DIRECT_IDLE_MS = 3_000;
 /** No answer to the PING for this long: another path is used, if there is one. SCTP and TCP resend after 1 s. */
 export const LIVENESS_DOUBT_MS = 1_500;
 /** A session without any path lives this long: a phone between two networks, an edge that is deployed again. */

@@ -7,6 +7,7 @@ import {
   LIVENESS_IDLE_MS,
   LIVENESS_PROBE_MS,
   LIVENESS_TIMEOUT_MS,
+  RESTING_DIRECT_IDLE_MS,
 } from './limits.ts';
 import { Liveness } from './liveness.ts';
 import type { PathKind } from './path.ts';
@@ -182,7 +183,7 @@ describe('a session asks', () => {
   test('now and then on an idle direct path', async () => {
     const { client, agent } = await minute('direct', false);
     expect(client + agent).toBeGreaterThan(0);
-    expect(client + agent).toBeLessThanOrEqual(2 * (60_000 / LIVENESS_IDLE_MS) * 2);
+    expect(client + agent).toBeLessThanOrEqual(2 * (60_000 / RESTING_DIRECT_IDLE_MS) * 2);
   });
 
   test.each([

@@ -8,6 +8,7 @@ import {
   LIVENESS_IDLE_MS,
   MAX_REASON_BYTES,
   MAX_UNADMITTED_BYTES,
+  RESTING_DIRECT_IDLE_MS,
   UNOPENED_MESSAGE_BYTES,
 } from './limits.ts';
 import { Liveness } from './liveness.ts';
@@ -159,6 +160,11 @@ export class PathLink {
     return this.#provenAt;
   }
 
+  /** This path takes the place of `before`: it need not prove itself where that one had done so. */
+  inherit(before: PathLink): void {
+    if (!before.doubtful) this.#provenAt = Math.min(this.#provenAt, before.provenAt);
+  }
+
   /** When something last arrived, in monotonic ms. */
   get heardAt(): number {
     return this.#heardAt;
@@ -253,7 +259,10 @@ export class PathLink {
   #idleMs(): number {
     const { role } = this.owner;
     // On the relay each message costs, and one that is idle or in reserve must let the HostObject sleep.
-    if (!this.owner.awaits(this)) return this.#kind === 'relay' ? Number.POSITIVE_INFINITY : LIVENESS_IDLE_MS;
+    if (!this.owner.awaits(this)) {
+      if (this.#kind === 'relay') return Number.POSITIVE_INFINITY;
+      return role === 'client' ? RESTING_DIRECT_IDLE_MS : LIVENESS_IDLE_MS;
+    }
     if (role === 'agent') return LIVENESS_IDLE_MS;
     return this.#kind === 'relay' ? BUSY_RELAY_IDLE_MS : BUSY_DIRECT_IDLE_MS;
   }

@@ -13,6 +13,7 @@ import {
   MAX_PATHS,
   MAX_UNACKNOWLEDGED_SESSION_BYTES,
   MAX_UNACKNOWLEDGED_STREAM_BYTES,
+  RESTING_DIRECT_IDLE_MS,
   SESSION_SURVIVAL_MS,
 } from './limits.ts';
 import type { PathKind } from './path.ts';
@@ -149,8 +150,8 @@ describe('moving', () => {
     const second = pair.connect('direct');
     await pair.world.advance(100);
     const idle = second.wire.client.messages;
-    // An agent that waits for an acknowledgement is busy and asks; one that does not is silent.
-    await pair.world.advance(LIVENESS_IDLE_MS - 500);
+    // Whoever waits for an acknowledgement is busy and asks; who does not is silent.
+    await pair.world.advance(RESTING_DIRECT_IDLE_MS - 500);
     expect(second.wire.client.messages).toBe(idle);
     pair.client.close('E_GOING_AWAY');
     await pair.world.advance(100);

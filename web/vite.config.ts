@@ -1,8 +1,25 @@
-import { defineConfig } from 'vite';
+import { defineConfig, type Plugin } from 'vite';
+
+/** The page's first script is asked for first, and runs as soon as it is there: before styles and the rest. */
+const headFirst: Plugin = {
+  name: 'head-first',
+  transformIndexHtml: {
+    order: 'post',
+    handler: (_html, { bundle = {}, path }) => {
+      const isHead = (id: string) => id.endsWith('/web/page/head.ts');
+      // Not the file that the bundler makes for the entry, which only passes on what is in this one.
+      const head = Object.values(bundle).find((file) => file.type === 'chunk' && file.moduleIds.some(isHead));
+      if (path !== '/index.html' || head === undefined) return [];
+      const attrs = { type: 'module', async: true, crossorigin: true, src: `/${head.fileName}` };
+      return [{ tag: 'script', attrs, injectTo: 'head-prepend' }];
+    },
+  },
+};
 
 /** The page with hashed assets, and the client library by itself as `/client.js`, a name that programs may rely on. */
 export default defineConfig({
   root: import.meta.dirname,
+  plugins: [headFirst],
   // One policy for every page: what is inlined by the bundler, a strict Content-Security-Policy refuses.
   build: {
     outDir: '../dist/web',
@@ -11,7 +28,12 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rolldownOptions: {
-      input: { page: 'web/index.html', dashboard: 'web/dashboard/index.html', client: 'web/client/index.ts' },
+      input: {
+        head: 'web/page/head.ts',
+        page: 'web/index.html',
+        dashboard: 'web/dashboard/index.html',
+        client: 'web/client/index.ts',
+      },
       // The entry's exports are its purpose, though nothing here imports them.
       preserveEntrySignatures: 'exports-only',
       output: {

@@ -6,6 +6,7 @@ import {
   MAX_SIGNAL_BYTES,
   SIGNALING_SESSION_TTL_MS,
 } from '../shared/limits.ts';
+import { newId } from '../shared/new-id.ts';
 import { parseSignals } from '../shared/signal.ts';
 import {
   AGENT,
@@ -16,6 +17,7 @@ import {
   candidate,
   clientPoll,
   clientSocket,
+  codeOf,
   newHost,
   newSession,
   OWNER,
@@ -63,6 +65,32 @@ describe('a client’s WebSocket', () => {
     expect(await client.next()).toEqual(answer(id));
     agent.send([candidate(id), candidate(id)]);
     expect(await client.next()).toEqual([candidate(id), candidate(id)]);
+  });
+
+  it('may come before its session, and hears what waits for it', async () => {
+    const [host, id] = [newHost(), newId()];
+    const agent = await agentSocket(host);
+    const early = clientSocket(host, id);
+    // It is at the object before the session is.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await newSession(host, { offer: SDP, session_id: id });
+    await agent.next();
+    agent.send(answer(id));
+    const client = await early;
+    expect(await client.next()).toEqual(answer(id));
+    client.send(candidate(id));
+    expect(await agent.next()).toEqual(candidate(id));
+  });
+
+  it('whose session is refused, or never comes, is refused, and leaves nothing behind', async () => {
+    const [host, refused, absent] = [newHost(), newId(), newId()];
+    const sockets = Promise.all([refused, absent].map((id) => clientSocket(host, id)));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    // Nobody serves the host.
+    const response = await post(`${base(host)}/session`, { offer: SDP, session_id: refused }, { token: OWNER });
+    expect([response.status, await codeOf(response)]).toEqual([503, 'E_HOST_OFFLINE']);
+    for (const socket of await sockets) expect((await socket.closed).code).toBe(4408);
+    for (const id of [refused, absent]) expect(await stored(id)).toEqual({ entries: 0, alarm: null });
   });
 
   it('can bring the offer, and another one for an ICE restart', async () => {

@@ -2,8 +2,9 @@
 import { DurableObject } from 'cloudflare:workers';
 import { DirectError } from '../shared/errors.ts';
 import type { Grant } from '../shared/grant.ts';
-import { HANDSHAKE_TIMEOUT_MS } from '../shared/limits.ts';
+import { HANDSHAKE_TIMEOUT_MS, RELAY_ADMISSION_MS } from '../shared/limits.ts';
 import { type IceServer, parseSignals, type SessionReady, type SessionSignal } from '../shared/signal.ts';
+import { Arrivals } from './arrivals.ts';
 import { batchLength, socketTexts } from './batch.ts';
 import type { HostObject } from './host-object.ts';
 import { LongPoll } from './long-poll.ts';
@@ -11,6 +12,9 @@ import { accepted, type Outcome, refused, unwrap } from './outcome.ts';
 import { errorResponse, pollResponse } from './responses.ts';
 import { newSession, type SessionEvent, type SessionState, step } from './signaling-session.ts';
 import { acceptOnly, closeFor, closeWith, newestSocket, PING, PONG, returnClose, sends } from './socket.ts';
+
+/** WebSockets that wait for one session: its client opens one, and who guesses ids shall hold nothing here. */
+const MAX_EARLY_SOCKETS = 2;
 
 export interface SessionCreation {
   id: string;
@@ -33,6 +37,9 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
   #saved: SessionState | undefined;
   #stub: DurableObjectStub<HostObject> | undefined;
   #alarmIsSet: boolean;
+  /** The host has not said yet whether it admits the session. */
+  #isAsking = false;
+  readonly #early = new Arrivals(MAX_EARLY_SOCKETS);
   /** Of use to tests only; RPC does not show it. */
   readonly poll = new LongPoll();
 
@@ -51,6 +58,7 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
     // In memory first: the answer may come before the host's reply, and a refused session leaves nothing in storage.
     const created = newSession(creation, this.now());
     this.#state = created;
+    this.#isAsking = true;
     let admitted = false;
     try {
       const first = { session_id: id, type: 'offer', sdp: offer ?? '' } as const;
@@ -66,6 +74,8 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
       return refused(error);
     } finally {
       if (!admitted) this.#state = undefined;
+      this.#isAsking = false;
+      this.#early.arrived('');
     }
   }
 
@@ -79,13 +89,21 @@ export class SessionObject extends DurableObject<Cloudflare.Env> {
     return this.#receive({ type: 'agent', host, signals });
   }
 
-  /** From the Worker: the client attaches by WebSocket, or polls with `hold` (ms) and `batch`. */
+  /**
+   * From the Worker: the client attaches by WebSocket, or polls with `hold` (ms) and `batch`. A WebSocket may come a
+   * moment before its session: its client need not wait for the one to begin the other.
+   */
   override async fetch(request: Request): Promise<Response> {
     const query = new URL(request.url).searchParams;
+    const isSocket = request.headers.get('upgrade') === 'websocket';
+    if (isSocket && (this.#state === undefined || this.#isAsking)) {
+      await this.#early.wait('', RELAY_ADMISSION_MS);
+      if (this.#isAsking) return errorResponse(new DirectError('E_SESSION_UNKNOWN'));
+    }
     if (this.#state === undefined || this.#state.host !== query.get('host') || this.#state.expiresAt <= this.now()) {
       return errorResponse(new DirectError('E_SESSION_UNKNOWN'));
     }
-    if (request.headers.get('upgrade') !== 'websocket') return this.#answerPoll(request.signal, query);
+    if (!isSocket) return this.#answerPoll(request.signal, query);
     const { response } = acceptOnly(this.ctx, 'client', { at: this.now(), host: this.#state.host });
     this.poll.end();
     this.#flush();

@@ -1,12 +1,13 @@
 /** One attempt at a direct path: offer, answer, candidates, data channel, HELLO. */
 import { DirectError } from '../../shared/errors.ts';
 import { HANDSHAKE_TIMEOUT_MS } from '../../shared/limits.ts';
-import type { AnswerSignal, SessionReady, SessionSignal } from '../../shared/signal.ts';
+import type { AnswerSignal, CandidateSignal, IceServer, SessionReady, SessionSignal } from '../../shared/signal.ts';
 import { directBinding } from '../../shared/signed-answer.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { DirectPath } from './direct-path.ts';
 import type { HostSession } from './host-session.ts';
 import type { HostTrust } from './host-trust.ts';
+import { renewalMs } from './ice-servers.ts';
 import { PeerLink } from './peer-link.ts';
 import { SignalChannel } from './signal-channel.ts';
 import { createSession, type Signaling } from './signaling.ts';
@@ -16,6 +17,8 @@ export interface AttemptOptions {
   signaling: Signaling;
   RTCPeerConnection: PeerConnectionClass;
   iceTransportPolicy: RTCIceTransportPolicy;
+  /** The program's own, in place of the edge's. */
+  iceServers: readonly IceServer[] | undefined;
   diagnostics: Diagnostics;
   /** Whose session gets the path. */
   host: HostSession;
@@ -25,6 +28,8 @@ export interface AttemptOptions {
   sessionId(): string;
   /** The edge was asked for a signaling session, which serves other paths as well. */
   asked(session: Promise<SessionReady>): void;
+  /** Nothing speaks against success: what costs little and saves time is done before it is sure to be of use. */
+  isHopeful: boolean;
   /** The path that came out has ended; called once. */
   lost(error: DirectError): void;
   signal: AbortSignal;
@@ -50,14 +55,22 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
   const cancelTimer = timer(HANDSHAKE_TIMEOUT_MS, () => failed.reject(new DirectError('E_HANDSHAKE_TIMEOUT')));
 
   const sessionId = options.sessionId();
+  const { iceServers } = options;
+  /** Found before there was a channel, in a connection that was begun before. */
+  const early: CandidateSignal[] = [];
   let channel: SignalChannel | undefined;
+  let session: Promise<SessionReady> | undefined;
   let path: DirectPath | undefined;
   let offer = '';
   const answered = Promise.withResolvers<{ binding: Uint8Array }>();
   const peer = new PeerLink(
     { RTCPeerConnection: options.RTCPeerConnection, iceTransportPolicy: options.iceTransportPolicy, timer },
     {
-      candidate: (candidate) => channel?.send({ session_id: sessionId, type: 'candidate', candidate }),
+      candidate: (candidate) => {
+        const signal = { session_id: sessionId, type: 'candidate', candidate } as const;
+        if (channel === undefined) early.push(signal);
+        else channel.send(signal);
+      },
       open: () => opened.resolve(),
       failed: (reason) => {
         // A path tells itself why it ended, which may be what the agent said before.
@@ -71,6 +84,8 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
   );
   const answer = async (message: AnswerSignal) => {
     log('answer received');
+    // It may overtake the edge's own answer, without which nothing is gathered.
+    await session;
     // While ICE gathers. Nothing of the answer is used before: its fingerprint decides whom DTLS believes.
     const [binding] = await Promise.all([directBinding(offer, message.sdp), trust.answer(message, offer)]);
     giveUp.signal.throwIfAborted();
@@ -91,23 +106,37 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
   };
 
   const run = async (): Promise<DirectPath> => {
-    const [made, canVerify] = await Promise.all([peer.offer(), trust.canVerify()]);
+    const [sdp, canVerify] = await Promise.all([peer.offer(), trust.canVerify()]);
     if (!canVerify) throw new DirectError('E_HOST_KEY_UNCONFIRMED');
-    offer = made;
+    offer = sdp;
     giveUp.signal.throwIfAborted();
-    const session = createSession(signaling, { offer, session_id: sessionId }, giveUp.signal);
+    const own = iceServers && { ice_servers: [...iceServers] };
+    session = createSession(signaling, { offer, session_id: sessionId, ...own }, giveUp.signal);
     options.asked(session);
+    // At once, because it takes round trips; candidates wait in it until it is open.
+    channel = new SignalChannel(
+      { signaling, sessionId, session, early: options.isHopeful },
+      { step: log, signal: receive, failed: failed.reject },
+    );
+    for (const signal of early.splice(0)) channel.send(signal);
+    if (iceServers !== undefined) peer.gather(iceServers);
     const ready = await session;
+    const arrivedAt = environment.now();
     giveUp.signal.throwIfAborted();
+    const servers = iceServers ?? ready.ice_servers;
+    const source = iceServers === undefined ? (ready.ice_source ?? 'edge') : 'client';
     // The id is a capability until the session expires: its beginning is enough to find it in other logs.
-    log(`session created: ${sessionId.slice(0, 6)}…, ${ready.ice_servers.length} ICE servers; offer sent`);
-    // First, because it takes round trips; candidates wait in it until it is open.
-    channel = new SignalChannel(signaling, sessionId, { step: log, signal: receive, failed: failed.reject });
-    peer.gather(ready.ice_servers);
+    log(
+      `session created: ${sessionId.slice(0, 6)}…; ICE servers: ${servers.length}, ice_source: ${source}; offer sent`,
+    );
+    if (iceServers === undefined) peer.gather(servers);
+    const renewMs = iceServers === undefined ? renewalMs(ready) : undefined;
+    const renewAt = renewMs === undefined ? undefined : arrivedAt + renewMs;
     const [{ binding }] = await Promise.all([answered.promise, opened.promise]);
     giveUp.signal.throwIfAborted();
     const { host, lost } = options;
-    path = new DirectPath({ sessionId, binding, peer, signaling: channel, host, environment, diagnostics, lost });
+    const made = { sessionId, binding, peer, signaling: channel, renewAt };
+    path = new DirectPath({ ...made, host, environment, diagnostics, lost });
     await path.ready;
     return path;
   };

@@ -115,6 +115,21 @@ describe('a connection', () => {
     expect(edge.connection.calls.slice(-2)).toEqual(['setRemoteDescription v=0 answer', 'addIceCandidate early']);
   });
 
+  test('tries private addresses of an agent behind another NAT a moment after the others', async () => {
+    const edge = new TestEdge();
+    edge.outcome = 'silence';
+    edge.candidate = 'candidate:1 1 udp 1 198.51.100.1 9 typ srflx raddr 0.0.0.0 rport 0';
+    connected(edge);
+    await edge.clock.advance(SHORT);
+    const seen = 'a=candidate:2 1 udp 1 203.0.113.9 9 typ srflx raddr 192.168.2.2 rport 9\r\n';
+    const host = 'candidate:3 1 udp 2 192.168.2.2 9 typ host';
+    edge.signal(await edge.signedAnswer('session-1-of-these-tests', `v=0\r\na=${host}\r\n${seen}`));
+    await edge.clock.advance(0);
+    expect(edge.connection.calls.at(-1)).toBe(`setRemoteDescription v=0\r\n${seen}`);
+    await edge.clock.advance(100);
+    expect(edge.connection.calls.at(-1)).toBe(`addIceCandidate ${host}`);
+  });
+
   test.each([
     ['an edge with a host', { url: 'https://edge.example', host: 'home' }, 'https://edge.example/_direct/h/home'],
     ['a base', { url: 'https://edge.example/_direct/h/home/' }, 'https://edge.example/_direct/h/home'],
@@ -483,6 +498,7 @@ describe('a path that is lost', () => {
     edge.wake('network change');
     await edge.clock.advance(3 * SECOND);
     expect(client.path).toBe('direct');
+    edge.outcome = 'silence';
     edge.connection.channel.peer = undefined;
     edge.wake('network change');
     await edge.clock.advance(3 * SECOND);
@@ -491,6 +507,7 @@ describe('a path that is lost', () => {
 
   test('is probed when ICE hears nothing', async () => {
     const { edge, client } = await direct();
+    edge.outcome = 'silence';
     edge.connection.channel.peer = undefined;
     edge.connection.become('disconnected');
     await edge.clock.advance(3 * SECOND);

@@ -8,6 +8,7 @@ import type { DirectState } from './direct.ts';
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
 import { createFetch, type FetchInput } from './fetch.ts';
 import type { HostKeyQuestion } from './host-trust.ts';
+import { checkedIceServers } from './ice-servers.ts';
 import { Listeners } from './listeners.ts';
 import { hostId, signalingBase } from './signaling.ts';
 
@@ -57,6 +58,11 @@ export interface ConnectOptions {
   tunnel?: boolean;
   /** `relay`: only through a TURN server. */
   iceTransportPolicy?: RTCIceTransportPolicy;
+  /**
+   * STUN and TURN servers, in place of those that the edge names. The host uses them as well if the owner is who asks;
+   * other people's servers it does not open connections to. An empty list names none.
+   */
+  iceServers?: readonly RTCIceServer[];
   /** Logs the connection's life, to the console or to a function. */
   diagnostics?: boolean | LogLine;
   /** Parts of the runtime to use in place of its own; in Node, werift's `RTCPeerConnection`. */
@@ -103,13 +109,15 @@ export interface Client {
 
 /**
  * Connects to a host, in the background: requests may be made at once.
- * @throws TypeError when the URL is no http or https URL or names no host, `hostKey` is no key, or `pairing` no secret.
+ * @throws TypeError when the URL is no http or https URL or names no host, `hostKey` is no key, `pairing` no
+ * secret, or `iceServers` has what is no server.
  */
 export function connect(options: ConnectOptions): Client {
   const environment = completeEnvironment(options.environment);
   const base = signalingBase(options.url, options.host);
   const flags = addressFlags(globalThis.location?.href);
   const { token } = options;
+  const iceServers = checkedIceServers(options.iceServers);
   const cookie = options.credentials === 'cookie';
   const diagnostics = createDiagnostics(() => environment.now(), options.diagnostics ?? flags.diagnostics);
   const listeners = new Listeners<ClientEvents>();
@@ -127,6 +135,7 @@ export function connect(options: ConnectOptions): Client {
       webrtc: options.webrtc ?? flags.webrtc ?? true,
       tunnel: options.tunnel ?? true,
       iceTransportPolicy: options.iceTransportPolicy ?? flags.iceTransportPolicy ?? 'all',
+      iceServers,
     },
     {
       path: (path) => listeners.tell('path', path),

@@ -7,7 +7,7 @@ import { hostKeyFromText } from '../../shared/host-identity.ts';
 import { DIRECT_DEADLINE_MS } from '../../shared/limits.ts';
 import type { PathKind } from '../../shared/path.ts';
 import type { Session } from '../../shared/session.ts';
-import type { SessionReady } from '../../shared/signal.ts';
+import type { IceServer, SessionReady } from '../../shared/signal.ts';
 import { Device, type DeviceIdentity } from './device.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { Direct, type DirectState } from './direct.ts';
@@ -47,6 +47,7 @@ export interface ConnectorOptions {
   /** False: no request goes by the tunnel. */
   tunnel: boolean;
   iceTransportPolicy: RTCIceTransportPolicy;
+  iceServers: readonly IceServer[] | undefined;
 }
 
 export class Connector {
@@ -76,7 +77,7 @@ export class Connector {
   constructor(options: ConnectorOptions, events: ConnectorEvents) {
     this.#options = options;
     this.#events = events;
-    const { signaling, diagnostics, webrtc, iceTransportPolicy } = options;
+    const { signaling, diagnostics, webrtc, iceTransportPolicy, iceServers } = options;
     const { environment } = signaling;
     this.#trust = new HostTrust(
       { host: options.hostId, hostKey: options.hostKey, confirm: options.confirmHostKey, environment, diagnostics },
@@ -116,6 +117,7 @@ export class Connector {
       },
       changed: () => {
         this.#relay.replace();
+        this.#direct.look();
         this.#changed();
       },
       rtt: (ms) => events.rtt(ms),
@@ -139,6 +141,7 @@ export class Connector {
       host,
       trust,
       iceTransportPolicy,
+      iceServers,
       // The first one serves the relay as well.
       sessionId: () => ids.shift() ?? environment.newId(),
       asked: (session) => admission.resolve(session),
@@ -146,7 +149,7 @@ export class Connector {
     });
     this.#startDeadline();
     this.#unwatch = environment.network.watch({
-      wake: (reason) => this.#wake(reason),
+      wake: (reason, isElsewhere) => this.#wake(reason, isElsewhere),
       leave: () => this.#host.close('E_GOING_AWAY'),
     });
     if (!webrtc) diagnostics.log('no direct path, as asked for');
@@ -247,9 +250,9 @@ export class Connector {
     this.#changed();
   }
 
-  #wake(reason: string): void {
+  #wake(reason: string, isElsewhere: boolean): void {
     this.#options.diagnostics.log(`event: ${reason}`);
-    this.#direct.wake(reason);
+    this.#direct.wake(reason, isElsewhere);
     this.#relay.wake();
     this.#changed();
   }
@@ -277,7 +280,7 @@ export class Connector {
     // The direct path may have a minute to wait, and the relay shows that there is somebody to connect to.
     const { error, state } = this.#direct;
     if (this.#relay.state === 'open' && state === 'waiting' && error?.code === 'E_HOST_OFFLINE') {
-      this.#direct.wake('the host is back');
+      this.#direct.wake('the host is back', false);
     }
     this.#changed();
   }

@@ -20,6 +20,8 @@ export interface DirectPathOptions {
   /** Its channel is open. */
   peer: PeerLink;
   signaling: SignalTransport;
+  /** When the credentials of its TURN servers are to be renewed, in monotonic ms; undefined if they last. */
+  renewAt: number | undefined;
   host: HostSession;
   environment: SessionEnvironment;
   diagnostics: Diagnostics;
@@ -70,6 +72,26 @@ export class DirectPath {
   /** Why the path has ended, undefined while it lives. */
   get ended(): DirectError | undefined {
     return this.#ended;
+  }
+
+  /** See the option. */
+  get renewAt(): number | undefined {
+    return this.#options.renewAt;
+  }
+
+  get kind(): DirectKind {
+    return this.#link?.kind === 'turn' ? 'turn' : 'direct';
+  }
+
+  /** It does not answer just now. */
+  get isDoubtful(): boolean {
+    return this.#link?.doubtful === true;
+  }
+
+  /** Takes the place of `before`, and with it the trust that it has earned: the session moves here. */
+  succeed(before: DirectPath): void {
+    if (this.#link !== undefined && before.#link !== undefined) this.#link.inherit(before.#link);
+    before.close(new DirectError('E_CANCELLED', 'a newer path took its place'));
   }
 
   /** Asks now whether the path still works; it is given up soon if nothing is heard. */

@@ -1,4 +1,8 @@
-/** Keeps a direct path: attempts, retries, the end of paths. A failure here is never a failure of a request. */
+/**
+ * Keeps a direct path: attempts, retries, the end of paths, and successors: an attempt beside a path that lives, when
+ * that is in doubt, the network has changed, or the credentials of its TURN servers end. A failure here is never a
+ * failure of a request.
+ */
 import { DirectError } from '../../shared/errors.ts';
 import { RETRY_DELAYS_MS } from '../../shared/limits.ts';
 import { type AttemptOptions, attempt } from './attempt.ts';
@@ -15,13 +19,40 @@ import { attemptError, FINAL_CODES, isNewlyRestarted, MIN_INTERVAL_MS, STABLE_AF
  */
 export type DirectState = 'connecting' | 'connected' | 'waiting' | 'failed' | 'off' | 'closed';
 
+interface Running {
+  abort: AbortController;
+}
+
+/** What is done about another path beside the one that there is. */
+type Successor =
+  | { name: 'none' }
+  /** The attempt has its time. */
+  | { name: 'waiting'; cancel: () => void }
+  | { name: 'attempt'; running: Running };
+
+interface Connected {
+  name: 'connected';
+  path: DirectPath;
+  /** The attempt that it came from. */
+  running: Running;
+  since: number;
+  successor: Successor;
+  /** Attempts at one in a row that have failed. */
+  failures: number;
+  /** Its ICE servers' credentials end soon, which matters where it goes through TURN. */
+  isDue: boolean;
+  /** The network has changed since the last attempt. */
+  isElsewhere: boolean;
+  cancelRenewal: () => void;
+}
+
 type State =
-  | { name: 'connecting'; abort: AbortController }
-  | { name: 'connected'; path: DirectPath; since: number }
+  | { name: 'connecting'; running: Running }
+  | Connected
   | { name: 'waiting'; cancel: () => void }
   | { name: 'failed' | 'off' | 'closed' };
 
-export type DirectOptions = Omit<AttemptOptions, 'signal' | 'RTCPeerConnection' | 'lost'> & {
+export type DirectOptions = Omit<AttemptOptions, 'signal' | 'RTCPeerConnection' | 'isHopeful' | 'lost'> & {
   /** The state has changed. */
   changed(): void;
 };
@@ -62,17 +93,25 @@ export class Direct {
     return true;
   }
 
-  /** The network may have changed, or the page came back. */
-  wake(reason: string): void {
-    const { environment } = this.#options.signaling;
-    if (this.#state.name === 'connected') {
-      this.#state.path.probe(reason);
-    } else if (this.#state.name === 'connecting') {
+  /** The page came back, or the network may have changed; `isElsewhere`: it has. */
+  wake(reason: string, isElsewhere: boolean): void {
+    const state = this.#state;
+    if (state.name === 'connected') {
+      state.path.probe(reason);
+      state.isElsewhere ||= isElsewhere;
+      if (state.successor.name === 'waiting') this.#wantSuccessor(state, this.#soonestMs());
+      else this.#look(state);
+    } else if (state.name === 'connecting') {
       this.#woken = true;
-    } else if (this.#state.name === 'waiting') {
-      this.#state.cancel();
-      this.#wait(this.#started + MIN_INTERVAL_MS - environment.now());
+    } else if (state.name === 'waiting') {
+      state.cancel();
+      this.#wait(this.#soonestMs());
     }
+  }
+
+  /** A path of the session came into doubt, is heard again or is of another kind. */
+  look(): void {
+    if (this.#state.name === 'connected') this.#look(this.#state);
   }
 
   /** The person who was asked about the host's key has agreed. */
@@ -95,63 +134,163 @@ export class Direct {
   #end(name: 'failed' | 'closed', error: DirectError): void {
     const state = this.#state;
     this.#enter({ name });
-    if (state.name === 'connecting') state.abort.abort(error);
-    if (state.name === 'connected') state.path.close(error);
+    if (state.name === 'connecting') state.running.abort.abort(error);
+    if (state.name === 'connected') {
+      this.#endSuccessor(state, error);
+      state.cancelRenewal();
+      state.path.close(error);
+    }
     if (state.name === 'waiting') state.cancel();
   }
 
   #attempt(): void {
-    const { signaling, diagnostics } = this.#options;
-    const { environment } = signaling;
-    const { RTCPeerConnection } = environment;
-    if (RTCPeerConnection === undefined) return;
-    const abort = new AbortController();
-    this.#woken = false;
     this.#held = false;
+    this.#options.diagnostics.log(`attempt ${this.#failures + 1}`);
+    const running = this.#run(this.#failures === 0);
+    if (running !== undefined) this.#enter({ name: 'connecting', running });
+  }
+
+  /** One attempt, whose end is told to `#connected` or `#failed`. */
+  #run(isHopeful: boolean): Running | undefined {
+    const { environment } = this.#options.signaling;
+    const { RTCPeerConnection } = environment;
+    if (RTCPeerConnection === undefined) return undefined;
+    const running: Running = { abort: new AbortController() };
+    this.#woken = false;
     this.#started = environment.now();
-    this.#enter({ name: 'connecting', abort });
-    diagnostics.log(`attempt ${this.#failures + 1}`);
     attempt({
       ...this.#options,
       RTCPeerConnection,
-      signal: abort.signal,
-      lost: (error) => this.#lost(error),
+      isHopeful,
+      signal: running.abort.signal,
+      lost: (error) => this.#lost(running, error),
     }).then(
-      (path) => this.#connected(path, abort.signal),
-      (error: unknown) => this.#failed(error, abort.signal),
+      (path) => this.#connected(path, running),
+      (error: unknown) => this.#failed(error, running),
     );
+    return running;
   }
 
-  #connected(path: DirectPath, signal: AbortSignal): void {
+  #connected(path: DirectPath, running: Running): void {
     // Either may have ended between its success and this turn.
-    if (signal.aborted || path.ended !== undefined) {
+    if (running.abort.signal.aborted || path.ended !== undefined) {
       path.close(new DirectError('E_CANCELLED'));
-      this.#failed(path.ended, signal);
+      this.#failed(path.ended, running);
       return;
     }
+    const before = this.#state.name === 'connected' ? this.#state : undefined;
+    if (before !== undefined && !before.path.isDoubtful && before.path.kind === 'direct' && path.kind === 'turn') {
+      path.close(new DirectError('E_CANCELLED', 'the path before is better'));
+      this.#failed(new DirectError('E_CANCELLED', 'no better path'), running);
+      return;
+    }
+    const { environment } = this.#options.signaling;
+    const renewal = () => {
+      state.isDue = true;
+      this.#look(state);
+    };
+    const cancelRenewal =
+      path.renewAt === undefined ? () => {} : environment.timer(Math.max(0, path.renewAt - environment.now()), renewal);
+    const state: Connected = {
+      name: 'connected',
+      path,
+      running,
+      since: environment.now(),
+      successor: { name: 'none' },
+      failures: 0,
+      isDue: false,
+      isElsewhere: false,
+      cancelRenewal,
+    };
     this.#error = undefined;
-    this.#enter({ name: 'connected', path, since: this.#options.signaling.environment.now() });
+    before?.cancelRenewal();
+    this.#enter(state);
+    if (before !== undefined) path.succeed(before.path);
   }
 
-  #failed(error: unknown, signal: AbortSignal): void {
-    if (signal.aborted) return;
+  #failed(error: unknown, running: Running): void {
+    if (running.abort.signal.aborted) return;
+    const known = attemptError(error);
+    this.#options.diagnostics.log(`attempt failed: ${known.code} ${known.detail ?? ''}`);
+    if (this.#state.name === 'connected') {
+      this.#successorFailed(this.#state, known);
+      return;
+    }
     const before = this.#error;
-    this.#error = attemptError(error);
+    this.#error = known;
     this.#failures += 1;
-    if (isNewlyRestarted(this.#error, before)) this.#woken = true;
-    this.#options.diagnostics.log(`attempt failed: ${this.#error.code} ${this.#error.detail ?? ''}`);
+    if (isNewlyRestarted(known, before)) this.#woken = true;
     if (this.#options.trust.isUnable) this.#enter({ name: 'off' });
-    else this.#waitUnlessFinal(this.#error);
+    else this.#waitUnlessFinal(known);
   }
 
-  #lost(error: DirectError): void {
-    if (this.#state.name !== 'connected') return;
+  #lost(running: Running, error: DirectError): void {
+    const state = this.#state;
+    // Of a path that has a successor nobody wants to hear.
+    if (state.name !== 'connected' || state.running !== running) return;
     const { now } = this.#options.signaling.environment;
     this.#error = error;
-    this.#failures = now() - this.#state.since >= STABLE_AFTER_MS ? 0 : this.#failures + 1;
+    this.#failures = now() - state.since >= STABLE_AFTER_MS ? 0 : this.#failures + 1;
+    state.cancelRenewal();
+    if (state.successor.name === 'attempt' && !FINAL_CODES.includes(error.code)) {
+      this.#enter({ name: 'connecting', running: state.successor.running });
+      return;
+    }
+    this.#endSuccessor(state, error);
     this.#woken = error.code === 'E_HOST_RESTARTED';
     this.#waitUnlessFinal(error);
   }
+
+  // ---- successors -----------------------------------------------------------------------------
+
+  /** Begins an attempt beside the path, or ends it, by what is known of the path. */
+  #look(state: Connected): void {
+    if (this.#state !== state) return;
+    const { path, successor, isDue, isElsewhere } = state;
+    const isWanted = path.isDoubtful || isElsewhere || (isDue && path.kind === 'turn');
+    if (isWanted && successor.name === 'none') this.#wantSuccessor(state, this.#soonestMs());
+    if (!isWanted && successor.name !== 'none') {
+      this.#options.diagnostics.log('the path is heard again: no other one is needed');
+      this.#endSuccessor(state, new DirectError('E_CANCELLED', 'not needed'));
+    }
+  }
+
+  #wantSuccessor(state: Connected, ms: number): void {
+    const { environment } = this.#options.signaling;
+    if (state.successor.name === 'waiting') state.successor.cancel();
+    const cancel = environment.timer(Math.max(0, ms), () => {
+      // Without a network an attempt is in vain; `online` comes by itself.
+      if (!environment.network.online()) return this.#wantSuccessor(state, pauseMs(1));
+      const { path, isElsewhere } = state;
+      const why = path.isDoubtful
+        ? 'it does not answer'
+        : isElsewhere
+          ? 'the network has changed'
+          : 'TURN credentials end';
+      this.#options.diagnostics.log(`another path beside the ${path.kind} one: ${why}`);
+      const running = this.#run(state.failures === 0);
+      state.successor = running === undefined ? { name: 'none' } : { name: 'attempt', running };
+    });
+    state.successor = { name: 'waiting', cancel };
+  }
+
+  /** The path stays in use for as long as it works. */
+  #successorFailed(state: Connected, { code }: DirectError): void {
+    state.successor = { name: 'none' };
+    state.isElsewhere = false;
+    state.failures += 1;
+    const isWanted = state.path.isDoubtful || (state.isDue && state.path.kind === 'turn');
+    if (isWanted && !FINAL_CODES.includes(code)) this.#wantSuccessor(state, pauseMs(state.failures));
+  }
+
+  #endSuccessor(state: Connected, error: DirectError): void {
+    const { successor } = state;
+    state.successor = { name: 'none' };
+    if (successor.name === 'waiting') successor.cancel();
+    if (successor.name === 'attempt') successor.running.abort.abort(error);
+  }
+
+  // ---- attempts without a path ----------------------------------------------------------------
 
   #waitUnlessFinal({ code }: DirectError): void {
     if (FINAL_CODES.includes(code)) this.#enter({ name: 'failed' });
@@ -159,9 +298,12 @@ export class Direct {
   }
 
   #waitForNext(): void {
-    const { environment } = this.#options.signaling;
-    const pause = RETRY_DELAYS_MS[Math.min(Math.max(this.#failures - 1, 0), RETRY_DELAYS_MS.length - 1)] ?? 0;
-    this.#wait(this.#woken ? this.#started + MIN_INTERVAL_MS - environment.now() : pause);
+    this.#wait(this.#woken ? this.#soonestMs() : pauseMs(this.#failures));
+  }
+
+  /** Events come in bursts, and attempts do not. */
+  #soonestMs(): number {
+    return this.#started + MIN_INTERVAL_MS - this.#options.signaling.environment.now();
   }
 
   #wait(ms: number): void {
@@ -185,4 +327,9 @@ export class Direct {
     this.#state = state;
     if (state.name !== before) this.#options.changed();
   }
+}
+
+/** How long to wait after so many failures in a row. */
+function pauseMs(failures: number): number {
+  return RETRY_DELAYS_MS[Math.min(Math.max(failures - 1, 0), RETRY_DELAYS_MS.length - 1)] ?? 0;
 }

@@ -1,6 +1,7 @@
 /** One RTCPeerConnection with the one data channel of ours: the offering end. */
 import { MAX_CANDIDATES_PER_SESSION } from '../../shared/limits.ts';
 import type { Candidate, IceServer } from '../../shared/signal.ts';
+import { laterCandidates, reflexiveAddress } from './candidate-order.ts';
 import { type SelectedPair, selectedPair } from './candidate-pair.ts';
 import { ChannelPath } from './channel-path.ts';
 import type { DataChannel, PeerConnection, PeerConnectionClass } from './webrtc.ts';
@@ -10,6 +11,9 @@ const CHANNEL = { label: 'direct-agent', options: { negotiated: true, id: 0, ord
 
 /** `close` on the connection drops what the channel still holds, so the last message gets this long to leave. */
 const LINGER_MS = 500;
+
+/** So much later follow the candidates that are less likely to work: browsers try a pair each 48 ms. */
+const LATER_MS = 60;
 
 export interface PeerLinkOptions {
   RTCPeerConnection: PeerConnectionClass;
@@ -42,6 +46,9 @@ export class PeerLink {
   /** Candidates that came before the answer. */
   #early: Candidate[] | undefined = [];
   #candidates = 0;
+  /** Addresses at which STUN servers see this end. */
+  readonly #seenAt = new Set<string>();
+  #cancelLater: () => void = () => {};
   #closed = false;
 
   constructor(options: PeerLinkOptions, events: PeerLinkEvents) {
@@ -78,10 +85,15 @@ export class PeerLink {
   /** Applies the agent's answer. @throws what the browser says about a bad SDP. */
   async answer(sdp: string): Promise<void> {
     await this.#gathering;
-    await this.#connection.setRemoteDescription({ type: 'answer', sdp });
+    const { sdp: first, later } = laterCandidates(sdp, this.#seenAt);
+    await this.#connection.setRemoteDescription({ type: 'answer', sdp: first });
     const early = this.#early ?? [];
     this.#early = undefined;
     for (const candidate of early) this.#apply(candidate);
+    if (later.length === 0) return;
+    this.#cancelLater = this.#options.timer(LATER_MS, () => {
+      for (const candidate of later) this.#apply({ candidate, sdpMid: '0', sdpMLineIndex: 0, usernameFragment: null });
+    });
   }
 
   /** A candidate of the agent. One that cannot be used is ignored: others may work. */
@@ -105,6 +117,7 @@ export class PeerLink {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#cancelLater();
     const opened = this.#channel.readyState !== 'connecting';
     this.#channel.close();
     if (opened) this.#options.timer(LINGER_MS, () => this.#connection.close());
@@ -125,6 +138,8 @@ export class PeerLink {
     connection.addEventListener('icecandidate', ({ candidate }: { candidate?: RTCIceCandidateInit | null }) => {
       if (this.#closed) return;
       const line = candidate?.candidate ?? '';
+      const seenAt = reflexiveAddress(line);
+      if (seenAt !== undefined) this.#seenAt.add(seenAt);
       this.#events.step(`local candidate: ${line || 'end'}`);
       this.#events.candidate({
         candidate: line,

@@ -100,8 +100,52 @@ describe('signaling', () => {
     await edge.clock.advance(0);
     edge.sockets[0]?.end(close);
     await edge.clock.advance(0);
+    // It may have overtaken its session, and is opened once more.
+    if (code === 'E_SESSION_UNKNOWN') edge.sockets[1]?.end(close);
+    await edge.clock.advance(0);
     expect(client.error?.code).toBe(code);
-    expect(polls(edge)).toEqual([]);
+    expect([edge.sockets.length, polls(edge)]).toEqual([code === 'E_SESSION_UNKNOWN' ? 2 : 1, []]);
+  });
+
+  test('opens its WebSocket together with the session, and once more if it came too early', async () => {
+    const answered = Promise.withResolvers<void>();
+    const { edge, client } = signaling((edge) => {
+      const { fetch } = edge.environment;
+      Object.assign(edge.environment, {
+        fetch: async (request: Request) => {
+          await answered.promise;
+          return fetch(request);
+        },
+      });
+    });
+    await edge.clock.advance(0);
+    expect([edge.requests.length, edge.sockets.length]).toEqual([0, 1]);
+    edge.sockets[0]?.end(4408);
+    await edge.clock.advance(0);
+    expect([client.error, edge.sockets.length]).toEqual([undefined, 1]);
+    answered.resolve();
+    await edge.clock.advance(1_000);
+    expect([client.path, edge.sockets.length, polls(edge)]).toEqual(['direct', 2, []]);
+    expect(edge.sockets[1]?.sent).toHaveLength(1);
+  });
+
+  test('polls only when there is a session, if its WebSocket breaks before', async () => {
+    const answered = Promise.withResolvers<void>();
+    const { edge, client } = signaling((edge) => {
+      const { fetch } = edge.environment;
+      edge.socketFate = 'refused';
+      Object.assign(edge.environment, {
+        fetch: async (request: Request) => {
+          await answered.promise;
+          return fetch(request);
+        },
+      });
+    });
+    await edge.clock.advance(100);
+    answered.resolve();
+    await edge.clock.advance(1_000);
+    expect(edge.requests[0]?.path).toBe('/_direct/h/home/session');
+    expect([client.path, polls(edge).length > 0]).toEqual(['direct', true]);
   });
 
   test.each([

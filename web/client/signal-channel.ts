@@ -1,43 +1,66 @@
 /** The messages of one signaling session, by WebSocket or, where that is blocked, by long poll. */
+import type { DirectError } from '../../shared/errors.ts';
 import type { SessionSignal } from '../../shared/signal.ts';
 import { SignalPoll } from './signal-poll.ts';
 import { SignalSocket } from './signal-socket.ts';
 import type { SignalTransport, SignalTransportEvents } from './signal-transport.ts';
 import type { Signaling } from './signaling.ts';
 
+export interface SignalChannelOptions {
+  signaling: Signaling;
+  sessionId: string;
+  /** Resolves when the edge has made the session; if it rejects, the channel does nothing more. */
+  session: Promise<unknown>;
+  /** The socket does not wait for the session, which saves the round trips of its handshakes. */
+  early: boolean;
+}
+
 /** Begins with a WebSocket and goes on by long poll if that does not open or breaks. */
 export class SignalChannel implements SignalTransport {
-  readonly #signaling: Signaling;
-  readonly #sessionId: string;
+  readonly #options: SignalChannelOptions;
   readonly #events: SignalTransportEvents;
   /** All of it: what was in a broken socket may be lost, and ICE does not mind a candidate twice. */
   readonly #sent: SessionSignal[] = [];
-  #transport: SignalTransport;
+  #transport: SignalTransport | undefined;
   #closed = false;
 
-  constructor(signaling: Signaling, sessionId: string, events: SignalTransportEvents) {
-    this.#signaling = signaling;
-    this.#sessionId = sessionId;
+  constructor(options: SignalChannelOptions, events: SignalTransportEvents) {
+    this.#options = options;
     this.#events = events;
-    this.#transport = this.#openSocket() ?? new SignalPoll(signaling, sessionId, events);
+    if (options.early) this.#transport = this.#openSocket(true) ?? this.#later(() => this.#poll());
+    else this.#later(() => this.#openSocket(false) ?? this.#poll());
   }
 
   send(signal: SessionSignal): void {
     this.#sent.push(signal);
-    this.#transport.send(signal);
+    this.#transport?.send(signal);
   }
 
   close(): void {
     this.#closed = true;
-    this.#transport.close();
+    this.#transport?.close();
   }
 
-  #openSocket(): SignalTransport | undefined {
-    const { WebSocket, timer } = this.#signaling.environment;
+  #poll(): SignalTransport {
+    return new SignalPoll(this.#options.signaling, this.#options.sessionId, this.#events);
+  }
+
+  /** `early`: the edge may not have heard of the session when the socket arrives there. */
+  #openSocket(early: boolean): SignalTransport | undefined {
+    const { signaling, sessionId } = this.#options;
+    const { WebSocket, timer } = signaling.environment;
     if (WebSocket === undefined) return undefined;
-    const url = `${this.#signaling.base}/signal?session_id=${this.#sessionId}`;
+    const url = `${signaling.base}/signal?session_id=${sessionId}`;
+    const blocked = (reason: string) => {
+      this.#events.step(`no WebSocket: ${reason}`);
+      this.#later(() => this.#poll());
+    };
+    const failed = (error: DirectError) => {
+      if (early && error.code === 'E_SESSION_UNKNOWN') this.#later(() => this.#openSocket(false) ?? this.#poll());
+      else this.#events.failed(error);
+    };
     try {
-      return new SignalSocket({ WebSocket, url, timer, blocked: (reason) => this.#fallBack(reason) }, this.#events);
+      return new SignalSocket({ WebSocket, url, timer, blocked }, { ...this.#events, failed });
     } catch (error) {
       // The page's policy forbids it, in some browsers by an exception, whose words may show the session's id.
       this.#events.step(`no WebSocket: ${error instanceof Error ? error.name : 'refused'}`);
@@ -45,10 +68,16 @@ export class SignalChannel implements SignalTransport {
     }
   }
 
-  #fallBack(reason: string): void {
-    if (this.#closed) return;
-    this.#events.step(`no WebSocket: ${reason}`);
-    this.#transport = new SignalPoll(this.#signaling, this.#sessionId, this.#events);
-    for (const signal of this.#sent) this.#transport.send(signal);
+  /** Goes on by what `make` makes, once there is a session. */
+  #later(make: () => SignalTransport): undefined {
+    this.#transport = undefined;
+    const begin = () => {
+      if (this.#closed) return;
+      const transport = make();
+      this.#transport = transport;
+      for (const signal of this.#sent) transport.send(signal);
+    };
+    // Whoever asked for the session hears why there is none.
+    this.#options.session.then(begin, () => {});
   }
 }

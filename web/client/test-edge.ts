@@ -1,8 +1,10 @@
 /** For tests: an edge with an agent behind it, WebRTC between client and agent, and a relay, all in memory. */
 import { DirectError, ERRORS, type ErrorCode, errorBody } from '../../shared/errors.ts';
 import { type Announcement, generateHostKeys, type HostKeys } from '../../shared/host-identity.ts';
+import { SIGNALING_SESSION_TTL_MS } from '../../shared/limits.ts';
 import {
   type AnswerSignal,
+  type IceServer,
   parseSessionRequest,
   parseSignals,
   type SessionReady,
@@ -21,6 +23,8 @@ import type { PeerConfiguration } from './webrtc.ts';
 
 /** What becomes of a WebSocket: a firewall refuses it, or swallows it. */
 type SocketFate = 'open' | 'refused' | 'silent';
+
+const EDGE_EPOCH = 1_900_000_000_000;
 
 export const OFFER = 'v=0 offer';
 export const ANSWER = 'v=0 answer';
@@ -69,6 +73,11 @@ export class TestEdge {
   answer: Answer = (exchange) => reply(exchange, 200, [], 'over the path');
   stats: Record<string, unknown>[] = [];
   protocolVersion = 1;
+  iceServers: IceServer[] = [{ urls: ['stun:a.example', 'turn:b.example'], username: 'u', credential: 'c' }];
+  /** What the client's connections gather. */
+  candidate = 'candidate:1 1 udp 1 a.local 9 typ host';
+  /** How long the credentials of its ICE servers last; undefined: for ever. */
+  credentialsMs: number | undefined;
   /** What polls get, in order. */
   readonly polled: SessionSignal[][] = [];
   agent: TestAgent;
@@ -115,8 +124,8 @@ export class TestEdge {
     return this.#listeners.size > 0;
   }
 
-  wake(reason = 'online'): void {
-    for (const { wake } of this.#listeners) wake(reason);
+  wake(reason = 'online', isElsewhere = reason === 'online'): void {
+    for (const { wake } of this.#listeners) wake(reason, isElsewhere);
   }
 
   leave(): void {
@@ -186,10 +195,11 @@ export class TestEdge {
 
   #connectionClass(): new (configuration: PeerConfiguration) => TestConnection {
     const { connections } = this;
+    const candidate = () => this.candidate;
     const carry = this.#carry('direct');
     return class extends TestConnection {
       constructor(configuration: PeerConfiguration) {
-        super(configuration, carry);
+        super(configuration, carry, candidate);
         connections.push(this);
       }
     };
@@ -268,9 +278,14 @@ export class TestEdge {
     const announcement = this.announces ? await this.#announcement() : undefined;
     const ready: SessionReady = {
       session_id,
-      expires_at: 0,
+      // Its clock is not the client's.
+      expires_at: EDGE_EPOCH + this.clock.now() + SIGNALING_SESSION_TTL_MS,
       protocol_version: this.protocolVersion,
-      ice_servers: [{ urls: ['stun:a.example', 'turn:b.example'], username: 'u', credential: 'c' }],
+      ice_servers: this.iceServers,
+      ice_source: 'coturn',
+      ...(this.credentialsMs === undefined
+        ? {}
+        : { ice_servers_expire_at: EDGE_EPOCH + this.clock.now() + this.credentialsMs }),
       stun_url: '',
       turn_url: '',
       turn_username: '',

@@ -66,6 +66,17 @@ export class TestChannel extends EventTarget implements DataChannel {
   }
 }
 
+/** RTCPeerConnectionIceEvent, as far as it is read; it can be made from itself, as the real one. */
+class CandidateEvent extends Event {
+  readonly candidate: { candidate: string; sdpMid: string; sdpMLineIndex: number; toJSON(): object };
+  constructor(type: string, { candidate }: { candidate: string | { candidate: string } }) {
+    super(type);
+    const line = typeof candidate === 'string' ? candidate : candidate.candidate;
+    const fields = { candidate: line, sdpMid: '0', sdpMLineIndex: 0 };
+    this.candidate = { ...fields, toJSON: () => fields };
+  }
+}
+
 type Stats = Record<string, unknown>[];
 
 export class TestConnection extends EventTarget implements PeerConnection {
@@ -77,8 +88,10 @@ export class TestConnection extends EventTarget implements PeerConnection {
   readonly calls: string[] = [];
   configuration: PeerConfiguration;
   stats: Stats = [];
-  constructor(configuration: PeerConfiguration, carry?: Carry) {
+  readonly #candidate: () => string;
+  constructor(configuration: PeerConfiguration, carry?: Carry, candidate = () => '') {
     super();
+    this.#candidate = candidate;
     this.channel = new TestChannel(carry);
     this.configuration = configuration;
   }
@@ -97,9 +110,7 @@ export class TestConnection extends EventTarget implements PeerConnection {
   }
   async setLocalDescription(): Promise<void> {
     this.calls.push('setLocalDescription');
-    const event = new Event('icecandidate');
-    const candidate = { candidate: 'candidate:1 1 udp 1 a.local 9 typ host', sdpMid: '0', sdpMLineIndex: 0 };
-    this.dispatchEvent(Object.assign(event, { candidate }));
+    this.dispatchEvent(new CandidateEvent('icecandidate', { candidate: this.#candidate() }));
   }
   async setRemoteDescription({ sdp }: { sdp: string }): Promise<void> {
     this.calls.push(`setRemoteDescription ${sdp}`);

@@ -18,17 +18,23 @@ export interface EnterOptions {
   link: ChatLink;
   /** Why the person is asked; shown in the form. */
   problem?: string | undefined;
+  /** The edge has taken the token of the link, and does not say yet who is there. */
+  signedIn?: (() => void) | undefined;
+  /** Nobody is signed in. */
+  anonymous?: (() => void) | undefined;
   /** Ends the asking. */
   signal: AbortSignal;
 }
 
 /** @throws ApiError or TypeError when the edge does not say who is there; the signal's reason. */
-export async function enter({ api, link, problem, signal }: EnterOptions): Promise<Entered> {
+export async function enter({ api, link, problem, signedIn, anonymous, signal }: EnterOptions): Promise<Entered> {
   const { token, ...rest } = link;
   let reason = problem;
   if (token !== undefined) {
     try {
       await api.signIn(token);
+      signal.throwIfAborted();
+      signedIn?.();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       const { message, hint } = errorText(error);
@@ -39,6 +45,7 @@ export async function enter({ api, link, problem, signal }: EnterOptions): Promi
   const me = await api.me();
   signal.throwIfAborted();
   if (me.kind !== 'anonymous') return { me, link: rest };
+  anonymous?.();
   const pasted = await askToSignIn(api, me, reason, signal);
   return { me: await api.me(), link: { ...rest, ...pasted } };
 }

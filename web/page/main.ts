@@ -9,10 +9,11 @@ import { EdgeApi } from '../access/edge-api.ts';
 import { codeOf, errorText } from '../access/error-text.ts';
 import { type ChatLink, parseChatLink } from '../access/link.ts';
 import { Pins } from '../access/pins.ts';
-import { type Client, connect } from '../client/index.ts';
+import { type Client, type ConnectOptions, connect } from '../client/index.ts';
 import { element } from '../look/element.ts';
 import { Chat } from './chat.ts';
 import { enter } from './enter.ts';
+import { dropHeadStart, takeHeadStart } from './head.ts';
 import { chooseHost, rememberedHost, rememberHost, takeOldAccess } from './host-choice.ts';
 import { showHosts } from './host-picker.ts';
 import { showPath } from './indicator.ts';
@@ -47,6 +48,8 @@ const chat = new Chat(
 let visit = new AbortController();
 let leave: (() => void) | undefined;
 let host: string | undefined;
+/** Begun by `connectEarly`, and not taken yet. */
+let early: { id: string; client: Client } | undefined;
 
 /** The fragment may hold secrets: out of the address bar before anyone can read over a shoulder or copy it. */
 function takeFragment(): ChatLink {
@@ -60,10 +63,14 @@ async function begin(given: ChatLink, problem?: string): Promise<void> {
   visit = new AbortController();
   const { signal } = visit;
   leave?.();
+  dropEarly();
   let next = given;
+  if (problem === undefined && given.token === undefined) connectEarly(given);
+  dropHeadStart();
   while (!signal.aborted) {
     try {
-      const { me, link } = await enter({ api, link: next, problem, signal });
+      const signedIn = () => connectEarly(given);
+      const { me, link } = await enter({ api, link: next, problem, signedIn, anonymous: dropEarly, signal });
       signal.throwIfAborted();
       return await entered(me, link, signal);
     } catch (error) {
@@ -75,6 +82,36 @@ async function begin(given: ChatLink, problem?: string): Promise<void> {
       await Promise.race([pause(RETRY_MS), aborted(signal)]);
     }
   }
+}
+
+/**
+ * Connects to the host of this visit before the edge has said who is there, which saves a round trip; not where a
+ * person may be asked something first. What becomes of it nobody looks at before `connectTo` takes it.
+ */
+function connectEarly({ host: named, key, pair }: ChatLink): void {
+  const id = named ?? host ?? rememberedHost(storage);
+  if (id === undefined || pair !== undefined) return;
+  const pinned = pins.get(id) ?? key;
+  if (pinned === undefined || (key !== undefined && key !== pinned)) return;
+  dropEarly();
+  const environment = takeHeadStart(id);
+  const options = { ...clientOptions(id), hostKey: pinned };
+  early = { id, client: connect(environment === undefined ? options : { ...options, environment }) };
+}
+
+function dropEarly(): void {
+  early?.client.close();
+  early = undefined;
+}
+
+function clientOptions(id: string): ConnectOptions {
+  return {
+    url: location.origin,
+    host: id,
+    credentials: 'cookie',
+    device: 'auto',
+    deviceName: browserName(navigator.userAgent),
+  };
 }
 
 async function entered(me: Me, link: ChatLink, signal: AbortSignal): Promise<void> {
@@ -122,16 +159,17 @@ function connectTo(info: UsableHost, { pair }: ChatLink): void {
   showStatus(status, '');
   const looking = new AbortController();
   const pinned = pins.get(info.id);
-  const client = connect({
-    url: location.origin,
-    host: info.id,
-    credentials: 'cookie',
-    ...(pinned === undefined ? {} : { hostKey: pinned }),
-    device: 'auto',
-    deviceName: browserName(navigator.userAgent),
-    ...(pair === undefined ? {} : { pairing: pair }),
-    confirmHostKey: ({ hostKey }) => confirmHostKey(info.name, hostKey, looking.signal),
-  });
+  const begun = early?.id === info.id && pair === undefined ? early.client : undefined;
+  if (begun === undefined) dropEarly();
+  early = undefined;
+  const client =
+    begun ??
+    connect({
+      ...clientOptions(info.id),
+      ...(pinned === undefined ? {} : { hostKey: pinned }),
+      ...(pair === undefined ? {} : { pairing: pair }),
+      confirmHostKey: ({ hostKey }) => confirmHostKey(info.name, hostKey, looking.signal),
+    });
   const stopShowing = showPath(client, element('path', HTMLOutputElement));
   chat.client = client;
   leave = () => {
@@ -152,6 +190,8 @@ function connectTo(info: UsableHost, { pair }: ChatLink): void {
   client.on('state', look);
   client.on('path', look);
   client.on('hostKey', (key) => pins.set(info.id, key));
+  look();
+  if (looking.signal.aborted) return;
   void lookForModels(client, info, pair !== undefined, looking.signal);
 }
 

@@ -1,0 +1,51 @@
+/** The ICE servers of an attempt: those that the program named, and when those of the edge have to be asked for anew. */
+import { DirectError } from '../../shared/errors.ts';
+import { SIGNALING_SESSION_TTL_MS } from '../../shared/limits.ts';
+import { type IceServer, parseIceServers, type SessionReady } from '../../shared/signal.ts';
+
+/** RFC 7064 and RFC 7065; schemes are case-insensitive. */
+const STUN_OR_TURN = /^(stun|turn)s?:[^\s]+$/i;
+const TURN = /^turns?:/i;
+
+/** New credentials are asked for so long before the old ones end: an attempt, and some that fail, fit in between. */
+const MAX_RENEWAL_MARGIN_MS = 60_000;
+
+/**
+ * The program's own servers in the shape of the wire; undefined where it names none. What is wrong is told without the
+ * values: they may be secrets.
+ * @throws TypeError as `new RTCPeerConnection` would
+ */
+export function checkedIceServers(given: unknown): IceServer[] | undefined {
+  if (given === undefined || (Array.isArray(given) && given.length === 0)) return undefined;
+  const servers = parsed(given);
+  for (const [index, { urls, username, credential }] of servers.entries()) {
+    const wrong = (what: string) => new TypeError(`iceServers[${index}]: ${what}`);
+    if (urls.length === 0) throw wrong('urls is empty');
+    if (!urls.every((url) => STUN_OR_TURN.test(url)))
+      throw wrong('urls must begin with stun:, stuns:, turn: or turns:');
+    if (urls.some((url) => TURN.test(url)) && (username === undefined || credential === undefined)) {
+      throw wrong('a TURN server needs username and credential');
+    }
+  }
+  return servers;
+}
+
+function parsed(given: unknown): IceServer[] {
+  try {
+    return parseIceServers(given);
+  } catch (error) {
+    throw new TypeError(`iceServers: ${error instanceof DirectError ? error.detail : 'unusable'}`);
+  }
+}
+
+/**
+ * In how many milliseconds from its arrival the session's ICE servers are to be renewed; undefined if they last. By the
+ * edge's clock alone, whatever this device believes the time to be: the session ends SIGNALING_SESSION_TTL_MS after it
+ * was made.
+ */
+export function renewalMs(ready: SessionReady): number | undefined {
+  if (ready.ice_servers_expire_at === undefined) return undefined;
+  const madeAt = ready.expires_at - SIGNALING_SESSION_TTL_MS;
+  const lifetime = Math.max(0, ready.ice_servers_expire_at - madeAt);
+  return lifetime - Math.min(MAX_RENEWAL_MARGIN_MS, lifetime / 3);
+}
