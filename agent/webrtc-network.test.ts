@@ -68,12 +68,12 @@ describe('host candidates', () => {
       settings: {
         nat1to1: [
           { external: '203.0.113.5', local: '127.0.0.1' },
-          { external: '203.0.113.6', local: '127.0.0.1' },
+          { external: '203.0.113.6', local: '127.0.0.2' },
         ],
       },
-      addresses: ['127.0.0.1', '127.0.0.2'],
+      addresses: ['127.0.0.1', '127.0.0.2', '127.0.0.3'],
     });
-    expect(inAnswer).toEqual(['host 203.0.113.5', 'host 203.0.113.6', 'host 127.0.0.2']);
+    expect(inAnswer).toEqual(['host 203.0.113.5', 'host 203.0.113.6', 'host 127.0.0.3']);
   });
 
   test('have the pinned port, and one family if only that is allowed', async () => {
@@ -111,7 +111,7 @@ describe('at start', () => {
     [{ ipFamily: 'ipv6' as const }],
     [{ interfaces: ['wlan*'], relayOnly: true }],
   ])('%j that leaves no address is an error that names the interfaces', async (settings) => {
-    await expect(open(settings, '127.0.0.1', '127.0.0.2')).rejects.toThrow(/no network address.*eth0.*eth1/);
+    await expect(open(settings, '127.0.0.1', '127.0.0.2')).rejects.toThrow(/eth0.*eth1|eth1.*eth0/);
   });
 
   test('no network at all is none: it may come later', async () => {
