@@ -1,4 +1,5 @@
 /** Connections between a Peer and a client of werift: ICE, DTLS and SCTP as they are on the wire. */
+import { createSocket } from 'node:dgram';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { CandidatePair, RTCPeerConnection } from 'werift';
 import type { DatagramTransport, Endpoint } from './datagram.ts';
@@ -189,10 +190,8 @@ describe('no round trip is spent on nothing:', () => {
 describe('the client nominates another pair', () => {
   const [high, low] = ['127.0.0.1', '127.0.0.2'];
 
-  async function twoPairs(): Promise<
-    Ends & { pair(address: string): CandidatePair; cut: Set<string>; sources: string[] }
-  > {
-    const cut = new Set<string>();
+  /** What goes to or from the addresses in `cut` is lost; `sources` are those of what came. */
+  async function connectByTwo(cut: Set<string>): Promise<Ends & { sources: string[] }> {
     const sources: string[] = [];
     const ends = await connect({ addresses: [high, low] }, (ice) => {
       onWire(ice, {
@@ -205,8 +204,16 @@ describe('the client nominates another pair', () => {
         },
       });
     });
-    const { channel, ice } = ends;
-    await expect.poll(() => channel.readyState).toBe('open');
+    await expect.poll(() => ends.channel.readyState, { timeout: 15_000 }).toBe('open');
+    return { ...ends, sources };
+  }
+
+  async function twoPairs(): Promise<
+    Ends & { pair(address: string): CandidatePair; cut: Set<string>; sources: string[] }
+  > {
+    const cut = new Set<string>();
+    const ends = await connectByTwo(cut);
+    const { ice } = ends;
     // werift drops the others when one is nominated.
     for (const each of ice.checkList) if (each.state !== 3) await ice.checkStart(each).awaitable;
     await expect.poll(() => ice.checkList.filter(({ state }) => state === 3).length).toBe(2);
@@ -215,7 +222,7 @@ describe('the client nominates another pair', () => {
       if (found === undefined) throw new Error(`no pair with ${address}`);
       return found;
     };
-    return { ...ends, pair, cut, sources };
+    return { ...ends, pair, cut };
   }
 
   async function nominate(ice: IceConnection, pair: CandidatePair): Promise<void> {
@@ -241,6 +248,18 @@ describe('the client nominates another pair', () => {
     expect(await sourceOf(channel, sources)).toBe(high);
     await nominate(ice, pair(low));
     expect(await sourceOf(channel, sources)).toBe(high);
+  });
+
+  test('that may need a packet of the agent’s first, by the agent’s own NAT: it sends one, however late it hears', async () => {
+    const { agent } = await connectByTwo(new Set());
+    const late = createSocket('udp4');
+    cleanup.push(async () => void late.close());
+    await new Promise<void>((resolve) => late.bind(0, '127.0.0.3', resolve));
+    const request = new Promise<Buffer>((resolve) => late.once('message', resolve));
+    // As good as a candidate can be (RFC 8445, section 5.1.2.1).
+    const candidate = `candidate:9 1 udp ${2 ** 31 - 1} 127.0.0.3 ${late.address().port} typ host`;
+    agent.peer.addCandidate({ candidate, sdpMid: '0', sdpMLineIndex: 0, usernameFragment: null });
+    expect(stunClass(await request)).toBe('request');
   });
 
   test('because its own has died: the agent follows', async () => {

@@ -10,6 +10,10 @@ const TICK_MS = 1_000;
 /** Browsers check the pair in use every 2.5 s at least; RFC 7675 wants a check every 5 s (± 20 %). */
 const SILENT_MS = 3_500;
 const PROBE_TIMEOUT_MS = 900;
+/** For how many ticks a better pair is asked: as long as browsers go on to check one that does not answer. */
+const MAX_ASKED = 15;
+/** Better pairs that are asked in one tick. */
+const MAX_ASKED_AT_ONCE = 8;
 
 interface Heard {
   count: number;
@@ -22,6 +26,7 @@ export class Nomination {
   readonly #now: () => number;
   readonly #heard = new WeakMap<CandidatePair, Heard>();
   readonly #timer: NodeJS.Timeout;
+  readonly #asked = new WeakMap<CandidatePair, number>();
   /** Nominated before its check was answered. */
   #early: CandidatePair | undefined;
 
@@ -66,10 +71,32 @@ export class Nomination {
     for (const pair of checkList) this.#listen(pair);
     const early = this.#early;
     this.#early = undefined;
+    this.#askBetter(nominated);
     if (early?.state === CandidatePairState.SUCCEEDED) this.requested(early, true);
     if (this.#silentMs(nominated) <= SILENT_MS) return;
     const others = checkList.filter((pair) => pair !== nominated && pair.state === CandidatePairState.SUCCEEDED);
     if (others.length > 0) void this.#findAnother(nominated, others);
+  }
+
+  /**
+   * werift checks no further once a pair is nominated. A better one may lack nothing but a packet of ours, without which
+   * our NAT lets none of the client's in; it checks that pair for some time yet, and nominates it then.
+   */
+  #askBetter(nominated: CandidatePair): void {
+    const { SUCCEEDED, IN_PROGRESS } = CandidatePairState;
+    const better = this.#ice.checkList.filter(
+      (pair) =>
+        pair.state !== SUCCEEDED &&
+        pair.state !== IN_PROGRESS &&
+        comparePriority(pair, nominated) > 0 &&
+        (this.#asked.get(pair) ?? 0) < MAX_ASKED,
+    );
+    for (const pair of better.toSorted((a, b) => comparePriority(b, a)).slice(0, MAX_ASKED_AT_ONCE)) {
+      this.#asked.set(pair, (this.#asked.get(pair) ?? 0) + 1);
+      void this.#probe(pair).then((answers) => {
+        if (answers) pair.updateState(SUCCEEDED);
+      });
+    }
   }
 
   async #findAnother(silent: CandidatePair, others: readonly CandidatePair[]): Promise<void> {

@@ -67,6 +67,18 @@ describe('a connection', () => {
     expect(client.path).toBe('turn');
   });
 
+  test('whose candidate comes after its checks becomes “turn” when it says that it is relayed', async () => {
+    const edge = new TestEdge();
+    const client = connected(edge);
+    await edge.clock.advance(SHORT);
+    expect(client.path).toBe('direct');
+    edge.connection.stats = TURN_STATS;
+    const candidate = { candidate: 'candidate:1 1 udp 1 192.0.2.1 9 typ relay', sdpMid: '0', sdpMLineIndex: 0 };
+    edge.sockets[0]?.receive({ session_id: 'session-1-of-these-tests', type: 'candidate', candidate });
+    await edge.clock.advance(0);
+    expect(client.path).toBe('turn');
+  });
+
   test('that ICE moves away from TURN becomes “direct”', async () => {
     const edge = new TestEdge();
     edge.stats = TURN_STATS;

@@ -128,9 +128,13 @@ export class PeerLink {
     if (this.#closed) return;
     // The end of the candidates needs no m-line named, and a browser that finds neither refuses it.
     const line = sdpMid === null && sdpMLineIndex === null ? '0' : sdpMid;
-    this.#connection.addIceCandidate({ candidate, sdpMid: line, sdpMLineIndex }).catch((error: unknown) => {
-      this.#events.step(`remote candidate refused: ${error}`);
-    });
+    this.#connection.addIceCandidate({ candidate, sdpMid: line, sdpMLineIndex }).then(
+      () => {
+        // Its checks may have come before it did: the pair in use may be one through TURN that looked direct.
+        if (this.#channel.readyState === 'open') this.#events.pairChanged();
+      },
+      (error: unknown) => this.#events.step(`remote candidate refused: ${error}`),
+    );
   }
 
   #observe(): void {
