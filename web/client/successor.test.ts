@@ -124,6 +124,16 @@ describe('a path through TURN whose credentials end', () => {
     expect([edge.attempts.length, told]).toEqual([2, ['direct', 'turn']]);
   });
 
+  test.each([SECOND, 0, -SECOND, 2 ** 32 * SECOND])(
+    'in %i ms, whatever is asked for, does not get the edge asked again and again',
+    async (credentialsMs) => {
+      const edge = throughTurn(credentialsMs);
+      await connected(edge);
+      await edge.clock.advance(60 * SECOND);
+      expect(edge.attempts).toHaveLength(1);
+    },
+  );
+
   test('of which nothing is said is not replaced', async () => {
     const edge = new TestEdge();
     edge.stats = TURN_STATS;
