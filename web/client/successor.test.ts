@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { AgentExchange } from '../../shared/exchange.ts';
+import { generateHostKeys } from '../../shared/host-identity.ts';
 import { LIVENESS_DOUBT_MS, RETRY_DELAYS_MS } from '../../shared/limits.ts';
+import { signAnswer } from '../../shared/signed-answer.ts';
 import { type Client, connect } from './connect.ts';
-import { TestEdge, WEBRTC_MS } from './test-edge.ts';
+import { OFFER, TestEdge, WEBRTC_MS } from './test-edge.ts';
 import { ORIGIN } from './test-host.ts';
 import { TURN_STATS } from './test-webrtc.ts';
 
@@ -257,6 +259,19 @@ describe('a change of the network', () => {
     await edge.clock.advance(3 * SECOND);
     expect([edge.attempts.length, client.path]).toEqual([2, 'direct']);
   });
+});
+
+test('a successor that proves another key ends all, the path that there is as well', async () => {
+  const edge = throughTurn(30 * SECOND);
+  const { client } = await connected(edge);
+  const theirs = await generateHostKeys();
+  edge.tampers.answer = async ({ session_id, sdp }) => {
+    const answered = { hostId: 'home', sessionId: session_id, offer: OFFER, answer: sdp };
+    return { session_id, type: 'answer', sdp, ...(await signAnswer(theirs, answered)) };
+  };
+  await edge.clock.advance(25 * SECOND);
+  expect([client.path, client.error?.code, closed(edge)]).toEqual(['offline', 'E_HOST_KEY_CHANGED', [true, true]]);
+  expect(edge.connection.calls.filter((call) => call.startsWith('setRemote'))).toEqual([]);
 });
 
 test('closing a client ends the attempt beside its path', async () => {

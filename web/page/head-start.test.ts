@@ -96,6 +96,16 @@ describe('a head start', () => {
     for (const id of ids) expect(id).toMatch(/^[\w-]{24}$/);
   });
 
+  test('believes no answer that the host has not signed', async () => {
+    const edge = new TestEdge();
+    edge.tampers.answer = ({ session_id, sdp }) => ({ session_id, type: 'answer', sdp });
+    const client = goOn(edge, started(edge).begun);
+    await edge.clock.advance(500);
+    expect([client.path, client.error?.code]).toEqual(['offline', 'E_HOST_KEY']);
+    expect(edge.connection.calls.filter((call) => call.startsWith('setRemote'))).toEqual([]);
+    expect(edge.connection.connectionState).toBe('closed');
+  });
+
   test('of somebody whom the edge refuses fails as any attempt does', async () => {
     const edge = new TestEdge();
     edge.refuses = 'E_UNAUTHORIZED';
