@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { AgentExchange } from '../../shared/exchange.ts';
 import { generateHostKeys } from '../../shared/host-identity.ts';
-import { LIVENESS_DOUBT_MS, RETRY_DELAYS_MS } from '../../shared/limits.ts';
+import { HANDSHAKE_TIMEOUT_MS, LIVENESS_DOUBT_MS, RETRY_DELAYS_MS } from '../../shared/limits.ts';
 import { signAnswer } from '../../shared/signed-answer.ts';
 import { type Client, connect } from './connect.ts';
 import { OFFER, TestEdge, WEBRTC_MS } from './test-edge.ts';
@@ -246,6 +246,18 @@ describe('a change of the network', () => {
     }
     expect(edge.attempts.length).toBeGreaterThan(2);
     expect(edge.attempts.length).toBeLessThanOrEqual(7);
+  });
+
+  test('while an attempt runs that fails, which was made on the network before, brings another one', async () => {
+    const { edge, client } = await connected();
+    edge.outcome = 'silence';
+    edge.wake('online');
+    await edge.clock.advance(3 * SECOND);
+    edge.wake('online');
+    await edge.clock.advance(HANDSHAKE_TIMEOUT_MS);
+    expect([edge.attempts.length, client.path]).toEqual([3, 'direct']);
+    await edge.clock.advance(60 * SECOND);
+    expect(edge.attempts).toHaveLength(3);
   });
 
   test('without a network waits for one', async () => {
