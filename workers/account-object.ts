@@ -45,7 +45,7 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
     const guesses = new Guesses(sql, now, audit);
     const expires = () => this.#awaitExpiry();
     // Storage keeps the order of what is asked of it, so nobody waits here.
-    const ended = (subject: string) => {
+    const ended = (subject: string | null) => {
       if (this.#turn.end(subject)) void this.#awaitExpiry();
     };
     const sessions = new WebSessions(sql, now, audit, guesses, expires, ended);
@@ -55,6 +55,8 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
     this.#hosts = new Hosts(this.#account, (id) => {
       this.#keys.hostRemoved(id);
       this.#invitations.hostRemoved(id);
+      // Its agent got the credentials of whoever used it, and nobody has kept a list.
+      ended(null);
     });
     this.#deviceGrants = new DeviceGrants(this.#account, this.#hosts);
     this.#passkeys = new Passkeys(this.#account);

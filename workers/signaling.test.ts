@@ -343,6 +343,13 @@ describe('GET /signal', () => {
     expect((await call(base(host), { token: OWNER, ...limited })).status).toBe(200);
   });
 
+  it('counts a client’s socket before its object is asked: there it may wait', async () => {
+    const env = { COARSE_LIMIT: refuseAll, SESSIONS: undefined };
+    const headers = { Upgrade: 'websocket' };
+    const response = await call(`${base(newHost())}/signal?session_id=${'x'.repeat(24)}`, { env, headers });
+    expect([response.status, await codeOf(response)]).toEqual([429, 'E_RATE_LIMITED']);
+  });
+
   it('asks the limit that wrangler.toml declares', async () => {
     expect(await env.COARSE_LIMIT.limit({ key: crypto.randomUUID() })).toEqual({ success: true });
   });

@@ -205,12 +205,16 @@ signaling.post('/channels', async (c) => {
 
 async function attachClient(c: EdgeContext, host: string, session: string): Promise<Response> {
   const unknown = new DirectError('E_SESSION_UNKNOWN');
+  const isSocket = wantsSocket(c);
+  // A socket may wait in the object for its session, which whoever guesses ids would have for nothing.
+  if (isSocket) await count(c);
   const response = isId(session)
     ? await c.env.SESSIONS.getByName(session).fetch(objectRequest(c, host))
     : errorResponse(unknown);
   if (response.status !== unknown.entry.http) return response;
+  if (isSocket) return refusingSocket(unknown);
   await count(c);
-  return wantsSocket(c) ? refusingSocket(unknown) : response;
+  return response;
 }
 
 signaling.use('/relay', allow('GET'));

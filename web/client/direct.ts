@@ -99,6 +99,7 @@ export class Direct {
     if (state.name === 'connected') {
       state.path.probe(reason);
       state.isElsewhere ||= isElsewhere;
+      if (isElsewhere && state.successor.name === 'attempt') this.#woken = true;
       if (state.successor.name === 'waiting') this.#wantSuccessor(state, this.#soonestMs());
       else this.#look(state);
     } else if (state.name === 'connecting') {
@@ -277,10 +278,12 @@ export class Direct {
   /** The path stays in use for as long as it works. */
   #successorFailed(state: Connected, { code }: DirectError): void {
     state.successor = { name: 'none' };
-    state.isElsewhere = false;
+    // It may have been made on a network that is gone.
+    state.isElsewhere = this.#woken;
     state.failures += 1;
-    const isWanted = state.path.isDoubtful || (state.isDue && state.path.kind === 'turn');
-    if (isWanted && !FINAL_CODES.includes(code)) this.#wantSuccessor(state, pauseMs(state.failures));
+    const isWanted = state.path.isDoubtful || state.isElsewhere || (state.isDue && state.path.kind === 'turn');
+    if (!isWanted || FINAL_CODES.includes(code)) return;
+    this.#wantSuccessor(state, this.#woken ? this.#soonestMs() : pauseMs(state.failures));
   }
 
   #endSuccessor(state: Connected, error: DirectError): void {

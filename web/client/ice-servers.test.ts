@@ -115,9 +115,21 @@ describe('the time to renew', () => {
     [180_000, 120_000],
     [90_000, 60_000],
     [6_000, 4_000],
-    [-1_000, 0],
+    [2_100, 1_400],
+    // Nobody is asked again each second, whatever the edge says.
+    [1_000, undefined],
+    [0, undefined],
+    [-1_000, undefined],
+    // A timer of more than 2^31 ms would end at once.
+    [2 ** 32 * 1_000, 2 ** 31 - 1],
+    [Number.POSITIVE_INFINITY, 2 ** 31 - 1],
     [undefined, undefined],
   ])('of credentials that last %s ms is after %s ms', (lifetimeMs, after) => {
     expect(renewalMs(ready(lifetimeMs))).toBe(after);
+  });
+
+  test('of credentials is never, where the edge says no time', () => {
+    const endless = { ...ready(Number.POSITIVE_INFINITY), expires_at: Number.POSITIVE_INFINITY };
+    expect(renewalMs(endless)).toBeUndefined();
   });
 });

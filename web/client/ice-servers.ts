@@ -9,6 +9,10 @@ const TURN = /^turns?:/i;
 
 /** New credentials are asked for so long before the old ones end: an attempt, and some that fail, fit in between. */
 const MAX_RENEWAL_MARGIN_MS = 60_000;
+/** An attempt takes as long: to renew what lasts no longer would be one session after the other, without end. */
+const MIN_LIFETIME_MS = 1_500;
+/** What timers take (HTML, section 8.7): more of it ends at once. */
+const MAX_RENEWAL_MS = 2 ** 31 - 1;
 
 /**
  * The program's own servers in the shape of the wire; undefined where it names none. What is wrong is told without the
@@ -39,13 +43,15 @@ function parsed(given: unknown): IceServer[] {
 }
 
 /**
- * In how many milliseconds from its arrival the session's ICE servers are to be renewed; undefined if they last. By the
- * edge's clock alone, whatever this device believes the time to be: the session ends SIGNALING_SESSION_TTL_MS after it
- * was made.
+ * In how many milliseconds from its arrival the session's ICE servers are to be renewed; undefined if they last, or not
+ * long enough for another attempt. By the edge's clock alone, whatever this device believes the time to be: the session
+ * ends SIGNALING_SESSION_TTL_MS after it was made.
  */
 export function renewalMs(ready: SessionReady): number | undefined {
   if (ready.ice_servers_expire_at === undefined) return undefined;
   const madeAt = ready.expires_at - SIGNALING_SESSION_TTL_MS;
-  const lifetime = Math.max(0, ready.ice_servers_expire_at - madeAt);
-  return lifetime - Math.min(MAX_RENEWAL_MARGIN_MS, lifetime / 3);
+  const lifetime = ready.ice_servers_expire_at - madeAt;
+  // No number either, if both are infinite.
+  if (!(lifetime >= MIN_LIFETIME_MS)) return undefined;
+  return Math.min(lifetime - Math.min(MAX_RENEWAL_MARGIN_MS, lifetime / 3), MAX_RENEWAL_MS);
 }

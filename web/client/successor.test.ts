@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { AgentExchange } from '../../shared/exchange.ts';
-import { LIVENESS_DOUBT_MS, RETRY_DELAYS_MS } from '../../shared/limits.ts';
+import { generateHostKeys } from '../../shared/host-identity.ts';
+import { HANDSHAKE_TIMEOUT_MS, LIVENESS_DOUBT_MS, RETRY_DELAYS_MS } from '../../shared/limits.ts';
+import { signAnswer } from '../../shared/signed-answer.ts';
 import { type Client, connect } from './connect.ts';
-import { TestEdge, WEBRTC_MS } from './test-edge.ts';
+import { OFFER, TestEdge, WEBRTC_MS } from './test-edge.ts';
 import { ORIGIN } from './test-host.ts';
 import { TURN_STATS } from './test-webrtc.ts';
 
@@ -124,6 +126,16 @@ describe('a path through TURN whose credentials end', () => {
     expect([edge.attempts.length, told]).toEqual([2, ['direct', 'turn']]);
   });
 
+  test.each([SECOND, 0, -SECOND, 2 ** 32 * SECOND])(
+    'in %i ms, whatever is asked for, does not get the edge asked again and again',
+    async (credentialsMs) => {
+      const edge = throughTurn(credentialsMs);
+      await connected(edge);
+      await edge.clock.advance(60 * SECOND);
+      expect(edge.attempts).toHaveLength(1);
+    },
+  );
+
   test('of which nothing is said is not replaced', async () => {
     const edge = new TestEdge();
     edge.stats = TURN_STATS;
@@ -236,6 +248,18 @@ describe('a change of the network', () => {
     expect(edge.attempts.length).toBeLessThanOrEqual(7);
   });
 
+  test('while an attempt runs that fails, which was made on the network before, brings another one', async () => {
+    const { edge, client } = await connected();
+    edge.outcome = 'silence';
+    edge.wake('online');
+    await edge.clock.advance(3 * SECOND);
+    edge.wake('online');
+    await edge.clock.advance(HANDSHAKE_TIMEOUT_MS);
+    expect([edge.attempts.length, client.path]).toEqual([3, 'direct']);
+    await edge.clock.advance(60 * SECOND);
+    expect(edge.attempts).toHaveLength(3);
+  });
+
   test('without a network waits for one', async () => {
     const { edge, client } = await connected();
     edge.online = false;
@@ -247,6 +271,19 @@ describe('a change of the network', () => {
     await edge.clock.advance(3 * SECOND);
     expect([edge.attempts.length, client.path]).toEqual([2, 'direct']);
   });
+});
+
+test('a successor that proves another key ends all, the path that there is as well', async () => {
+  const edge = throughTurn(30 * SECOND);
+  const { client } = await connected(edge);
+  const theirs = await generateHostKeys();
+  edge.tampers.answer = async ({ session_id, sdp }) => {
+    const answered = { hostId: 'home', sessionId: session_id, offer: OFFER, answer: sdp };
+    return { session_id, type: 'answer', sdp, ...(await signAnswer(theirs, answered)) };
+  };
+  await edge.clock.advance(25 * SECOND);
+  expect([client.path, client.error?.code, closed(edge)]).toEqual(['offline', 'E_HOST_KEY_CHANGED', [true, true]]);
+  expect(edge.connection.calls.filter((call) => call.startsWith('setRemote'))).toEqual([]);
 });
 
 test('closing a client ends the attempt beside its path', async () => {

@@ -2,14 +2,26 @@ import { describe, expect, test } from 'vitest';
 import { type Client, connect } from '../client/index.ts';
 import { TestEdge, WEBRTC_MS } from '../client/test-edge.ts';
 import { ORIGIN } from '../client/test-host.ts';
+import { TestConnection } from '../client/test-webrtc.ts';
+import type { PeerConfiguration } from '../client/webrtc.ts';
 import { type HeadStart, headStart, type KnownServers, type Platform } from './head-start.ts';
 
 /** Those of TestEdge; they have credentials. */
 const NAMED = [{ urls: ['stun:a.example', 'turn:b.example'], username: 'u', credential: 'c' }];
 
-function started(edge: TestEdge, known?: RTCIceServer[]) {
+function started(edge: TestEdge, known?: RTCIceServer[], describe?: () => Promise<void>) {
   let bytes = 0;
-  const { RTCPeerConnection, WebSocket, fetch } = edge.environment;
+  const { RTCPeerConnection: Connection = TestConnection, WebSocket, fetch } = edge.environment;
+  /** Its `setLocalDescription` waits for `describe`. */
+  function RTCPeerConnection(configuration: PeerConfiguration) {
+    const connection = new Connection(configuration);
+    const own = connection.setLocalDescription.bind(connection);
+    const later = async (description: { type: 'offer'; sdp: string }) => {
+      await describe?.();
+      await own(description);
+    };
+    return Object.assign(connection, { setLocalDescription: later });
+  }
   const kept: { servers: RTCIceServer[] | undefined } = { servers: known };
   const servers: KnownServers = {
     get: () => kept.servers,
@@ -84,6 +96,16 @@ describe('a head start', () => {
     for (const id of ids) expect(id).toMatch(/^[\w-]{24}$/);
   });
 
+  test('believes no answer that the host has not signed', async () => {
+    const edge = new TestEdge();
+    edge.tampers.answer = ({ session_id, sdp }) => ({ session_id, type: 'answer', sdp });
+    const client = goOn(edge, started(edge).begun);
+    await edge.clock.advance(500);
+    expect([client.path, client.error?.code]).toEqual(['offline', 'E_HOST_KEY']);
+    expect(edge.connection.calls.filter((call) => call.startsWith('setRemote'))).toEqual([]);
+    expect(edge.connection.connectionState).toBe('closed');
+  });
+
   test('of somebody whom the edge refuses fails as any attempt does', async () => {
     const edge = new TestEdge();
     edge.refuses = 'E_UNAUTHORIZED';
@@ -131,6 +153,28 @@ describe('the ICE servers of the last visit', () => {
     await edge.clock.advance(0);
     expect(edge.connection.configuration.iceServers).toEqual(NAMED);
     expect(kept.servers).toBeUndefined();
+    begun.drop();
+  });
+
+  test('are of use though the browser takes longer to gather than the edge to answer', async () => {
+    const edge = new TestEdge();
+    edge.iceServers = [{ urls: ['stun:a.example'] }];
+    const described = Promise.withResolvers<void>();
+    const { begun } = started(edge, edge.iceServers, () => described.promise);
+    const client = goOn(edge, begun);
+    await edge.clock.advance(10);
+    described.resolve();
+    await edge.clock.advance(500);
+    expect([client.path, edge.connections.length]).toEqual(['direct', 1]);
+  });
+
+  test('that the browser does not take are forgotten', async () => {
+    const edge = new TestEdge();
+    edge.iceServers = [{ urls: ['stun:a.example'] }];
+    const refuse = () => Promise.reject(new SyntaxError('not an ICE server'));
+    const { begun, kept } = started(edge, [{ urls: ['stun:?'] }], refuse);
+    await edge.clock.advance(0);
+    expect(kept.servers).toEqual(edge.iceServers);
     begun.drop();
   });
 

@@ -86,6 +86,13 @@ export function headStart(origin: string, host: string, servers: KnownServers, p
     );
   };
   const asked = offered.then(({ sdp }) => post('session', { offer: sdp, session_id: id }));
+  // A copy, made before the client can read the answer; and kept though the servers of before are of no use to gather.
+  const named = asked.then(async (response) => {
+    const { ice_servers: list } = (await response.clone().json()) as { ice_servers: RTCIceServer[] };
+    servers.set(list.every(({ credential }) => credential === undefined) ? list : undefined);
+    return list;
+  });
+  named.catch(() => {});
   // Bound now: the client gets the connection with its own methods.
   const configure = connection.setConfiguration.bind(connection);
   const describe = connection.setLocalDescription.bind(connection);
@@ -96,11 +103,10 @@ export function headStart(origin: string, host: string, servers: KnownServers, p
   const gather = async () => {
     const known = servers.get();
     if (known !== undefined) await begin(known);
-    const { ice_servers: named } = (await (await asked).clone().json()) as { ice_servers: RTCIceServer[] };
-    servers.set(named.every(({ credential }) => credential === undefined) ? named : undefined);
-    if (known === undefined) await begin(named);
+    const list = await named;
+    if (known === undefined) await begin(list);
     // Candidates of servers that the edge has added would be missing.
-    else if (JSON.stringify(known) !== JSON.stringify(named)) throw new Error('the edge names other ICE servers now');
+    else if (JSON.stringify(known) !== JSON.stringify(list)) throw new Error('the edge names other ICE servers now');
   };
   const gathered = gather();
   const unsent: object[] = [];

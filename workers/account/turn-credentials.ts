@@ -115,12 +115,12 @@ export class TurnCredentials extends RpcTarget {
     return refused(new DirectError('E_UNAUTHORIZED', 'the credential was revoked'));
   }
 
-  /** Nobody gets the subject's credentials any longer. True if there are any to be revoked. */
-  end(subject: string): boolean {
+  /** Nobody gets the subject's credentials any longer; `null`: those of all. True if there are any to be revoked. */
+  end(subject: string | null): boolean {
     const { sql, now } = this.#account;
-    sql.exec(`DELETE FROM turn_credentials WHERE subject = ? AND usernames = '[]'`, subject);
+    sql.exec(`DELETE FROM turn_credentials WHERE subject = coalesce(?, subject) AND usernames = '[]'`, subject);
     const update = `UPDATE turn_credentials SET revoke_at = ?, servers = '[]'
-      WHERE subject = ? AND revoke_at IS NULL RETURNING id`;
+      WHERE subject = coalesce(?, subject) AND revoke_at IS NULL RETURNING id`;
     return sql.exec(update, now(), subject).toArray().length > 0;
   }
 

@@ -310,6 +310,16 @@ describe('what is left behind is revoked', () => {
     expect(await storedUsers()).toEqual([]);
   });
 
+  it('when a host is removed, whose agent got it as well', async () => {
+    const { host_id } = await loggedIn('Garage');
+    await agentSocket(host_id);
+    const response = await post(`${base(host_id)}/session`, undefined, { token: OWNER, env: edgeWith() });
+    const user = userOf(parseSessionReady(await response.json()));
+    await rejectedBy({ token: OWNER }, `/hosts/${host_id}`);
+    await expect.poll(() => api.revoked).toEqual([user]);
+    expect(userOf(await session())).not.toBe(user);
+  });
+
   it('when the key’s only host is removed', async () => {
     const { host_id } = await loggedIn('Attic');
     await agentSocket(host_id);
