@@ -65,7 +65,8 @@ async function openUdp({ server: [address, port], localAddress, signal }: Carrie
       socket.once('error', reject);
       // Connected, it takes datagrams from the server only.
       socket.bind({ port: 0, ...(localAddress === undefined ? {} : { address: localAddress }) }, () => {
-        socket.connect(port, address, () => resolve());
+        // Node gives the reason to the callback alone; its type does not say so.
+        socket.connect(port, address, (error?: Error | null) => (error ? reject(error) : resolve()));
       });
     });
   } catch (error) {

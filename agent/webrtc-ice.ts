@@ -5,13 +5,19 @@ import { MAX_CANDIDATES_PER_SESSION } from '../shared/limits.ts';
 import type { DatagramTransport, Endpoint } from './datagram.ts';
 import type { LocalCandidate } from './gathering.ts';
 import type { IceCredentials } from './mux-socket.ts';
-import { looksLikeStun } from './stun.ts';
+import { decodeStun, hasIntegrity, looksLikeStun, stunClass } from './stun.ts';
 import { baseCandidate, candidateLine, remoteCandidate } from './webrtc-candidate.ts';
 import { type CheckProtocol, checkProtocol, type IceConnection, iceConnectionOf } from './webrtc-internals.ts';
 import { Nomination } from './webrtc-nomination.ts';
 
 /** The client's first DTLS flight, which may come before our own check was answered. */
 const MAX_EARLY_DATAGRAMS = 8;
+
+/**
+ * Pairs with addresses that the client did not name. An honest one has under 10; one that makes addresses up would have
+ * the agent check each of them, 5 times, and grow the list that every packet is looked up in.
+ */
+const MAX_LEARNED_PAIRS = 64;
 
 export interface IceEvents {
   /** To be told to the other end: a `candidate:` line. */
@@ -53,8 +59,10 @@ export class Ice {
     protocol.localIp = base.endpoint[0];
     protocol.localCandidate = baseCandidate(base, ice.generation, ice.localUsername);
     transport.onData = (data, from) => {
-      if (this.#early !== undefined && !looksLikeStun(data)) this.#keep(data);
-      else protocol.datagramReceived(data, from);
+      if (looksLikeStun(data)) {
+        if (this.#admits(protocol, data, from)) protocol.datagramReceived(data, from);
+      } else if (this.#early === undefined) protocol.datagramReceived(data, from);
+      else this.#keep(data);
     };
     // Before werift's own listener, and after it.
     protocol.onRequestReceived.subscribe((_request, from) => this.#repeatCheck(protocol, from));
@@ -97,6 +105,19 @@ export class Ice {
   close(): void {
     this.#nomination.stop();
     this.#early = undefined;
+  }
+
+  /**
+   * werift believes any request, and makes a pair for each address that one comes from. The agent's own sockets have
+   * looked at the password already; a TURN server passes on what anybody at a permitted address sends.
+   */
+  #admits(protocol: CheckProtocol, data: Buffer, from: Endpoint): boolean {
+    if (stunClass(data) !== 'request') return true;
+    const message = decodeStun(data);
+    if (message === undefined || !hasIntegrity(message, this.credentials.password)) return false;
+    if (this.#pair(protocol, from) !== undefined) return true;
+    const learned = this.#ice.checkList.filter(({ remoteCandidate: { type } }) => type === 'prflx');
+    return learned.length < MAX_LEARNED_PAIRS;
   }
 
   #keep(data: Buffer): void {
