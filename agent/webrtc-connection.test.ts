@@ -1,9 +1,12 @@
 /** Connections between a Peer and a client of werift: ICE, DTLS and SCTP as they are on the wire. */
+import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { CandidatePair, RTCPeerConnection } from 'werift';
 import type { DatagramTransport, Endpoint } from './datagram.ts';
-import { looksLikeStun, stunClass } from './stun.ts';
+import { ATTRIBUTE, encodeStun, looksLikeStun, METHOD, stunClass, uint32 } from './stun.ts';
 import {
+  anyOffer,
   makeClient,
   negotiate,
   startTestAgent,
@@ -186,18 +189,49 @@ describe('no round trip is spent on nothing:', () => {
   });
 });
 
+test('a client with hundreds of addresses is checked at some of them', async () => {
+  const agent = await startTestAgent();
+  cleanup.push(async () => {
+    agent.peer.close('the test is over');
+    await agent.webRtc.close();
+  });
+  const answer = await agent.peer.answer(await anyOffer());
+  const [, ufrag = ''] = /a=ice-ufrag:(\S+)/.exec(answer) ?? [];
+  const [, password = ''] = /a=ice-pwd:(\S+)/.exec(answer) ?? [];
+  const [, port = ''] = / 127\.0\.0\.1 (\d+) typ host/.exec(answer) ?? [];
+  const heard = new Set<number>();
+  for (let i = 0; i < 200; i++) {
+    const socket = createSocket('udp4');
+    cleanup.push(async () => void socket.close());
+    await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+    socket.on('message', () => heard.add(i));
+    const attributes = [
+      [ATTRIBUTE.username, Buffer.from(`${ufrag}:theirs`)],
+      [0x0024, uint32(1)],
+    ] as const;
+    const content = { class: 'request', method: METHOD.binding, transactionId: randomBytes(12), attributes } as const;
+    socket.send(encodeStun(content, password), Number(port), '127.0.0.1');
+  }
+  await expect.poll(() => heard.size).toBeGreaterThan(60);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(heard.size).toBeLessThanOrEqual(64);
+});
+
 describe('the client nominates another pair', () => {
   const [high, low] = ['127.0.0.1', '127.0.0.2'];
 
   async function twoPairs(): Promise<
-    Ends & { pair(address: string): CandidatePair; cut: Set<string>; sources: string[] }
+    Ends & { pair(address: string): CandidatePair; cut: Set<string>; mute: Set<string>; sources: string[] }
   > {
     const cut = new Set<string>();
+    // Where the agent's checks are not answered.
+    const mute = new Set<string>();
     const sources: string[] = [];
     const ends = await connect({ addresses: [high, low] }, (ice) => {
       onWire(ice, {
-        send: (_data, [address], go) => {
-          if (!cut.has(address)) go();
+        send: (data, [address], go) => {
+          const isMuted = mute.has(address) && looksLikeStun(data) && stunClass(data) === 'success';
+          if (!cut.has(address) && !isMuted) go();
         },
         receive: ([address]) => {
           if (!cut.has(address)) sources.push(address);
@@ -215,7 +249,7 @@ describe('the client nominates another pair', () => {
       if (found === undefined) throw new Error(`no pair with ${address}`);
       return found;
     };
-    return { ...ends, pair, cut, sources };
+    return { ...ends, pair, cut, mute, sources };
   }
 
   async function nominate(ice: IceConnection, pair: CandidatePair): Promise<void> {
@@ -264,6 +298,22 @@ describe('the client nominates another pair', () => {
     cut.add(high);
     ice.nominated = pair(low);
     await echo(channel, 1);
+    expect(await sourceOf(channel, sources)).toBe(low);
+  });
+
+  test('that answered once and does not any more: the agent does not send there', async () => {
+    const { channel, ice, pair, sources, cut, mute } = await twoPairs();
+    await nominate(ice, pair(high));
+    cut.add(high);
+    ice.nominated = pair(low);
+    await echo(channel, 1);
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    mute.add(high);
+    cut.delete(high);
+    // The requests come from there, as if somebody had written that address on them.
+    await nominate(ice, pair(high));
+    await nominate(ice, pair(high));
+    ice.nominated = pair(low);
     expect(await sourceOf(channel, sources)).toBe(low);
   });
 });
