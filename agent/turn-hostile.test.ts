@@ -1,6 +1,7 @@
 /** What a hostile TURN server, or whoever sends to a relayed address, can and cannot do. */
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import type { IceServer } from '../shared/signal.ts';
 import type { Endpoint } from './datagram.ts';
@@ -135,6 +136,32 @@ test('a server to which there is no way fails for that reason', async () => {
   const options = { transport: 'udp', host: 'x', localAddress: '127.0.0.1', extraCa: [] } as const;
   const { signal } = new AbortController();
   await expect(openCarrier({ ...options, server: ['203.0.113.1', 3478], signal })).rejects.toThrow(/connect E/);
+});
+
+test('a server that takes no data keeps no connection', async () => {
+  const server = createServer((socket) => void socket.pause().on('error', () => {}));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  cleanup.push(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const carrier = await openCarrier({
+    transport: 'tcp',
+    server: ['127.0.0.1', port],
+    host: '127.0.0.1',
+    localAddress: undefined,
+    extraCa: [],
+    signal: new AbortController().signal,
+  });
+  let closed = false;
+  carrier.closed = () => {
+    closed = true;
+  };
+  // More than both ends' buffers take.
+  for (let i = 0; i < 400; i++) {
+    carrier.send(Buffer.alloc(32_768, 0x40));
+    if (i % 10 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  carrier.close();
+  await expect.poll(() => closed, { timeout: 3000 }).toBe(true);
 });
 
 test('checks that come to a relayed address have to know the password', async () => {

@@ -4,7 +4,7 @@ import { createSocket } from 'node:dgram';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { CandidatePair, RTCPeerConnection } from 'werift';
 import type { DatagramTransport, Endpoint } from './datagram.ts';
-import { ATTRIBUTE, encodeStun, looksLikeStun, METHOD, stunClass, uint32 } from './stun.ts';
+import { ATTRIBUTE, encodeStun, looksLikeStun, METHOD, type StunContent, stunClass, uint32 } from './stun.ts';
 import {
   anyOffer,
   makeClient,
@@ -215,6 +215,39 @@ test('a client with hundreds of addresses is checked at some of them', async () 
   await expect.poll(() => heard.size).toBeGreaterThan(60);
   await new Promise((resolve) => setTimeout(resolve, 300));
   expect(heard.size).toBeLessThanOrEqual(64);
+});
+
+test('a client that refuses each check is not asked for ever', async () => {
+  const agent = await startTestAgent();
+  const offer = await anyOffer();
+  const answer = await agent.peer.answer(offer);
+  const [ufrag, theirs] = [answer, offer].map((sdp) => /a=ice-ufrag:(\S+)/.exec(sdp)?.[1] ?? '');
+  const [password, theirPassword] = [answer, offer].map((sdp) => /a=ice-pwd:(\S+)/.exec(sdp)?.[1] ?? '');
+  const [, port = ''] = / 127\.0\.0\.1 (\d+) typ host/.exec(answer) ?? [];
+  const socket = createSocket('udp4');
+  cleanup.push(async () => {
+    agent.peer.close('the test is over');
+    await agent.webRtc.close();
+    socket.close();
+  });
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+  let checks = 0;
+  const send = (content: Pick<StunContent, 'class' | 'attributes' | 'transactionId'>, key: string | undefined) =>
+    socket.send(encodeStun({ ...content, method: METHOD.binding }, key), Number(port), '127.0.0.1');
+  socket.on('message', (data) => {
+    if (stunClass(data) !== 'request') return;
+    checks++;
+    const attributes = [[ATTRIBUTE.errorCode, Buffer.from([0, 0, 4, 1])]] as const;
+    send({ class: 'error', transactionId: data.subarray(8, 20), attributes }, theirPassword);
+  });
+  const attributes = [
+    [ATTRIBUTE.username, Buffer.from(`${ufrag}:${theirs}`)],
+    [0x0024, uint32(1)],
+  ] as const;
+  send({ class: 'request', transactionId: randomBytes(12), attributes }, password);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(checks).toBeGreaterThan(1);
+  expect(checks).toBeLessThan(100);
 });
 
 describe('the client nominates another pair', () => {

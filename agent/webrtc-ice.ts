@@ -18,6 +18,8 @@ const MAX_EARLY_DATAGRAMS = 8;
  * the agent check each of them, 5 times, and grow the list that every packet is looked up in.
  */
 const MAX_LEARNED_PAIRS = 64;
+/** werift repeats a check at once when it is answered by 401 or 487; an honest client has one conflict of roles, if any. */
+const MAX_ERROR_RESPONSES = 64;
 
 export interface IceEvents {
   /** To be told to the other end: a `candidate:` line. */
@@ -35,6 +37,7 @@ export class Ice {
   readonly #nomination: Nomination;
   #early: Buffer[] | undefined = [];
   #remoteCandidates = 0;
+  #errorResponses = 0;
 
   /** `connection` has its data channel. */
   constructor(connection: RTCPeerConnection, events: IceEvents) {
@@ -112,7 +115,9 @@ export class Ice {
    * looked at the password already; a TURN server passes on what anybody at a permitted address sends.
    */
   #admits(protocol: CheckProtocol, data: Buffer, from: Endpoint): boolean {
-    if (stunClass(data) !== 'request') return true;
+    const kind = stunClass(data);
+    if (kind === 'error') return ++this.#errorResponses <= MAX_ERROR_RESPONSES;
+    if (kind !== 'request') return true;
     const message = decodeStun(data);
     if (message === undefined || !hasIntegrity(message, this.credentials.password)) return false;
     if (this.#pair(protocol, from) !== undefined) return true;
