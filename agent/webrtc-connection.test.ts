@@ -155,6 +155,30 @@ describe('no round trip is spent on nothing:', () => {
     expect(agent.steps).toContain('DTLS handshake complete');
   });
 
+  test('garbage before that is thrown away', async () => {
+    const garbage = [
+      [22, 0xfe],
+      [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff],
+      [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 9],
+    ];
+    let sent = false;
+    const { channel } = await connect({}, (ice) => {
+      onWire(ice, {
+        send: (data, to, go) => {
+          if (looksLikeStun(data) && stunClass(data) === 'success') setTimeout(go, 350);
+          else go();
+          if (sent || !looksLikeStun(data)) return;
+          sent = true;
+          for (const bytes of garbage) {
+            setTimeout(() => void ice.protocols[0]?.transport.send(Buffer.from(bytes), to), 100);
+          }
+        },
+      });
+    });
+    await expect.poll(() => channel.readyState).toBe('open');
+    await echo(channel);
+  });
+
   test('the agent begins the SCTP association, and a repeated INIT does not disturb it', async () => {
     const chunks: number[] = [];
     let repeat: () => void = () => {};

@@ -35,7 +35,7 @@ export class Ice {
   readonly #ice: IceConnection;
   readonly #events: IceEvents;
   readonly #nomination: Nomination;
-  #early: Buffer[] | undefined = [];
+  #early: (() => void)[] | undefined = [];
   #remoteCandidates = 0;
   #errorResponses = 0;
 
@@ -65,7 +65,7 @@ export class Ice {
       if (looksLikeStun(data)) {
         if (this.#admits(protocol, data, from)) protocol.datagramReceived(data, from);
       } else if (this.#early === undefined) protocol.datagramReceived(data, from);
-      else this.#keep(data);
+      else this.#keep(() => protocol.datagramReceived(data, from));
     };
     // Before werift's own listener, and after it.
     protocol.onRequestReceived.subscribe((_request, from) => this.#repeatCheck(protocol, from));
@@ -98,11 +98,11 @@ export class Ice {
     this.#ice.addRemoteCandidate(candidate).catch(() => {});
   }
 
-  /** DTLS takes packets from now on. */
+  /** DTLS takes packets from now on, through the protocol that they came by, which catches what they make DTLS throw. */
   dtlsStarts(): void {
     const early = this.#early ?? [];
     this.#early = undefined;
-    for (const data of early) this.#ice.onData.execute(data);
+    for (const receive of early) receive();
   }
 
   close(): void {
@@ -125,8 +125,8 @@ export class Ice {
     return learned.length < MAX_LEARNED_PAIRS;
   }
 
-  #keep(data: Buffer): void {
-    if (this.#early !== undefined && this.#early.length < MAX_EARLY_DATAGRAMS) this.#early.push(data);
+  #keep(receive: () => void): void {
+    if (this.#early !== undefined && this.#early.length < MAX_EARLY_DATAGRAMS) this.#early.push(receive);
   }
 
   #pair(protocol: CheckProtocol, [address, port]: Endpoint): CandidatePair | undefined {
