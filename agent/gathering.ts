@@ -159,6 +159,10 @@ export class Gathering {
           signal: this.#stop.signal,
           ended: () => events.note('the TURN server has ended the relayed address'),
         });
+        if (this.#stop.signal.aborted) {
+          void allocation.close();
+          return;
+        }
         this.#allocations.add(allocation);
         const endpoint: Endpoint = [allocation.host, allocation.port];
         const streams = { udp: 0, tcp: 1, tls: 2 }[server.transport];

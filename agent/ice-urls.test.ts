@@ -57,6 +57,13 @@ describe('TURN URLs', () => {
     ]);
   });
 
+  test.each(['turn:t:22?transport=tcp', 'turn:t:25', 'turns:t:993'])(
+    '%s, another service’s port, is left out',
+    (url) => {
+      expect(turnEntries([{ urls: [url], ...secrets }])).toEqual([]);
+    },
+  );
+
   test('are of no use without credentials, nor over DTLS', () => {
     expect(turnEntries([{ urls: ['turn:t'] }, { urls: ['turns:t?transport=udp'], ...secrets }])).toEqual([]);
   });

@@ -67,7 +67,7 @@ export function turnEntries(iceServers: readonly IceServer[]): TurnEntry[] {
       for (const url of urls) {
         const parsed = parse(url);
         const transport = parsed === undefined ? undefined : turnTransport(parsed);
-        if (parsed === undefined || transport === undefined) continue;
+        if (parsed === undefined || transport === undefined || !isTurnPort(parsed.port)) continue;
         const { host, port } = parsed;
         servers.set(`${transport} ${host} ${port}`, { host, port, transport });
       }
@@ -76,6 +76,14 @@ export function turnEntries(iceServers: readonly IceServer[]): TurnEntry[] {
         : [{ servers: [...servers.values()].slice(0, MAX_TURN_URLS), username, credential }];
     })
     .slice(0, MAX_TURN_ENTRIES);
+}
+
+/**
+ * As Chromium has it (libwebrtc, TurnPort::AllowedTurnPort): whoever names the servers must not make this end talk to
+ * mail servers and the like, in its own network too.
+ */
+function isTurnPort(port: number): boolean {
+  return port >= 1024 || port === 53 || port === 80 || port === 443;
 }
 
 function turnTransport({ scheme, transport }: ParsedUrl): TurnTransport | undefined {

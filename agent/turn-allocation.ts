@@ -12,6 +12,8 @@ import { TurnClient, type TurnCredentials, TurnError } from './turn-client.ts';
 const UDP = 17;
 /** What is asked for; servers may give less. */
 const LIFETIME_S = 600;
+/** The most that RFC 8656, section 7.2, recommends; timers of more than 24 days end at once. */
+const MAX_LIFETIME_S = 3600;
 /** RFC 8656: a permission ends after 5 minutes, a channel after 10. Binding the channel anew refreshes both. */
 const CHANNEL_REFRESH_MS = 4 * 60_000;
 /** RFC 8656, section 12: 0x4000 to 0x4FFF. */
@@ -216,5 +218,5 @@ export class Allocation implements DatagramTransport {
 
 function lifetimeOf({ attributes }: StunMessage): number {
   const value = attributes.get(ATTRIBUTE.lifetime);
-  return value?.length === 4 ? value.readUInt32BE() : LIFETIME_S;
+  return value?.length === 4 ? Math.min(value.readUInt32BE(), MAX_LIFETIME_S) : LIFETIME_S;
 }

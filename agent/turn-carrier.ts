@@ -29,6 +29,8 @@ export interface CarrierOptions {
 
 /** What waits beyond this in a stream is dropped, as a router drops: ICE and SCTP are made for loss, not for delay. */
 const MAX_WAITING_BYTES = 512 * 1024;
+/** A round trip or two for the last bytes. */
+const LINGER_MS = 1_000;
 /** As udp-mux.ts has it. */
 const RECEIVE_BUFFER_BYTES = 1024 * 1024;
 /** A STUN message or ChannelData with its header; a server that announces more is broken. */
@@ -65,7 +67,8 @@ async function openUdp({ server: [address, port], localAddress, signal }: Carrie
       socket.once('error', reject);
       // Connected, it takes datagrams from the server only.
       socket.bind({ port: 0, ...(localAddress === undefined ? {} : { address: localAddress }) }, () => {
-        socket.connect(port, address, () => resolve());
+        // Node gives the reason to the callback alone; its type does not say so.
+        socket.connect(port, address, (error?: Error | null) => (error ? reject(error) : resolve()));
       });
     });
   } catch (error) {
@@ -120,8 +123,11 @@ async function openStream(options: CarrierOptions): Promise<TurnCarrier> {
       const padding = -bytes.length & 3;
       socket.write(padding === 0 ? bytes : Buffer.concat([bytes, Buffer.alloc(padding)]));
     },
-    // What was written before still leaves.
-    close: () => socket.destroySoon(),
+    close: () => {
+      // What was written before still leaves, unless the server does not take it.
+      socket.destroySoon();
+      setTimeout(() => socket.destroy(), LINGER_MS).unref();
+    },
   };
   const framing = new TurnFraming();
   socket.on('data', (chunk: Buffer) => {

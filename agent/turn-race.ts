@@ -6,6 +6,7 @@ import { isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Endpoint } from './datagram.ts';
 import type { TurnEntry, TurnServer } from './ice-urls.ts';
+import { isGlobal, isPrivate } from './port-mapping/ip-address.ts';
 import type { ResolveName } from './server-names.ts';
 import { Allocation } from './turn-allocation.ts';
 import { openCarrier } from './turn-carrier.ts';
@@ -109,7 +110,7 @@ async function attempt(
   signal: AbortSignal,
 ): Promise<Allocation> {
   const [address] = await options.resolve(server.host, family);
-  if (address === undefined) throw new Error(`${server.host} has no address for IPv${family}`);
+  if (address === undefined) throw new Error(`the TURN server has no IPv${family} address`);
   const allocate = async (target: Endpoint) => {
     const carrier = await openCarrier({
       transport: server.transport,
@@ -135,6 +136,16 @@ async function attempt(
   } catch (error) {
     // RFC 8656, section 7.3: a server under load names another one; once, so that two cannot play ping-pong.
     if (!(error instanceof TurnError) || error.alternate === undefined) throw error;
+    if (!acceptsAlternate([address, server.port], error.alternate)) throw error;
     return await allocate(error.alternate);
   }
+}
+
+/**
+ * Nobody but the network's own server may send the agent to an address inside it, and none to this machine; the family
+ * is the one that the settings allow (RFC 8656, section 7.3, asks for the same one as well).
+ */
+export function acceptsAlternate([server]: Endpoint, [alternate, port]: Endpoint): boolean {
+  if (port === 0 || isIP(alternate) !== isIP(server)) return false;
+  return isGlobal(alternate) || (!isGlobal(server) && isPrivate(alternate));
 }

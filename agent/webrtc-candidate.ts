@@ -1,24 +1,32 @@
 /** Candidates as lines of SDP (RFC 8839, section 5.1) and as werift's objects. */
+import { createHmac, randomBytes } from 'node:crypto';
 import { isIP, isIPv4 } from 'node:net';
-import { Candidate, candidateFoundation, candidatePriority } from 'werift';
+import { Candidate, candidatePriority } from 'werift';
 import type { LocalCandidate } from './gathering.ts';
 import { canonicalAddress } from './stun.ts';
 
+/** A plain hash of an address is no secret: all private addresses, and all of IPv4, are tried in seconds. */
+const FOUNDATION_KEY = randomBytes(16);
+
+/** The same for candidates of one type and base (RFC 8445, section 5.1.1.3); says nothing about the base. */
+function foundationOf({ type, base: [address] }: LocalCandidate): string {
+  return createHmac('sha256', FOUNDATION_KEY).update(`${type} ${address}`).digest('hex').slice(0, 16);
+}
+
 /** `candidate:…` for the other end. What local address is behind it stays here, as with browsers. */
 export function candidateLine(candidate: LocalCandidate): string {
-  const { type, endpoint, base, localPreference } = candidate;
+  const { type, endpoint, localPreference } = candidate;
   const [address, port] = endpoint;
-  const foundation = candidateFoundation(type, 'udp', base[0]);
   const priority = candidatePriority(type, localPreference);
   const related = type === 'host' ? '' : ` raddr ${isIPv4(address) ? '0.0.0.0' : '::'} rport 0`;
-  return `candidate:${foundation} 1 udp ${priority} ${address} ${port} typ ${type}${related}`;
+  return `candidate:${foundationOf(candidate)} 1 udp ${priority} ${address} ${port} typ ${type}${related}`;
 }
 
 /** What checks over a transport are ranked and paired by. */
 export function baseCandidate(base: LocalCandidate, generation: number, ufrag: string): Candidate {
   const { type, endpoint, localPreference } = base;
   return new Candidate(
-    candidateFoundation(type, 'udp', base.base[0]),
+    foundationOf(base),
     1,
     'udp',
     candidatePriority(type, localPreference),

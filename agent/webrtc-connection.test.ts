@@ -1,10 +1,12 @@
 /** Connections between a Peer and a client of werift: ICE, DTLS and SCTP as they are on the wire. */
+import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { CandidatePair, RTCPeerConnection } from 'werift';
 import type { DatagramTransport, Endpoint } from './datagram.ts';
-import { looksLikeStun, stunClass } from './stun.ts';
+import { ATTRIBUTE, encodeStun, looksLikeStun, METHOD, type StunContent, stunClass, uint32 } from './stun.ts';
 import {
+  anyOffer,
   makeClient,
   negotiate,
   startTestAgent,
@@ -153,6 +155,30 @@ describe('no round trip is spent on nothing:', () => {
     expect(agent.steps).toContain('DTLS handshake complete');
   });
 
+  test('garbage before that is thrown away', async () => {
+    const garbage = [
+      [22, 0xfe],
+      [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff],
+      [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 9],
+    ];
+    let sent = false;
+    const { channel } = await connect({}, (ice) => {
+      onWire(ice, {
+        send: (data, to, go) => {
+          if (looksLikeStun(data) && stunClass(data) === 'success') setTimeout(go, 350);
+          else go();
+          if (sent || !looksLikeStun(data)) return;
+          sent = true;
+          for (const bytes of garbage) {
+            setTimeout(() => void ice.protocols[0]?.transport.send(Buffer.from(bytes), to), 100);
+          }
+        },
+      });
+    });
+    await expect.poll(() => channel.readyState).toBe('open');
+    await echo(channel);
+  });
+
   test('the agent begins the SCTP association, and a repeated INIT does not disturb it', async () => {
     const chunks: number[] = [];
     let repeat: () => void = () => {};
@@ -187,16 +213,82 @@ describe('no round trip is spent on nothing:', () => {
   });
 });
 
+test('a client with hundreds of addresses is checked at some of them', async () => {
+  const agent = await startTestAgent();
+  cleanup.push(async () => {
+    agent.peer.close('the test is over');
+    await agent.webRtc.close();
+  });
+  const answer = await agent.peer.answer(await anyOffer());
+  const [, ufrag = ''] = /a=ice-ufrag:(\S+)/.exec(answer) ?? [];
+  const [, password = ''] = /a=ice-pwd:(\S+)/.exec(answer) ?? [];
+  const [, port = ''] = / 127\.0\.0\.1 (\d+) typ host/.exec(answer) ?? [];
+  const heard = new Set<number>();
+  for (let i = 0; i < 200; i++) {
+    const socket = createSocket('udp4');
+    cleanup.push(async () => void socket.close());
+    await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+    socket.on('message', () => heard.add(i));
+    const attributes = [
+      [ATTRIBUTE.username, Buffer.from(`${ufrag}:theirs`)],
+      [0x0024, uint32(1)],
+    ] as const;
+    const content = { class: 'request', method: METHOD.binding, transactionId: randomBytes(12), attributes } as const;
+    socket.send(encodeStun(content, password), Number(port), '127.0.0.1');
+  }
+  await expect.poll(() => heard.size).toBeGreaterThan(60);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(heard.size).toBeLessThanOrEqual(64);
+});
+
+test('a client that refuses each check is not asked for ever', async () => {
+  const agent = await startTestAgent();
+  const offer = await anyOffer();
+  const answer = await agent.peer.answer(offer);
+  const [ufrag, theirs] = [answer, offer].map((sdp) => /a=ice-ufrag:(\S+)/.exec(sdp)?.[1] ?? '');
+  const [password, theirPassword] = [answer, offer].map((sdp) => /a=ice-pwd:(\S+)/.exec(sdp)?.[1] ?? '');
+  const [, port = ''] = / 127\.0\.0\.1 (\d+) typ host/.exec(answer) ?? [];
+  const socket = createSocket('udp4');
+  cleanup.push(async () => {
+    agent.peer.close('the test is over');
+    await agent.webRtc.close();
+    socket.close();
+  });
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+  let checks = 0;
+  const send = (content: Pick<StunContent, 'class' | 'attributes' | 'transactionId'>, key: string | undefined) =>
+    socket.send(encodeStun({ ...content, method: METHOD.binding }, key), Number(port), '127.0.0.1');
+  socket.on('message', (data) => {
+    if (stunClass(data) !== 'request') return;
+    checks++;
+    const attributes = [[ATTRIBUTE.errorCode, Buffer.from([0, 0, 4, 1])]] as const;
+    send({ class: 'error', transactionId: data.subarray(8, 20), attributes }, theirPassword);
+  });
+  const attributes = [
+    [ATTRIBUTE.username, Buffer.from(`${ufrag}:${theirs}`)],
+    [0x0024, uint32(1)],
+  ] as const;
+  send({ class: 'request', transactionId: randomBytes(12), attributes }, password);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(checks).toBeGreaterThan(1);
+  expect(checks).toBeLessThan(100);
+});
+
 describe('the client nominates another pair', () => {
   const [high, low] = ['127.0.0.1', '127.0.0.2'];
 
-  /** What goes to or from the addresses in `cut` is lost; `sources` are those of what came. */
-  async function connectByTwo(cut: Set<string>): Promise<Ends & { sources: string[] }> {
+  async function twoPairs(): Promise<
+    Ends & { pair(address: string): CandidatePair; cut: Set<string>; mute: Set<string>; sources: string[] }
+  > {
+    const cut = new Set<string>();
+    // Where the agent's checks are not answered.
+    const mute = new Set<string>();
     const sources: string[] = [];
     const ends = await connect({ addresses: [high, low] }, (ice) => {
       onWire(ice, {
-        send: (_data, [address], go) => {
-          if (!cut.has(address)) go();
+        send: (data, [address], go) => {
+          const isMuted = mute.has(address) && looksLikeStun(data) && stunClass(data) === 'success';
+          if (!cut.has(address) && !isMuted) go();
         },
         receive: ([address]) => {
           if (!cut.has(address)) sources.push(address);
@@ -204,16 +296,8 @@ describe('the client nominates another pair', () => {
         },
       });
     });
-    await expect.poll(() => ends.channel.readyState, { timeout: 15_000 }).toBe('open');
-    return { ...ends, sources };
-  }
-
-  async function twoPairs(): Promise<
-    Ends & { pair(address: string): CandidatePair; cut: Set<string>; sources: string[] }
-  > {
-    const cut = new Set<string>();
-    const ends = await connectByTwo(cut);
-    const { ice } = ends;
+    const { channel, ice } = ends;
+    await expect.poll(() => channel.readyState).toBe('open');
     // werift drops the others when one is nominated.
     for (const each of ice.checkList) if (each.state !== 3) await ice.checkStart(each).awaitable;
     await expect.poll(() => ice.checkList.filter(({ state }) => state === 3).length).toBe(2);
@@ -222,7 +306,7 @@ describe('the client nominates another pair', () => {
       if (found === undefined) throw new Error(`no pair with ${address}`);
       return found;
     };
-    return { ...ends, pair, cut };
+    return { ...ends, pair, cut, mute, sources };
   }
 
   async function nominate(ice: IceConnection, pair: CandidatePair): Promise<void> {
@@ -251,7 +335,7 @@ describe('the client nominates another pair', () => {
   });
 
   test('that may need a packet of the agent’s first, by the agent’s own NAT: it sends one, however late it hears', async () => {
-    const { agent } = await connectByTwo(new Set());
+    const { agent } = await twoPairs();
     const late = createSocket('udp4');
     cleanup.push(async () => void late.close());
     await new Promise<void>((resolve) => late.bind(0, '127.0.0.3', resolve));
@@ -283,6 +367,22 @@ describe('the client nominates another pair', () => {
     cut.add(high);
     ice.nominated = pair(low);
     await echo(channel, 1);
+    expect(await sourceOf(channel, sources)).toBe(low);
+  });
+
+  test('that answered once and does not any more: the agent does not send there', async () => {
+    const { channel, ice, pair, sources, cut, mute } = await twoPairs();
+    await nominate(ice, pair(high));
+    cut.add(high);
+    ice.nominated = pair(low);
+    await echo(channel, 1);
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    mute.add(high);
+    cut.delete(high);
+    // The requests come from there, as if somebody had written that address on them.
+    await nominate(ice, pair(high));
+    await nominate(ice, pair(high));
+    ice.nominated = pair(low);
     expect(await sourceOf(channel, sources)).toBe(low);
   });
 });

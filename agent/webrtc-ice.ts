@@ -5,13 +5,21 @@ import { MAX_CANDIDATES_PER_SESSION } from '../shared/limits.ts';
 import type { DatagramTransport, Endpoint } from './datagram.ts';
 import type { LocalCandidate } from './gathering.ts';
 import type { IceCredentials } from './mux-socket.ts';
-import { looksLikeStun } from './stun.ts';
+import { decodeStun, hasIntegrity, looksLikeStun, stunClass } from './stun.ts';
 import { baseCandidate, candidateLine, remoteCandidate } from './webrtc-candidate.ts';
 import { type CheckProtocol, checkProtocol, type IceConnection, iceConnectionOf } from './webrtc-internals.ts';
 import { Nomination } from './webrtc-nomination.ts';
 
 /** The client's first DTLS flight, which may come before our own check was answered. */
 const MAX_EARLY_DATAGRAMS = 8;
+
+/**
+ * Pairs with addresses that the client did not name. An honest one has under 10; one that makes addresses up would have
+ * the agent check each of them, 5 times, and grow the list that every packet is looked up in.
+ */
+const MAX_LEARNED_PAIRS = 64;
+/** werift repeats a check at once when it is answered by 401 or 487; an honest client has one conflict of roles, if any. */
+const MAX_ERROR_RESPONSES = 64;
 
 export interface IceEvents {
   /** To be told to the other end: a `candidate:` line. */
@@ -27,8 +35,9 @@ export class Ice {
   readonly #ice: IceConnection;
   readonly #events: IceEvents;
   readonly #nomination: Nomination;
-  #early: Buffer[] | undefined = [];
+  #early: (() => void)[] | undefined = [];
   #remoteCandidates = 0;
+  #errorResponses = 0;
 
   /** `connection` has its data channel. */
   constructor(connection: RTCPeerConnection, events: IceEvents) {
@@ -53,8 +62,10 @@ export class Ice {
     protocol.localIp = base.endpoint[0];
     protocol.localCandidate = baseCandidate(base, ice.generation, ice.localUsername);
     transport.onData = (data, from) => {
-      if (this.#early !== undefined && !looksLikeStun(data)) this.#keep(data);
-      else protocol.datagramReceived(data, from);
+      if (looksLikeStun(data)) {
+        if (this.#admits(protocol, data, from)) protocol.datagramReceived(data, from);
+      } else if (this.#early === undefined) protocol.datagramReceived(data, from);
+      else this.#keep(() => protocol.datagramReceived(data, from));
     };
     // Before werift's own listener, and after it.
     protocol.onRequestReceived.subscribe((_request, from) => this.#repeatCheck(protocol, from));
@@ -87,11 +98,11 @@ export class Ice {
     this.#ice.addRemoteCandidate(candidate).catch(() => {});
   }
 
-  /** DTLS takes packets from now on. */
+  /** DTLS takes packets from now on, through the protocol that they came by, which catches what they make DTLS throw. */
   dtlsStarts(): void {
     const early = this.#early ?? [];
     this.#early = undefined;
-    for (const data of early) this.#ice.onData.execute(data);
+    for (const receive of early) receive();
   }
 
   close(): void {
@@ -99,8 +110,23 @@ export class Ice {
     this.#early = undefined;
   }
 
-  #keep(data: Buffer): void {
-    if (this.#early !== undefined && this.#early.length < MAX_EARLY_DATAGRAMS) this.#early.push(data);
+  /**
+   * werift believes any request, and makes a pair for each address that one comes from. The agent's own sockets have
+   * looked at the password already; a TURN server passes on what anybody at a permitted address sends.
+   */
+  #admits(protocol: CheckProtocol, data: Buffer, from: Endpoint): boolean {
+    const kind = stunClass(data);
+    if (kind === 'error') return ++this.#errorResponses <= MAX_ERROR_RESPONSES;
+    if (kind !== 'request') return true;
+    const message = decodeStun(data);
+    if (message === undefined || !hasIntegrity(message, this.credentials.password)) return false;
+    if (this.#pair(protocol, from) !== undefined) return true;
+    const learned = this.#ice.checkList.filter(({ remoteCandidate: { type } }) => type === 'prflx');
+    return learned.length < MAX_LEARNED_PAIRS;
+  }
+
+  #keep(receive: () => void): void {
+    if (this.#early !== undefined && this.#early.length < MAX_EARLY_DATAGRAMS) this.#early.push(receive);
   }
 
   #pair(protocol: CheckProtocol, [address, port]: Endpoint): CandidatePair | undefined {

@@ -1,6 +1,7 @@
 /** Which candidates a Peer offers, and what the owner's settings do to them. */
 import { createSocket } from 'node:dgram';
 import { afterEach, describe, expect, test } from 'vitest';
+import { candidateFoundation } from 'werift';
 import type { LocalAddress, MappedAddress, PortMapper } from './network-settings.ts';
 import { ATTRIBUTE, decodeStun, encodeStun, encodeXorAddress } from './stun.ts';
 import { PLAIN_NETWORK } from './test-network.ts';
@@ -191,6 +192,25 @@ test('relay_only offers and uses nothing else', async () => {
   await expect.poll(() => agent.candidates).toEqual(['']);
   expect(stun.requests).toBe(0);
   expect(agent.steps.join()).toContain('no TURN server');
+});
+
+test('foundations tell candidates of one address from those of another, and not which', async () => {
+  const stun = await stunServer(['203.0.113.1', 4001]);
+  const agent = await startTestAgent({ addresses: ['127.0.0.7', '127.0.0.8'], iceServers: [{ urls: [stun.url] }] });
+  cleanup.push(async () => {
+    agent.peer.close('the test is over');
+    await agent.webRtc.close();
+  });
+  const lines = (await agent.peer.answer(await anyOffer())).match(/candidate:.*/g) ?? [];
+  await expect.poll(() => agent.candidates.at(-1)).toBe('');
+  const foundations = [...lines, ...agent.candidates.slice(0, -1)].map((line) => /^candidate:(\S+)/.exec(line)?.[1]);
+  expect(new Set(foundations).size).toBe(3);
+  for (const [type, address] of ['host', 'srflx'].flatMap((type) => [
+    [type, '127.0.0.7'],
+    [type, '127.0.0.8'],
+  ])) {
+    expect(foundations).not.toContain(candidateFoundation(type ?? '', 'udp', address ?? ''));
+  }
 });
 
 test('local addresses stay out of reflexive candidates', async () => {

@@ -14,10 +14,14 @@ const PROBE_TIMEOUT_MS = 900;
 const MAX_ASKED = 15;
 /** Better pairs that are asked in one tick. */
 const MAX_ASKED_AT_ONCE = 8;
+/** Requests may come with anybody's address on them; only an answer shows that data is wanted there (RFC 7675). */
+const ANSWERED_MS = 5_000;
 
 interface Heard {
   count: number;
   at: number;
+  answers: number;
+  answeredAt: number;
 }
 
 export class Nomination {
@@ -27,8 +31,10 @@ export class Nomination {
   readonly #heard = new WeakMap<CandidatePair, Heard>();
   readonly #timer: NodeJS.Timeout;
   readonly #asked = new WeakMap<CandidatePair, number>();
-  /** Nominated before its check was answered. */
+  /** Nominated before its check was answered, or too soon after another one. */
   #early: CandidatePair | undefined;
+  #usedAt = Number.NEGATIVE_INFINITY;
+  #confirming = false;
 
   /** `switched`: data goes by another pair from now on. */
   constructor(ice: IceConnection, switched: () => void, now: () => number = () => performance.now()) {
@@ -48,17 +54,27 @@ export class Nomination {
     this.#listen(pair);
     const { nominated, iceControlling } = this.#ice;
     if (!useCandidate || iceControlling || nominated === undefined || nominated === pair) return;
-    if (pair.state !== CandidatePairState.SUCCEEDED) {
-      // The triggered check is under way; the next tick looks again.
+    // The triggered check is under way, or a client goes back and forth; the next tick looks again.
+    if (pair.state !== CandidatePairState.SUCCEEDED || this.#now() - this.#usedAt < TICK_MS) {
       this.#early = pair;
       return;
     }
     // Until one is selected, browsers nominate whatever they check; the better one stays.
-    if (comparePriority(pair, nominated) >= 0 || this.#silentMs(nominated) > SILENT_MS) this.#use(pair);
+    if (comparePriority(pair, nominated) < 0 && this.#silentMs(nominated) <= SILENT_MS) return;
+    if (this.#now() - (this.#heard.get(pair)?.answeredAt ?? Number.NEGATIVE_INFINITY) <= ANSWERED_MS) this.#use(pair);
+    else if (!this.#confirming) void this.#confirm(pair);
+  }
+
+  async #confirm(pair: CandidatePair): Promise<void> {
+    this.#confirming = true;
+    const answers = await this.#probe(pair);
+    this.#confirming = false;
+    if (answers) this.requested(pair, true);
   }
 
   #use(pair: CandidatePair): void {
     pair.nominated = true;
+    this.#usedAt = this.#now();
     this.#ice.nominated = pair;
     // Consent (RFC 7675) belongs to the pair.
     this.#ice.queryConsent();
@@ -131,8 +147,13 @@ export class Nomination {
   }
 
   #listen(pair: CandidatePair): void {
-    const count = pair.requestsReceived + pair.responsesReceived;
-    if (this.#heard.get(pair)?.count !== count) this.#heard.set(pair, { count, at: this.#now() });
+    const answers = pair.responsesReceived;
+    const count = pair.requestsReceived + answers;
+    const before = this.#heard.get(pair);
+    if (before?.count === count) return;
+    const now = this.#now();
+    const answeredAt = (before?.answers ?? 0) === answers ? (before?.answeredAt ?? Number.NEGATIVE_INFINITY) : now;
+    this.#heard.set(pair, { count, at: now, answers, answeredAt });
   }
 
   #silentMs(pair: CandidatePair): number {

@@ -51,6 +51,11 @@ describe('an offer', () => {
     ['a hundred sections', (sdp) => sdp + `${sdp.slice(sdp.indexOf('m='))}`.repeat(99)],
     ['audio', (sdp) => sdp.replace(section, 'm=audio 9 UDP/TLS/RTP/SAVPF 0')],
     ['no ICE credentials', (sdp) => sdp.replaceAll(/^a=ice-.*\r\n/gm, '')],
+    [
+      'a user name of ICE that fills packets',
+      (sdp) => sdp.replace(/^a=ice-ufrag:.*$/m, `a=ice-ufrag:${'x'.repeat(257)}`),
+    ],
+    ['a password of ICE that is short', (sdp) => sdp.replace(/^a=ice-pwd:.*$/m, 'a=ice-pwd:x')],
     ['no fingerprint', (sdp) => sdp.replaceAll(/^a=fingerprint.*\r\n/gm, '')],
     ['an empty fingerprint', (sdp) => sdp.replaceAll(/^a=fingerprint:.*$/gm, 'a=fingerprint:')],
   ];

@@ -273,6 +273,13 @@ export class Peer {
   }
 }
 
+/** RFC 8839, section 5.4: each check carries the user name, so a long one would make small packets large. */
+const ATTRIBUTES: readonly (readonly [name: string, form: RegExp])[] = [
+  ['ice-ufrag', /^[A-Za-z0-9+/]{4,256}$/],
+  ['ice-pwd', /^[A-Za-z0-9+/]{22,256}$/],
+  ['fingerprint', /^\S/],
+];
+
 /**
  * One data-channel section with ICE credentials and a fingerprint is all that our clients offer. What else an SDP may
  * hold makes werift allocate: a transport and transceivers for each section.
@@ -282,7 +289,10 @@ function checkOffer(sdp: string): void {
   if (sections.length !== 1 || !/^m=application \d+ UDP\/DTLS\/SCTP webrtc-datachannel\s*$/.test(sections[0] ?? '')) {
     throw new Error('the offer must have one section, for a data channel');
   }
-  for (const attribute of ['ice-ufrag', 'ice-pwd', 'fingerprint']) {
-    if (!new RegExp(`^a=${attribute}:\\S+`, 'm').test(sdp)) throw new Error(`the offer has no ${attribute}`);
+  for (const [attribute, form] of ATTRIBUTES) {
+    const values = [...sdp.matchAll(new RegExp(`^a=${attribute}:(.*?)\\r?$`, 'gm'))].map(([, value = '']) => value);
+    if (values.length === 0 || !values.every((value) => form.test(value))) {
+      throw new Error(`the offer has no usable ${attribute}`);
+    }
   }
 }

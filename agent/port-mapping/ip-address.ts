@@ -46,6 +46,12 @@ export function isGlobal(address: string): boolean {
   return isIPv6(address) && /^[23][0-9a-f]{3}:/i.test(address);
 }
 
+/** Whether it belongs to machines inside one network: RFC 1918, RFC 6598, and IPv6's unique local ones (RFC 4193). */
+export function isPrivate(address: string): boolean {
+  if (isIPv4(address)) return BEHIND_NAT.check(address, 'ipv4');
+  return isIPv6(address) && /^f[cd][0-9a-f]{2}:/i.test(address);
+}
+
 /**
  * A private address passes. Behind two NATs the outer network's devices reach it (a phone on the Wi-Fi of the
  * provider's router, the host behind a router of its own), and for everybody else it is one candidate that fails.
