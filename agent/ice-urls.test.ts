@@ -9,7 +9,6 @@ describe('STUN URLs', () => {
     ['STUN:192.0.2.1:19302', { host: '192.0.2.1', port: 19302 }],
     ['stun:[2001:db8::1]:3479', { host: '2001:db8::1', port: 3479 }],
     ['stun:[2001:db8::1]', { host: '2001:db8::1', port: 3478 }],
-    ['stun:stun.example?transport=udp', { host: 'stun.example', port: 3478 }],
   ])('%s', (url, server) => {
     expect(stunServers([{ urls: [url] }])).toEqual([server]);
   });

@@ -1,5 +1,5 @@
 /** URLs of STUN and TURN servers (RFC 7064, RFC 7065): pure. */
-import { isIP } from 'node:net';
+import { type IceUrl, parseIceUrl } from '../shared/ice-url.ts';
 import type { IceServer } from '../shared/signal.ts';
 
 export type TurnTransport = 'udp' | 'tcp' | 'tls';
@@ -26,32 +26,14 @@ const MAX_STUN_SERVERS = 8;
 const MAX_TURN_ENTRIES = 4;
 const MAX_TURN_URLS = 8;
 
-const URL_FORM = /^(stuns?|turns?):(\[[0-9a-fA-F:.]+\]|[^:/?[\]]+)(?::(\d{1,5}))?(?:\?transport=(udp|tcp))?$/i;
-
-interface ParsedUrl extends StunServer {
-  scheme: string;
-  transport: string | undefined;
-}
-
-function parse(url: string): ParsedUrl | undefined {
-  const match = URL_FORM.exec(url);
-  if (match === null) return undefined;
-  const [, scheme = '', host = '', port, transport] = match;
-  const secure = scheme.toLowerCase().endsWith('s');
-  const number = port === undefined ? (secure ? 5349 : 3478) : Number(port);
-  if (number < 1 || number > 65535) return undefined;
-  const address = host.startsWith('[') ? host.slice(1, -1) : host;
-  if (host.startsWith('[') && isIP(address) !== 6) return undefined;
-  return { scheme: scheme.toLowerCase(), host: address, port: number, transport: transport?.toLowerCase() };
-}
-
 /** The `stun:` servers, each once. `stuns:` and STUN over TCP say nothing about UDP ports, so they are left out. */
 export function stunServers(iceServers: readonly IceServer[]): StunServer[] {
   const found = new Map<string, StunServer>();
   for (const { urls } of iceServers) {
     for (const url of urls) {
-      const { scheme, host, port, transport } = parse(url) ?? {};
-      if (scheme !== 'stun' || transport === 'tcp' || host === undefined || port === undefined) continue;
+      const parsed = parseIceUrl(url);
+      if (parsed?.scheme !== 'stun') continue;
+      const { host, port } = parsed;
       found.set(`${host} ${port}`, { host, port });
     }
   }
@@ -65,7 +47,7 @@ export function turnEntries(iceServers: readonly IceServer[]): TurnEntry[] {
       if (username === undefined || credential === undefined) return [];
       const servers = new Map<string, TurnServer>();
       for (const url of urls) {
-        const parsed = parse(url);
+        const parsed = parseIceUrl(url);
         const transport = parsed === undefined ? undefined : turnTransport(parsed);
         if (parsed === undefined || transport === undefined || !isTurnPort(parsed.port)) continue;
         const { host, port } = parsed;
@@ -86,7 +68,7 @@ function isTurnPort(port: number): boolean {
   return port >= 1024 || port === 53 || port === 80 || port === 443;
 }
 
-function turnTransport({ scheme, transport }: ParsedUrl): TurnTransport | undefined {
+function turnTransport({ scheme, transport }: IceUrl): TurnTransport | undefined {
   if (scheme === 'turn') return transport === 'tcp' ? 'tcp' : 'udp';
   if (scheme === 'turns') return transport === 'udp' ? undefined : 'tls';
   return undefined;

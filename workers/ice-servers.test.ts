@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  MAX_ICE_SERVERS_LENGTH,
-  parseUsableIceServers,
-  singleServers,
-  stunOnly,
-  withoutBlockedPorts,
-  withStun,
-} from './ice-servers.ts';
+import { MAX_ICE_SERVERS_LENGTH } from '../shared/ice-url.ts';
+import { parseUsableIceServers, singleServers, stunOnly, withoutBlockedPorts, withStun } from './ice-servers.ts';
 
 const turn = (...urls: string[]) => ({ urls, username: 'u', credential: 'c' });
 

@@ -41,7 +41,7 @@ it.each([
   [
     'a TURN server without its password',
     { ICE_SERVERS: '[{"urls":"turn:x","username":"hunter2"}]' },
-    'ICE_SERVERS must be a JSON list of RTCIceServer: ice_servers needs username and credential for TURN',
+    'ICE_SERVERS must be a JSON list of RTCIceServer: ice_servers: a TURN server needs username and credential',
   ],
   ['a default host that is none', { DEFAULT_HOST: 'my home' }, 'DEFAULT_HOST must be a host id'],
   ['servers that leave no room for an offer', { ICE_SERVERS: '[]'.padStart(8193) }, 'ICE_SERVERS is too long'],

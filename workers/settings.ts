@@ -1,9 +1,10 @@
 /** What the owner set, read from the bindings and checked. */
 import { DirectError } from '../shared/errors.ts';
+import { MAX_ICE_SERVERS_LENGTH } from '../shared/ice-url.ts';
 import { POLL_HOLD_MS } from '../shared/limits.ts';
 import { type IceServer, isId } from '../shared/signal.ts';
 import { type AccessSettings, accessSettings } from './cloudflare-access.ts';
-import { MAX_ICE_SERVERS_LENGTH, parseUsableIceServers, withoutBlockedPorts } from './ice-servers.ts';
+import { parseUsableIceServers, withoutBlockedPorts } from './ice-servers.ts';
 import { type TurnSettings, turnSettings } from './turn/settings.ts';
 
 export interface Settings {

@@ -1,11 +1,8 @@
 /** The ICE servers of an attempt: those that the program named, and when those of the edge have to be asked for anew. */
 import { DirectError } from '../../shared/errors.ts';
+import { iceServerProblem, MAX_ICE_SERVERS_LENGTH } from '../../shared/ice-url.ts';
 import { SIGNALING_SESSION_TTL_MS } from '../../shared/limits.ts';
 import { type IceServer, parseIceServers, type SessionReady } from '../../shared/signal.ts';
-
-/** RFC 7064 and RFC 7065; schemes are case-insensitive. */
-const STUN_OR_TURN = /^(stun|turn)s?:[^\s]+$/i;
-const TURN = /^turns?:/i;
 
 /** New credentials are asked for so long before the old ones end: an attempt, and some that fail, fit in between. */
 const MAX_RENEWAL_MARGIN_MS = 60_000;
@@ -22,14 +19,12 @@ const MAX_RENEWAL_MS = 2 ** 31 - 1;
 export function checkedIceServers(given: unknown): IceServer[] | undefined {
   if (given === undefined || (Array.isArray(given) && given.length === 0)) return undefined;
   const servers = parsed(given);
-  for (const [index, { urls, username, credential }] of servers.entries()) {
-    const wrong = (what: string) => new TypeError(`iceServers[${index}]: ${what}`);
-    if (urls.length === 0) throw wrong('urls is empty');
-    if (!urls.every((url) => STUN_OR_TURN.test(url)))
-      throw wrong('urls must begin with stun:, stuns:, turn: or turns:');
-    if (urls.some((url) => TURN.test(url)) && (username === undefined || credential === undefined)) {
-      throw wrong('a TURN server needs username and credential');
-    }
+  for (const [index, server] of servers.entries()) {
+    const problem = iceServerProblem(server);
+    if (problem !== undefined) throw new TypeError(`iceServers[${index}]: ${problem}`);
+  }
+  if (JSON.stringify(servers).length > MAX_ICE_SERVERS_LENGTH) {
+    throw new TypeError(`iceServers: more than ${MAX_ICE_SERVERS_LENGTH} characters of JSON`);
   }
   return servers;
 }

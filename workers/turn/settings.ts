@@ -1,6 +1,7 @@
 /** The variables of the TURN providers. */
 import { DirectError } from '../../shared/errors.ts';
-import { isIceUrl, isTurnUrl, MAX_ICE_SERVERS_LENGTH, withoutBlockedPorts } from '../ice-servers.ts';
+import { isTurnUrl, MAX_ICE_SERVERS_LENGTH } from '../../shared/ice-url.ts';
+import { withoutBlockedPorts } from '../ice-servers.ts';
 
 export interface CloudflareTurn {
   readonly keyId: string;
@@ -99,7 +100,7 @@ function coturnOf(list: string, secret: string): CoturnTurn | undefined {
   const urls = named.filter((url) => url !== '');
   const fit = urls.length <= MAX_URLS && list.length <= MAX_ICE_SERVERS_LENGTH / 2;
   if (!fit) fail(`TURN_URLS must be at most ${MAX_URLS} URLs`);
-  if (urls.length === 0 || !urls.every((url) => isIceUrl(url) && isTurnUrl(url))) {
+  if (urls.length === 0 || !urls.every(isTurnUrl)) {
     fail('TURN_URLS must be a list of turn: and turns: URLs, such as turn:turn.example:3478?transport=udp');
   }
   if (withoutBlockedPorts([{ urls }])[0]?.urls.length !== urls.length) {
