@@ -12,6 +12,9 @@ import type { SignalTransport } from './signal-transport.ts';
 /** Candidates may still come after the first pair works; a later one may be better than TURN. */
 const SIGNALING_LINGER_MS = 3_000;
 
+/** Chromium answers `getStats` from a cache for 50 ms (libwebrtc, RTCStatsCollector), and what it says is of before. */
+const STATS_AGE_MS = 60;
+
 export interface DirectPathOptions {
   /** The signaling session. */
   sessionId: string;
@@ -102,8 +105,11 @@ export class DirectPath {
 
   /** ICE may have moved to another pair. */
   checkPair(): void {
-    void this.#readPair().then((kind) => {
-      if (this.#link !== undefined) this.#link.kind = kind;
+    this.#options.environment.timer(STATS_AGE_MS, () => {
+      if (this.#ended !== undefined) return;
+      void this.#readPair().then((kind) => {
+        if (this.#link !== undefined) this.#link.kind = kind;
+      });
     });
   }
 
