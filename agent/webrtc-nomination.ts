@@ -10,6 +10,8 @@ const TICK_MS = 1_000;
 /** Browsers check the pair in use every 2.5 s at least; RFC 7675 wants a check every 5 s (± 20 %). */
 const SILENT_MS = 3_500;
 const PROBE_TIMEOUT_MS = 900;
+/** A round trip, or a part of one. */
+const AGAIN_MS = 50;
 /** For how many ticks a better pair is asked: as long as browsers go on to check one that does not answer. */
 const MAX_ASKED = 15;
 /** Better pairs that are asked in one tick. */
@@ -33,6 +35,7 @@ export class Nomination {
   readonly #asked = new WeakMap<CandidatePair, number>();
   /** Nominated before its check was answered, or too soon after another one. */
   #early: CandidatePair | undefined;
+  #again: NodeJS.Timeout | undefined;
   #usedAt = Number.NEGATIVE_INFINITY;
   #confirming = false;
 
@@ -47,6 +50,7 @@ export class Nomination {
 
   stop(): void {
     clearInterval(this.#timer);
+    clearTimeout(this.#again);
   }
 
   /** An authenticated request came for `pair`, and werift has taken note of it. */
@@ -54,15 +58,29 @@ export class Nomination {
     this.#listen(pair);
     const { nominated, iceControlling } = this.#ice;
     if (!useCandidate || iceControlling || nominated === undefined || nominated === pair) return;
-    // The triggered check is under way, or a client goes back and forth; the next tick looks again.
-    if (pair.state !== CandidatePairState.SUCCEEDED || this.#now() - this.#usedAt < TICK_MS) {
-      this.#early = pair;
+    const order = comparePriority(pair, nominated);
+    // The triggered check is under way, or a client goes back and forth.
+    if (pair.state !== CandidatePairState.SUCCEEDED || (order <= 0 && this.#now() - this.#usedAt < TICK_MS)) {
+      this.#requestedEarly(pair);
       return;
     }
     // Until one is selected, browsers nominate whatever they check; the better one stays.
-    if (comparePriority(pair, nominated) < 0 && this.#silentMs(nominated) <= SILENT_MS) return;
+    if (order < 0 && this.#silentMs(nominated) <= SILENT_MS) return;
     if (this.#now() - (this.#heard.get(pair)?.answeredAt ?? Number.NEGATIVE_INFINITY) <= ANSWERED_MS) this.#use(pair);
     else if (!this.#confirming) void this.#confirm(pair);
+  }
+
+  /** The client sends by it from now on, so it is looked at again as soon as it may have been answered. */
+  #requestedEarly(pair: CandidatePair): void {
+    const { SUCCEEDED, IN_PROGRESS } = CandidatePairState;
+    if (pair.state !== SUCCEEDED && pair.state !== IN_PROGRESS) return;
+    this.#early = pair;
+    this.#again ??= setTimeout(() => {
+      const early = this.#early;
+      this.#again = undefined;
+      this.#early = undefined;
+      if (early !== undefined) this.requested(early, true);
+    }, AGAIN_MS).unref();
   }
 
   async #confirm(pair: CandidatePair): Promise<void> {
@@ -85,10 +103,7 @@ export class Nomination {
     const { nominated, checkList } = this.#ice;
     if (nominated === undefined) return;
     for (const pair of checkList) this.#listen(pair);
-    const early = this.#early;
-    this.#early = undefined;
     this.#askBetter(nominated);
-    if (early?.state === CandidatePairState.SUCCEEDED) this.requested(early, true);
     if (this.#silentMs(nominated) <= SILENT_MS) return;
     const others = checkList.filter((pair) => pair !== nominated && pair.state === CandidatePairState.SUCCEEDED);
     if (others.length > 0) void this.#findAnother(nominated, others);
