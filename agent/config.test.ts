@@ -4,20 +4,12 @@ import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import { ConfigError, type ConfigSources, folderOf, loadConfig, loadSettings } from './config.ts';
 import { KEYS } from './settings.ts';
+import { PLAIN_NETWORK } from './test-network.ts';
 
 const EDGE = 'https://edge.example/_direct/h/attic';
 const required = `signaling_url: ${EDGE}\ntoken: s3cret\n`;
 
-const NETWORK = {
-  interfaces: [],
-  excludeInterfaces: [],
-  nat1to1: [],
-  udpPorts: undefined,
-  ipFamily: 'any',
-  relayOnly: false,
-  stunUrls: [],
-  portMapping: true,
-};
+const NETWORK = { ...PLAIN_NETWORK, portMapping: true };
 
 function withFile(
   yaml: string | undefined,

@@ -91,3 +91,10 @@ export async function negotiate(client: RTCPeerConnection, { peer, candidates }:
   await client.setRemoteDescription({ type: 'answer', sdp: answer });
   return channel;
 }
+
+/** What a check needs that shall pass for one of the client's: the agent's ICE credentials, out of its answer. */
+export function iceCredentialsIn(answer: string): { ufrag: string; password: string } {
+  const [, ufrag = ''] = /a=ice-ufrag:(\S+)/.exec(answer) ?? [];
+  const [, password = ''] = /a=ice-pwd:(\S+)/.exec(answer) ?? [];
+  return { ufrag, password };
+}

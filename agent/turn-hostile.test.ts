@@ -17,7 +17,7 @@ import {
   uint32,
   withFingerprint,
 } from './stun.ts';
-import { anyOffer, startTestAgent } from './test-webrtc.ts';
+import { anyOffer, iceCredentialsIn, startTestAgent } from './test-webrtc.ts';
 import { openCarrier } from './turn-carrier.ts';
 import { acceptsAlternate, raceAllocations, type WonAllocation } from './turn-race.ts';
 
@@ -175,8 +175,7 @@ test('checks that come to a relayed address have to know the password', async ()
     await agent.webRtc.close();
   });
   const answer = await agent.peer.answer(await anyOffer());
-  const [, ufrag = ''] = /a=ice-ufrag:(\S+)/.exec(answer) ?? [];
-  const [, password = ''] = /a=ice-pwd:(\S+)/.exec(answer) ?? [];
+  const { ufrag, password } = iceCredentialsIn(answer);
   await expect.poll(() => agent.candidates.join()).toContain('typ relay');
   const check = (key: string) => {
     const attributes = [

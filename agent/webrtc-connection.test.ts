@@ -7,6 +7,7 @@ import type { DatagramTransport, Endpoint } from './datagram.ts';
 import { ATTRIBUTE, encodeStun, looksLikeStun, METHOD, type StunContent, stunClass, uint32 } from './stun.ts';
 import {
   anyOffer,
+  iceCredentialsIn,
   makeClient,
   negotiate,
   startTestAgent,
@@ -220,8 +221,7 @@ test('a client with hundreds of addresses is checked at some of them', async () 
     await agent.webRtc.close();
   });
   const answer = await agent.peer.answer(await anyOffer());
-  const [, ufrag = ''] = /a=ice-ufrag:(\S+)/.exec(answer) ?? [];
-  const [, password = ''] = /a=ice-pwd:(\S+)/.exec(answer) ?? [];
+  const { ufrag, password } = iceCredentialsIn(answer);
   const [, port = ''] = / 127\.0\.0\.1 (\d+) typ host/.exec(answer) ?? [];
   const heard = new Set<number>();
   for (let i = 0; i < 200; i++) {

@@ -9,11 +9,10 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Browser, chromium } from 'playwright-core';
-import { CHROMIUM_OPTIONS } from '../test/chromium.ts';
+import type { Browser } from 'playwright-core';
+import { launchChromiumInside } from '../test/chromium.ts';
+import { inside, ip, run } from '../test/namespaces.ts';
 
 const FIRST_PORT = 4789;
 const BEHIND = ['client', 'agent'] as const;
@@ -38,7 +37,6 @@ export class SlowInternet {
   readonly address: string;
   readonly #prefix: string;
   readonly #subnet: string;
-  readonly #folder = mkdtempSync(join(tmpdir(), 'direct-agent-slow-'));
   readonly #children: ChildProcess[] = [];
   readonly #closeNow = () => this.#remove();
 
@@ -64,12 +62,9 @@ export class SlowInternet {
 
   /** Chromium behind its NAT. Its `localhost` is this process's address, so that pages have a secure context. */
   async launchChromium(): Promise<Browser> {
-    const wrapper = join(this.#folder, 'chromium');
-    const inside = ['ip', 'netns', 'exec', this.#namespace('client')].join(' ');
-    writeFileSync(wrapper, `#!/bin/sh\nexec ${inside} ${CHROMIUM_OPTIONS.executablePath} "$@"\n`);
-    chmodSync(wrapper, 0o700);
-    const args = [...(CHROMIUM_OPTIONS.args ?? []), `--host-resolver-rules=MAP localhost ${this.address}`];
-    return await chromium.launch({ ...CHROMIUM_OPTIONS, args, executablePath: wrapper });
+    return await launchChromiumInside(this.#namespace('client'), [
+      `--host-resolver-rules=MAP localhost ${this.address}`,
+    ]);
   }
 
   /** Starts a program behind a NAT. It ends with the internet. */
@@ -118,7 +113,7 @@ export class SlowInternet {
       const vxlan = `type vxlan id 1 remote 10.0.0.2 dstport ${FIRST_PORT + n} nolearning`;
       ip('-n', tunnels, 'link', 'add', `wan${n}`, 'address', ethernet(n), 'mtu', '1500', ...vxlan.split(' '));
       // Packets leave the kernel on this link, so they must be whole: with their checksums, and one segment each.
-      run(['ip', 'netns', 'exec', tunnels, 'ethtool', '-K', `wan${n}`, 'tx', 'off']);
+      run(inside(tunnels, 'ethtool', '-K', `wan${n}`, 'tx', 'off'));
     }
     for (const [n, name] of stations.entries()) {
       if (name === undefined) this.#connect(tunnels, n, [], `slow${process.pid}`, String(process.pid));
@@ -158,8 +153,8 @@ export class SlowInternet {
       ip('-n', namespace, 'link', 'set', 'lan', 'up');
     }
     ip('-n', inner, 'route', 'add', 'default', 'via', `${lan}.1`);
-    run(['ip', 'netns', 'exec', router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1']);
-    run(['ip', 'netns', 'exec', router, 'nft', '-f', '-'], NAT);
+    run(inside(router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1'));
+    run(inside(router, 'nft', '-f', '-'), NAT);
   }
 
   /** On the internet nobody asks for them. */
@@ -186,7 +181,6 @@ export class SlowInternet {
       spawnSync('ip', ['netns', 'del', this.#namespace(name)]);
     }
     spawnSync('ip', ['link', 'del', `slow${process.pid}`]);
-    rmSync(this.#folder, { recursive: true, force: true });
   }
 }
 
@@ -201,15 +195,4 @@ export async function ready(child: ChildProcess): Promise<string> {
   const [said] = await Promise.race([once(child.stdout ?? child, 'data'), once(child, 'exit')]);
   if (typeof said === 'number' || said === null) throw new Error(`a process of the measurement ended with ${said}`);
   return String(said).trim();
-}
-
-function ip(...args: string[]): string {
-  return run(['ip', ...args]);
-}
-
-/** Runs a program to its end. @throws Error with what it wrote to stderr. */
-function run([program = '', ...args]: readonly string[], input = ''): string {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { input, encoding: 'utf8' });
-  if (status === 0) return stdout;
-  throw error ?? new Error(`${[program, ...args].join(' ')}: ${stderr.trim()}`);
 }

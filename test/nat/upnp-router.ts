@@ -2,12 +2,12 @@
  * A home router with miniupnpd, the daemon of most of them, between a LAN and a WAN, each a network namespace. All three
  * are the test's own: nothing of it is in the machine's own network.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findProgram } from '../../scripts/programs.ts';
+import { inside, ip, namespacesMissing, removeLeftovers, removeNamespace, run } from '../namespaces.ts';
 
 export interface UpnpRouterOptions {
   /** PCP and NAT-PMP; miniupnpd has one switch for both. */
@@ -32,23 +32,10 @@ export const WAN6 = { router: '2a00:99::1', stranger: '2a00:99::2' } as const;
 
 /** For `test.skipIf`: why no router can be started here, or false. */
 export function upnpRouterMissing(): string | false {
-  if (process.platform !== 'linux') return 'network namespaces need Linux';
-  if (process.getuid?.() !== 0) return 'network namespaces need root';
-  const absent = ['ip', 'nft', 'miniupnpd'].find((program) => findProgram(program) === undefined);
-  if (absent !== undefined) return `${absent} is not installed`;
-  const name = `${PREFIX}-${process.pid}-0-probe`;
-  try {
-    run(['ip', 'netns', 'add', name]);
-    try {
-      run(['ip', '-n', name, 'link', 'add', 'probe', 'type', 'veth', 'peer', 'name', 'peer']);
-      run(inside(name, 'nft', '-f', '-'), ruleset({}));
-      return false;
-    } finally {
-      run(['ip', 'netns', 'del', name]);
-    }
-  } catch (error) {
-    return `no router can be made: ${error instanceof Error ? error.message : error}`;
-  }
+  return namespacesMissing(['miniupnpd'], (namespace) => {
+    ip('-n', namespace, 'link', 'add', 'probe', 'type', 'veth', 'peer', 'name', 'peer');
+    run(inside(namespace, 'nft', '-f', '-'), ruleset({}));
+  });
 }
 
 export class UpnpRouter {
@@ -68,7 +55,7 @@ export class UpnpRouter {
 
   /** @throws Error when `upnpRouterMissing`, or when miniupnpd does not start. */
   static async start(options: UpnpRouterOptions = {}): Promise<UpnpRouter> {
-    removeLeftovers();
+    removeLeftovers(PREFIX, removeNamespace);
     const router = new UpnpRouter(options);
     try {
       router.#connect();
@@ -119,8 +106,8 @@ export class UpnpRouter {
 
   #connect(): void {
     for (const part of ['lan', 'router', 'wan'] as const) {
-      run(['ip', 'netns', 'add', this.#in(part)]);
-      run(['ip', '-n', this.#in(part), 'link', 'set', 'lo', 'up']);
+      ip('netns', 'add', this.#in(part));
+      ip('-n', this.#in(part), 'link', 'set', 'lo', 'up');
     }
     const router = this.#in('router');
     for (const setting of ['ipv4/ip_forward', 'ipv6/conf/all/forwarding'])
@@ -130,20 +117,10 @@ export class UpnpRouter {
       ['wan', [WAN.router, WAN6.router], [WAN.stranger, WAN6.stranger]],
     ] as const) {
       const link = `link add eth0 type veth peer name ${part} netns ${router}`;
-      run(['ip', '-n', this.#in(part), ...link.split(' ')]);
+      ip('-n', this.#in(part), ...link.split(' '));
       const add = (namespace: string, device: string, address: string) =>
         // Duplicate detection would keep IPv6 addresses from use for a second.
-        run([
-          'ip',
-          '-n',
-          namespace,
-          'address',
-          'add',
-          address,
-          'dev',
-          device,
-          ...(address.includes(':') ? ['nodad'] : []),
-        ]);
+        ip('-n', namespace, 'address', 'add', address, 'dev', device, ...(address.includes(':') ? ['nodad'] : []));
       add(router, part, `${near}/24`);
       add(router, part, `${near6}/64`);
       if (part === 'lan') add(router, part, '2a00:77::1/64');
@@ -151,12 +128,12 @@ export class UpnpRouter {
         add(this.#in(part), 'eth0', `${address}/24`);
         if (address6 !== undefined) add(this.#in(part), 'eth0', `${address6}/64`);
       }
-      run(['ip', '-n', router, 'link', 'set', part, 'up']);
-      run(['ip', '-n', this.#in(part), 'link', 'set', 'eth0', 'up']);
+      ip('-n', router, 'link', 'set', part, 'up');
+      ip('-n', this.#in(part), 'link', 'set', 'eth0', 'up');
     }
-    run(['ip', '-n', this.#in('lan'), 'route', 'add', 'default', 'via', LAN.router]);
-    run(['ip', '-n', this.#in('lan'), '-6', 'route', 'add', 'default', 'via', LAN6.router, 'dev', 'eth0']);
-    run(['ip', '-n', this.#in('wan'), '-6', 'route', 'add', 'default', 'via', WAN6.router]);
+    ip('-n', this.#in('lan'), 'route', 'add', 'default', 'via', LAN.router);
+    ip('-n', this.#in('lan'), '-6', 'route', 'add', 'default', 'via', LAN6.router, 'dev', 'eth0');
+    ip('-n', this.#in('wan'), '-6', 'route', 'add', 'default', 'via', WAN6.router);
     run(inside(router, 'nft', '-f', '-'), ruleset(this.#options));
   }
 
@@ -251,48 +228,4 @@ function ruleset({ pcp = true, natPmp = true }: UpnpRouterOptions): string {
   }
 }
 `;
-}
-
-/** What a test left behind whose process was killed. */
-function removeLeftovers(): void {
-  for (const line of run(['ip', 'netns', 'list']).split('\n')) {
-    const [name, pid] = new RegExp(`^${PREFIX}-(\\d+)-\\S+`).exec(line) ?? [];
-    if (name !== undefined && !isAlive(Number(pid))) removeNamespace(name);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** With everything that runs in it. Never throws: another process may be at the same work. */
-function removeNamespace(name: string): void {
-  try {
-    for (const pid of run(['ip', 'netns', 'pids', name]).split('\n'))
-      if (pid !== '') process.kill(Number(pid), 'SIGKILL');
-  } catch {
-    // It is gone already, or a process in it is.
-  }
-  try {
-    run(['ip', 'netns', 'del', name]);
-  } catch {
-    // Likewise.
-  }
-}
-
-/** The command that runs `command` in a namespace. */
-function inside(namespace: string, ...command: string[]): string[] {
-  return ['ip', 'netns', 'exec', namespace, ...command];
-}
-
-/** Runs a program to its end. @throws Error with what it wrote to stderr. */
-function run([program = '', ...args]: readonly string[], input = ''): string {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { input, encoding: 'utf8' });
-  if (status === 0) return stdout;
-  throw error ?? new Error(`${[program, ...args].join(' ')}: ${stderr.trim()}`);
 }
