@@ -1,8 +1,9 @@
 /** Which addresses of this machine WebRTC uses, what clients are told in their place, and why the others are left out. */
 import type { NetworkInterfaceInfo } from 'node:os';
 import { ConfigError } from './config.ts';
+import { networks } from './ip-address.ts';
 import type { AddressMapping, LocalAddress, NetworkSettings } from './network-settings.ts';
-import { familyName, networks } from './network-values.ts';
+import { familyName } from './network-values.ts';
 
 /** As `os.networkInterfaces()` gives them: those that are up and have an address. */
 export type Interfaces = NodeJS.Dict<NetworkInterfaceInfo[]>;

@@ -1,6 +1,6 @@
 /** One UDP socket of the agent and the connections' shares of it; see udp-mux.ts. */
 import type { RemoteInfo, Socket } from 'node:dgram';
-import { addressOf, type DatagramTransport, type Endpoint, endpointText } from './datagram.ts';
+import { addressOf, type DatagramTransport, type Endpoint, endpointText, enlargeReceiveBuffer } from './datagram.ts';
 import type { LocalAddress } from './network-settings.ts';
 import { ATTRIBUTE, decodeStun, hasIntegrity, looksLikeStun, METHOD, stunClass, transactionKey } from './stun.ts';
 
@@ -10,8 +10,6 @@ const TRANSACTION_MS = 40_000;
 const MAX_TRANSACTIONS = 4096;
 /** Of one connection on one socket; an honest client has under 10, and the one heard least recently is forgotten. */
 const MAX_LEARNED_ADDRESSES = 64;
-/** A burst of a fast client must not be lost while the event loop is busy. */
-const RECEIVE_BUFFER_BYTES = 1024 * 1024;
 
 export interface IceCredentials {
   readonly ufrag: string;
@@ -47,11 +45,7 @@ export class MuxSocket {
     this.#local = local;
     this.port = port;
     this.#events = events;
-    try {
-      socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
-    } catch {
-      // The system's own size does as well.
-    }
+    enlargeReceiveBuffer(socket);
     socket.on('message', (data, from) => this.#received(data, from));
     socket.on('error', (error) => {
       events.failed(error);

@@ -1,5 +1,6 @@
 /** The network keys of the configuration: each value by itself, and those that contradict each other. */
-import { BlockList, isIP, SocketAddress } from 'node:net';
+import { type BlockList, isIP, SocketAddress } from 'node:net';
+import { networks } from './ip-address.ts';
 import { Mistake } from './mistake.ts';
 import type { AddressMapping, NetworkSettings, PortRange } from './network-settings.ts';
 
@@ -171,13 +172,3 @@ const UNUSABLE: readonly (readonly [string, BlockList])[] = [
   ['multicast', networks('224.0.0.0/4', 'ff00::/8')],
   ['reserved', networks('240.0.0.0/4')],
 ];
-
-/** Networks as `address/length`. */
-export function networks(...blocks: string[]): BlockList {
-  const list = new BlockList();
-  for (const block of blocks) {
-    const [network = '', length] = block.split('/');
-    list.addSubnet(network, Number(length), isIP(network) === 4 ? 'ipv4' : 'ipv6');
-  }
-  return list;
-}

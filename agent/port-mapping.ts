@@ -6,7 +6,8 @@
  * and ends the process when anyone on the network sends its port one byte. No library speaks PCP.
  */
 import { randomBytes } from 'node:crypto';
-import { isIPv4, isIPv6 } from 'node:net';
+import { isIPv6 } from 'node:net';
+import { endpointText } from './datagram.ts';
 import type { MappedAddress, PortMapper } from './network-settings.ts';
 import { Epochs } from './port-mapping/epoch.ts';
 import { findGateway } from './port-mapping/gateways.ts';
@@ -239,5 +240,5 @@ async function systemGateway(address: string): Promise<Gateway | undefined> {
 }
 
 function endpoint({ address, port }: MappedAddress): string {
-  return isIPv4(address) ? `${address}:${port}` : `[${address}]:${port}`;
+  return endpointText([address, port]);
 }

@@ -1,7 +1,7 @@
 /** Looks up names of STUN and TURN servers, each family by itself. */
 import { lookup, Resolver } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { canonicalAddress } from './stun.ts';
+import { canonicalAddress } from './ip-address.ts';
 
 /** Names of servers rarely change, and a reconnecting client should not wait for them. */
 const KEPT_MS = 60_000;

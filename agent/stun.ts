@@ -1,8 +1,8 @@
 /** STUN messages (RFC 8489): pure. Everything that is decoded came from the network and is hostile. */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import { isIPv4, SocketAddress } from 'node:net';
 import { crc32 } from 'node:zlib';
 import type { Endpoint } from './datagram.ts';
+import { addressBytes, canonicalAddress, ipv6Groups } from './ip-address.ts';
 
 const MAGIC_COOKIE = 0x2112a442;
 const HEADER_BYTES = 20;
@@ -183,37 +183,14 @@ export function uint32(value: number): Buffer {
   return bytes;
 }
 
-/** The text that Node gives such an address; undefined: it is none. */
-export function canonicalAddress(address: string): string | undefined {
-  if (isIPv4(address)) return address;
-  try {
-    return new SocketAddress({ address, family: 'ipv6' }).address;
-  } catch {
-    return undefined;
-  }
-}
-
 function decodeAddress(value: Buffer, pad: Buffer): Endpoint | undefined {
   const size = { 1: 4, 2: 16 }[value[1] ?? 0];
   if (size === undefined || value.length !== 4 + size) return undefined;
   const port = value.readUInt16BE(2) ^ pad.readUInt16BE(0);
   const bytes = value.subarray(4).map((byte, i) => byte ^ (pad[i] ?? 0));
   if (size === 4) return [bytes.join('.'), port];
-  const groups = Array.from({ length: 8 }, (_, i) =>
-    (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16),
-  );
-  const address = canonicalAddress(groups.join(':'));
+  const address = canonicalAddress(ipv6Groups(bytes));
   return address === undefined ? undefined : [address, port];
-}
-
-function addressBytes(address: string): Buffer {
-  if (isIPv4(address)) return Buffer.from(address.split('.').map(Number));
-  // URL knows every way to write an IPv6 address, and writes it in hexadecimal.
-  const [head = '', tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
-  const groups = (text: string) => (text === '' ? [] : text.split(':'));
-  const [before, after] = [groups(head), groups(tail ?? '')];
-  const all = [...before, ...new Array<string>(8 - before.length - after.length).fill('0'), ...after];
-  return Buffer.from(all.map((group) => group.padStart(4, '0')).join(''), 'hex');
 }
 
 function xorPad(transactionId: Buffer): Buffer {

@@ -1,8 +1,7 @@
 /** How messages get to a TURN server: UDP, TCP or TLS (RFC 8656, section 3.1). */
-import { createSocket } from 'node:dgram';
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls, getCACertificates } from 'node:tls';
-import type { Endpoint } from './datagram.ts';
+import { createUdpSocket, type Endpoint, enlargeReceiveBuffer } from './datagram.ts';
 import type { TurnTransport } from './ice-urls.ts';
 
 /** Carries whole messages: STUN and ChannelData. */
@@ -31,8 +30,6 @@ export interface CarrierOptions {
 const MAX_WAITING_BYTES = 512 * 1024;
 /** A round trip or two for the last bytes. */
 const LINGER_MS = 1_000;
-/** As udp-mux.ts has it. */
-const RECEIVE_BUFFER_BYTES = 1024 * 1024;
 /** A STUN message or ChannelData with its header; a server that announces more is broken. */
 const MAX_MESSAGE_BYTES = 65_535 + 20 + 3;
 
@@ -42,12 +39,7 @@ export function openCarrier(options: CarrierOptions): Promise<TurnCarrier> {
 }
 
 async function openUdp({ server: [address, port], localAddress, signal }: CarrierOptions): Promise<TurnCarrier> {
-  const family = isIP(address);
-  const socket = createSocket({
-    type: family === 6 ? 'udp6' : 'udp4',
-    lookup: (host, _options, done) => done(null, host, family),
-  });
-  socket.unref();
+  const socket = createUdpSocket(isIP(address) === 6 ? 6 : 4);
   let open = true;
   const carrier: TurnCarrier = {
     reliable: false,
@@ -76,11 +68,7 @@ async function openUdp({ server: [address, port], localAddress, signal }: Carrie
     throw error;
   }
   socket.removeAllListeners('error');
-  try {
-    socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
-  } catch {
-    // The system's own size does as well.
-  }
+  enlargeReceiveBuffer(socket);
   socket.on('message', (bytes) => carrier.message(bytes));
   // ICMP says that nobody listens there (any more).
   socket.on('error', (error) => {

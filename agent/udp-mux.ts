@@ -3,8 +3,8 @@
  * router has to map it once. Incoming datagrams are told apart by the ICE user name of STUN requests, the transaction
  * of STUN responses, and for the rest by addresses that authenticated requests came from.
  */
-import { createSocket, type Socket } from 'node:dgram';
-import { endpointText } from './datagram.ts';
+import type { Socket } from 'node:dgram';
+import { createUdpSocket, endpointText } from './datagram.ts';
 import { type IceCredentials, MuxShare, MuxSocket } from './mux-socket.ts';
 import type { LocalAddress, MappedAddress, PortRange } from './network-settings.ts';
 
@@ -124,13 +124,7 @@ export class UdpMux {
 
   async #bind(local: LocalAddress, port: number): Promise<BoundSocket | undefined> {
     const { address, family } = local;
-    const socket = createSocket({
-      type: family === 4 ? 'udp4' : 'udp6',
-      ipv6Only: family === 6,
-      // Addresses are numbers here; Node would ask the resolver for each datagram.
-      lookup: (host, _options, done) => done(null, host, family),
-    });
-    socket.unref();
+    const socket = createUdpSocket(family, { ipv6Only: family === 6 });
     try {
       await new Promise<void>((resolve, reject) => {
         socket.once('error', reject);

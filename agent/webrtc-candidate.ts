@@ -3,7 +3,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { isIP, isIPv4 } from 'node:net';
 import { Candidate, candidatePriority } from 'werift';
 import type { LocalCandidate } from './gathering.ts';
-import { canonicalAddress } from './stun.ts';
+import { canonicalAddress } from './ip-address.ts';
 
 /** A plain hash of an address is no secret: all private addresses, and all of IPv4, are tried in seconds. */
 const FOUNDATION_KEY = randomBytes(16);

@@ -32,11 +32,8 @@ interface Ends {
   ice: ClientIce;
 }
 
-/** `prepare` sees the client before anything is sent; what the agent receives comes back. */
-async function connect(
-  options: TestAgentOptions = {},
-  prepare: (ice: IceConnection) => void = () => {},
-): Promise<Ends> {
+/** An agent that sends everything back, and a client, before they know of each other. */
+async function startEnds(options: TestAgentOptions = {}): Promise<{ agent: TestAgent; client: RTCPeerConnection }> {
   const agent = await startTestAgent(options);
   const client = makeClient();
   cleanup.push(async () => {
@@ -45,6 +42,15 @@ async function connect(
     await agent.webRtc.close();
   });
   agent.peer.path.start({ message: (bytes) => agent.peer.path.send(bytes), drained: () => {}, closed: () => {} });
+  return { agent, client };
+}
+
+/** `prepare` sees the client before anything is sent; what the agent receives comes back. */
+async function connect(
+  options: TestAgentOptions = {},
+  prepare: (ice: IceConnection) => void = () => {},
+): Promise<Ends> {
+  const { agent, client } = await startEnds(options);
   const negotiating = negotiate(client, agent);
   const ice = client.iceTransports[0]?.connection as unknown as ClientIce;
   // Its sockets are there when it has its offer.
@@ -183,14 +189,7 @@ describe('no round trip is spent on nothing:', () => {
   test('the agent begins the SCTP association, and a repeated INIT does not disturb it', async () => {
     const chunks: number[] = [];
     let repeat: () => void = () => {};
-    const agent = await startTestAgent();
-    const client = makeClient();
-    cleanup.push(async () => {
-      await client.close();
-      agent.peer.close('the test is over');
-      await agent.webRtc.close();
-    });
-    agent.peer.path.start({ message: (bytes) => agent.peer.path.send(bytes), drained: () => {}, closed: () => {} });
+    const { agent, client } = await startEnds();
     const channel = await negotiate(client, agent);
     const sctp = client.sctpTransport?.sctp as unknown as {
       receiveChunk(chunk: { type: number }): Promise<void>;

@@ -1,5 +1,6 @@
 /** Addresses as PCP writes them, and which of them a router can have outside. */
-import { BlockList, isIPv4, isIPv6 } from 'node:net';
+import { isIPv4, isIPv6 } from 'node:net';
+import { addressBytes, ipv6Groups, networks } from '../ip-address.ts';
 import type { MappedAddress } from '../network-settings.ts';
 import { Refused } from './lease.ts';
 
@@ -7,37 +8,23 @@ import { Refused } from './lease.ts';
 const IPV4_MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 /** 16 bytes (RFC 6887, section 5). @throws TypeError if it is no address. */
-export function addressBytes(address: string): Uint8Array {
-  if (isIPv4(address)) return Uint8Array.from([...IPV4_MAPPED, ...address.split('.').map(Number)]);
+export function pcpAddressBytes(address: string): Uint8Array {
+  if (isIPv4(address)) return Uint8Array.from([...IPV4_MAPPED, ...addressBytes(address)]);
   if (!isIPv6(address)) throw new TypeError(`no IP address: ${address}`);
-  // WHATWG URLs write each group in hexadecimal, and zeros as `::` once at most.
-  const [head = '', tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
-  const groups = (part: string) => (part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16)));
-  const [before, after] = [groups(head), groups(tail ?? '')];
-  const all = [...before, ...Array<number>(8 - before.length - after.length).fill(0), ...after];
-  return Uint8Array.from(all.flatMap((group) => [group >> 8, group & 0xff]));
+  return Uint8Array.from(addressBytes(address));
 }
 
 /** The other way round, from exactly 16 bytes. */
-export function addressText(bytes: Uint8Array): string {
+export function pcpAddressText(bytes: Uint8Array): string {
   if (IPV4_MAPPED.every((byte, index) => bytes[index] === byte)) return bytes.subarray(12).join('.');
-  const groups = Array.from({ length: 8 }, (_, index) =>
-    (((bytes[index * 2] ?? 0) << 8) | (bytes[index * 2 + 1] ?? 0)).toString(16),
-  );
-  return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1);
+  return new URL(`http://[${ipv6Groups(bytes)}]`).hostname.slice(1, -1);
 }
 
 /** What no router can have outside: this host, link-local, multicast, reserved (RFC 6890). */
-const NEVER = blockList(['0.0.0.0', 8], ['127.0.0.0', 8], ['169.254.0.0', 16], ['224.0.0.0', 3]);
+const NEVER = networks('0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3');
 
 /** Private, and shared by the customers of a provider (RFC 1918, RFC 6598). */
-const BEHIND_NAT = blockList(['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.0.0', 16], ['100.64.0.0', 10]);
-
-function blockList(...subnets: [network: string, prefix: number][]): BlockList {
-  const list = new BlockList();
-  for (const [network, prefix] of subnets) list.addSubnet(network, prefix, 'ipv4');
-  return list;
-}
+const BEHIND_NAT = networks('10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10');
 
 /** Whether the whole internet can know the address. */
 export function isGlobal(address: string): boolean {

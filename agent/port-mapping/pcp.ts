@@ -1,6 +1,6 @@
 /** PCP (RFC 6887), the MAP opcode: a port of the NAT for IPv4, a hole in the firewall for IPv6. */
 import { exchange } from './datagram.ts';
-import { addressBytes, addressText, checkedExternal } from './ip-address.ts';
+import { checkedExternal, pcpAddressBytes, pcpAddressText } from './ip-address.ts';
 import { type Ask, grantedLifetimeMs, type Lease, LIFETIME_SECONDS, NoAnswer, Refused } from './lease.ts';
 
 const PORT = 5351;
@@ -41,12 +41,12 @@ export function encodeMapRequest({ client, internalPort, external, lifetimeSecon
   bytes.writeUInt8(VERSION, 0);
   bytes.writeUInt8(MAP, 1);
   bytes.writeUInt32BE(lifetimeSeconds, 4);
-  bytes.set(addressBytes(client), 8);
+  bytes.set(pcpAddressBytes(client), 8);
   bytes.set(nonce, 24);
   bytes.writeUInt8(UDP, 36);
   bytes.writeUInt16BE(internalPort, 40);
   bytes.writeUInt16BE(external.port, 42);
-  bytes.set(addressBytes(external.address), 44);
+  bytes.set(pcpAddressBytes(external.address), 44);
   return bytes;
 }
 
@@ -84,7 +84,7 @@ export function parseMapAnswer(
     throw new Refused(reason, Math.min(lifetimeSeconds * 1000, MAX_RETRY_MS));
   }
   if (!isOurs) return undefined;
-  const external = { address: addressText(bytes.subarray(44, 60)), port: bytes.readUInt16BE(42) };
+  const external = { address: pcpAddressText(bytes.subarray(44, 60)), port: bytes.readUInt16BE(42) };
   return { epoch: bytes.readUInt32BE(8), lifetimeSeconds, external };
 }
 

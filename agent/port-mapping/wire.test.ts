@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { hasRestarted } from './epoch.ts';
 import { findGateway, parseNetstat, parseProcRoute, parseProcRoute6, parseRoutePrint } from './gateways.ts';
-import { addressBytes, addressText, isGlobal } from './ip-address.ts';
+import { isGlobal, pcpAddressBytes, pcpAddressText } from './ip-address.ts';
 import { NoAnswer, Refused } from './lease.ts';
 import * as natPmp from './nat-pmp.ts';
 import * as pcp from './pcp.ts';
@@ -130,20 +130,20 @@ describe('addresses', () => {
     ['2001:db8:1:2:3:4:5:6', '20010db8000100020003000400050006'],
     ['fe80::1:0:0:1', 'fe800000000000000001000000000001'],
   ])('%s', (text, hex) => {
-    expect(Buffer.from(addressBytes(text)).toString('hex')).toBe(hex);
-    expect(addressText(bytes(hex))).toBe(text);
+    expect(Buffer.from(pcpAddressBytes(text)).toString('hex')).toBe(hex);
+    expect(pcpAddressText(bytes(hex))).toBe(text);
   });
 
   test('any 16 bytes come back', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (given) => {
-        expect(addressBytes(addressText(given))).toEqual(given);
+        expect(pcpAddressBytes(pcpAddressText(given))).toEqual(given);
       }),
     );
   });
 
   test('what is no address', () => {
-    expect(() => addressBytes('router')).toThrow(TypeError);
+    expect(() => pcpAddressBytes('router')).toThrow(TypeError);
   });
 
   test.each([
