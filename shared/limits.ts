@@ -130,8 +130,9 @@ export const BUSY_DIRECT_IDLE_MS = 1_500;
 /** The same on the relay, where each message costs and where there is rarely another path to move to. */
 export const BUSY_RELAY_IDLE_MS = 3_000;
 /**
- * On a direct path where nobody waits for anything: with LIVENESS_DOUBT_MS a dead direct path is left within 5 s all the same, before the
- * next request meets it. Consent checks (RFC 7675) are sent about as often, so this wakes no radio that sleeps.
+ * On a direct path where nobody waits for anything: with LIVENESS_DOUBT_MS a dead direct path is left within 5 s all the
+ * same, before the next request meets it. Consent checks (RFC 7675) are sent about as often, so this wakes no radio that
+ * sleeps.
  */
 export const RESTING_DIRECT_IDLE_MS = 3_000;
 /** No answer to the PING for this long: another path is used, if there is one. SCTP and TCP resend after 1 s. */

@@ -1,6 +1,7 @@
 /**
  * The Durable Object of the account; a self-hosted edge has one. Owns who may get in: web sessions, passkeys, hosts and
- * their credentials, API keys, invitations; and the TURN credentials that were made for them. Each part has its own table and its own file in account/.
+ * their credentials, API keys, invitations; and the TURN credentials that were made for them. Each part has its own table
+ * and its own file in account/.
  *
  * A part is got by a method and used in the same round trip, `stub.sessions().list()`: calls wait for no answer before
  * them (promise pipelining). Not by a getter, which vitest's wrapper around objects does not pipeline.

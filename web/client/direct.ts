@@ -247,8 +247,8 @@ export class Direct {
   /** Begins an attempt beside the path, or ends it, by what is known of the path. */
   #look(state: Connected): void {
     if (this.#state !== state) return;
-    const { path, successor, isDue, isElsewhere } = state;
-    const isWanted = path.isDoubtful || isElsewhere || (isDue && path.kind === 'turn');
+    const { successor } = state;
+    const isWanted = wantsSuccessor(state);
     if (isWanted && successor.name === 'none') this.#wantSuccessor(state, this.#soonestMs());
     if (!isWanted && successor.name !== 'none') {
       this.#options.diagnostics.log('the path is heard again: no other one is needed');
@@ -281,8 +281,7 @@ export class Direct {
     // It may have been made on a network that is gone.
     state.isElsewhere = this.#woken;
     state.failures += 1;
-    const isWanted = state.path.isDoubtful || state.isElsewhere || (state.isDue && state.path.kind === 'turn');
-    if (!isWanted || FINAL_CODES.includes(code)) return;
+    if (!wantsSuccessor(state) || FINAL_CODES.includes(code)) return;
     this.#wantSuccessor(state, this.#woken ? this.#soonestMs() : pauseMs(state.failures));
   }
 
@@ -330,6 +329,11 @@ export class Direct {
     this.#state = state;
     if (state.name !== before) this.#options.changed();
   }
+}
+
+/** Whether the path that there is may soon be none. */
+function wantsSuccessor({ path, isElsewhere, isDue }: Connected): boolean {
+  return path.isDoubtful || isElsewhere || (isDue && path.kind === 'turn');
 }
 
 /** How long to wait after so many failures in a row. */
