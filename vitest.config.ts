@@ -11,7 +11,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           testTimeout: 30_000,
-          include: ['shared/*.test.ts', 'agent/**/*.test.ts', 'web/**/*.test.ts'],
+          include: ['shared/*.test.ts', 'agent/**/*.test.ts', 'web/**/*.test.{ts,tsx}'],
         },
       },
       {

@@ -9,7 +9,7 @@ const PAGE_PATH = '/_direct/bench/page';
 const PAGE = `<!doctype html>
 <title>first byte</title>
 <script type="module">
-  import { connect } from '/client.js';
+  import { connect } from '/_direct/client.js';
   const { way, host, token, body } = JSON.parse(decodeURIComponent(location.hash.slice(1)));
   const request = { method: 'POST', headers: { 'content-type': 'application/json' }, body };
   const client = way === 'tunnel' ? undefined : connect({ url: location.origin, host, token });

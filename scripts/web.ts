@@ -11,7 +11,7 @@ function newest(folder: string): number {
 }
 
 function isFresh(): boolean {
-  const built = statSync(`${root}dist/web/index.html`, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const built = statSync(`${root}dist/web/_headers`, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   return built > Math.max(newest(`${root}web`), newest(`${root}shared`));
 }
 

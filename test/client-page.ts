@@ -27,11 +27,11 @@ export async function openLibraryPage(
   const page = await context.newPage();
   const lines: string[] = [];
   page.on('console', (message) => lines.push(message.text()));
-  await page.goto(`${origin.replace('127.0.0.1', 'localhost')}/client.js${query}`);
+  await page.goto(`${origin.replace('127.0.0.1', 'localhost')}/_direct/client.js${query}`);
   // As text, because the test runner rewrites dynamic imports in functions.
   await page.addScriptTag({
     type: 'module',
-    content: `import * as library from '/client.js'; globalThis.library = library;`,
+    content: `import * as library from '/_direct/client.js'; globalThis.library = library;`,
   });
   await page.waitForFunction(() => globalThis.library !== undefined);
   return { page, console: lines };

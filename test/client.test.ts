@@ -191,7 +191,7 @@ describe.skipIf(withoutChromium)(`the client library in Chromium (${withoutChrom
       const restore = globalThis.library.patchFetch(globalThis.client);
       try {
         const inside = await fetch('/v1/models');
-        const asset = await fetch('/client.js');
+        const asset = await fetch('/_direct/client.js');
         return [inside.status, asset.headers.get('content-type')];
       } finally {
         restore();

@@ -41,7 +41,7 @@ describe('wrangler deploy --dry-run', () => {
   });
 
   it('builds the page and a script that is small enough', async () => {
-    expect(await readdir(join(checkout.folder, 'dist/web'))).toContain('index.html');
+    expect(await readdir(join(checkout.folder, 'dist/web/_direct'))).toContain('client.js');
     const script = join(checkout.folder, 'out/index.js');
     const text = await readFile(script, 'utf8');
     expect(gzipSync(text).length).toBeLessThan(MAX_COMPRESSED_BYTES);

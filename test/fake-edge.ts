@@ -21,6 +21,7 @@ import type {
   Passkey,
 } from '../shared/account-api.ts';
 import { DirectError, type ErrorCode, errorBody } from '../shared/errors.ts';
+import { PAGE_HEADERS } from '../workers/page-headers.ts';
 
 export const FAKE_OWNER_TOKEN = 'owner-token-of-the-fake-edge';
 export const FAKE_INVITATION = `dai_${'i'.repeat(43)}`;
@@ -34,9 +35,13 @@ const TYPES: Record<string, string> = {
   '.svg': 'image/svg+xml',
 };
 /** As the edge's (workers/pages.ts). */
-const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+const PAGES: Readonly<Record<string, string>> = {
+  '/': '/_direct/page/index.html',
+  '/_direct/chat': '/_direct/page/index.html',
+  '/_direct/': '/_direct/dashboard/index.html',
+  '/_direct/approve': '/_direct/dashboard/index.html',
+  '/_direct/invite': '/_direct/dashboard/index.html',
+};
 
 interface Asked {
   method: string;
@@ -315,16 +320,15 @@ function chat(response: ServerResponse): void {
 }
 
 async function file(response: ServerResponse, path: string): Promise<void> {
-  const name = path === '/' ? '/index.html' : path.startsWith('/_direct/') ? '/dashboard/index.html' : path;
+  const name = PAGES[path] ?? path;
   const content = await readFile(WEB + name).catch(() => {
     throw new Refusal('E_NOT_FOUND');
   });
   response.writeHead(200, {
     'Content-Type': TYPES[extname(name)] ?? 'application/octet-stream',
-    'Content-Security-Policy': POLICY,
+    ...PAGE_HEADERS,
     'X-Content-Type-Options': 'nosniff',
     'Referrer-Policy': 'no-referrer',
-    'Cross-Origin-Opener-Policy': 'same-origin',
   });
   response.end(content);
 }

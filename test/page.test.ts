@@ -96,8 +96,8 @@ describe.skipIf(withoutChromium)('the chat page in Chromium', () => {
 
   test('the page and its files come with the header fields that protect them', async () => {
     const html = await (await fetch(stack.edge.url)).text();
-    const script = /src="(\/assets\/[^"]+\.js)"/.exec(html)?.[1] ?? 'none';
-    for (const path of ['/', '/client.js', script]) {
+    const script = /src="(\/_direct\/assets\/[^"]+\.js)"/.exec(html)?.[1] ?? 'none';
+    for (const path of ['/', '/_direct/chat', '/_direct/client.js', script]) {
       const { status, headers } = await fetch(stack.edge.url + path);
       expect([path, status, headers.get('x-content-type-options'), headers.get('referrer-policy')]).toEqual([
         path,

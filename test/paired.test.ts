@@ -281,7 +281,7 @@ describe.skipIf(withoutChromium)(`a browser (${withoutChromium || 'Chromium'})`,
     await page.reload();
     await page.addScriptTag({
       type: 'module',
-      content: `import * as library from '/client.js'; globalThis.library = library;`,
+      content: `import * as library from '/_direct/client.js'; globalThis.library = library;`,
     });
     await page.waitForFunction(() => globalThis.library !== undefined);
     expect(await ask()).toBe(200);

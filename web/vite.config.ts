@@ -1,3 +1,4 @@
+import { copyFileSync } from 'node:fs';
 import { defineConfig, type Plugin } from 'vite';
 
 /** The page's first script is asked for first, and runs as soon as it is there: before styles and the rest. */
@@ -9,20 +10,31 @@ const headFirst: Plugin = {
       const isHead = (id: string) => id.endsWith('/web/page/head.ts');
       // Not the file that the bundler makes for the entry, which only passes on what is in this one.
       const head = Object.values(bundle).find((file) => file.type === 'chunk' && file.moduleIds.some(isHead));
-      if (path !== '/index.html' || head === undefined) return [];
-      const attrs = { type: 'module', async: true, crossorigin: true, src: `/${head.fileName}` };
+      if (path !== '/page/index.html' || head === undefined) return [];
+      const attrs = { type: 'module', async: true, crossorigin: true, src: `/_direct/${head.fileName}` };
       return [{ tag: 'script', attrs, injectTo: 'head-prepend' }];
     },
   },
 };
 
-/** The page with hashed assets, and the client library by itself as `/client.js`, a name that programs may rely on. */
+/** Cloudflare's file of header fields lies where all files begin. */
+const headerFields: Plugin = {
+  name: 'header-fields',
+  writeBundle: () => copyFileSync(`${import.meta.dirname}/_headers`, `${import.meta.dirname}/../dist/web/_headers`),
+};
+
+/**
+ * The pages with hashed assets, and the client library by itself as `/_direct/client.js`, a name that programs may rely
+ * on. Everything lies below `/_direct/`: all other addresses are the hosts'.
+ */
 export default defineConfig({
   root: import.meta.dirname,
-  plugins: [headFirst],
+  base: '/_direct/',
+  publicDir: false,
+  plugins: [headFirst, headerFields],
   // One policy for every page: what is inlined by the bundler, a strict Content-Security-Policy refuses.
   build: {
-    outDir: '../dist/web',
+    outDir: '../dist/web/_direct',
     emptyOutDir: true,
     target: ['chrome119', 'firefox121', 'safari17.4'],
     assetsInlineLimit: 0,
@@ -30,7 +42,7 @@ export default defineConfig({
     rolldownOptions: {
       input: {
         head: 'web/page/head.ts',
-        page: 'web/index.html',
+        page: 'web/page/index.html',
         dashboard: 'web/dashboard/index.html',
         client: 'web/client/index.ts',
       },

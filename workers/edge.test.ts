@@ -4,7 +4,7 @@ import { PAGE_HEADERS } from './page-headers.ts';
 import { AGENT, base, type Call, call, codeOf, newHost, OWNER, openSocket, post } from './test-edge.ts';
 
 const HOST = base('home');
-const PAGES = ['/', '/_direct/', '/_direct/approve', '/_direct/invite'];
+const PAGES = ['/', '/_direct/chat', '/_direct/', '/_direct/approve', '/_direct/invite'];
 
 describe('an edge without secrets', () => {
   const unset: Call['env'][] = [
@@ -115,10 +115,11 @@ describe('addresses', () => {
   });
 
   it.each([
-    ['/', '/'],
-    ['/_direct/', '/dashboard/'],
-    ['/_direct/approve', '/dashboard/'],
-    ['/_direct/invite?x=1', '/dashboard/'],
+    ['/', '/_direct/page/'],
+    ['/_direct/chat', '/_direct/page/'],
+    ['/_direct/', '/_direct/dashboard/'],
+    ['/_direct/approve', '/_direct/dashboard/'],
+    ['/_direct/invite?x=1', '/_direct/dashboard/'],
   ])('serves %s from the assets, whatever they answer', async (path, file) => {
     const asked: Request[] = [];
     const page = new Response('<!doctype html>', {

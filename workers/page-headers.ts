@@ -1,4 +1,4 @@
-/** What every page of ours says to browsers. The same is in web/public/_headers, for files served without the Worker. */
+/** What every page of ours says to browsers. */
 export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   'Content-Security-Policy': [
     "default-src 'none'",

@@ -5,10 +5,11 @@ import { PAGE_HEADERS } from './page-headers.ts';
 
 /** Addresses of pages, and the files that they show. One document is the dashboard, whatever its address. */
 const FILES: Readonly<Record<string, string>> = {
-  '/': '/',
-  '/_direct/': '/dashboard/',
-  '/_direct/approve': '/dashboard/',
-  '/_direct/invite': '/dashboard/',
+  '/': '/_direct/page/',
+  '/_direct/chat': '/_direct/page/',
+  '/_direct/': '/_direct/dashboard/',
+  '/_direct/approve': '/_direct/dashboard/',
+  '/_direct/invite': '/_direct/dashboard/',
 };
 
 export function isPage(path: string): boolean {

@@ -160,6 +160,7 @@ const introduction: Decision = (credential) =>
 const DECISIONS: Readonly<Record<string, Decision>> = {
   'GET /': anybody,
   'GET /_direct/': anybody,
+  'GET /_direct/chat': anybody,
   'GET /_direct/approve': anybody,
   'GET /_direct/invite': anybody,
 
