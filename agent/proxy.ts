@@ -12,7 +12,10 @@ import type { Stream } from '../shared/stream.ts';
 import { admitTarget, type TargetPolicy } from '../shared/target.ts';
 import { checkPrefix, grantOf, RateLimited, RequestRates, withoutGrant } from './access.ts';
 import { fieldList, requestHeaders, responseHeaders, socketRequestHeaders, socketResponseHeaders } from './headers.ts';
+import type { HeldReader, ResponseSink } from './held-response.ts';
+import { HeldResponses } from './held-responses.ts';
 import { checkBody, filterList, type ModelUse, modelUse } from './model-scope.ts';
+import { nodeEnvironment } from './runtime.ts';
 import { openSocket, proxySocket } from './socket-proxy.ts';
 
 export interface ProxyOptions {
@@ -24,6 +27,8 @@ export interface ProxyOptions {
   upstreamHeaders: Readonly<Record<string, string>>;
   /** Monotonic milliseconds; tests have their own. */
   now?(): number;
+  /** For held responses; tests have their own. */
+  timer?(ms: number, run: () => void): () => void;
   /** A line for the log: method, path without query, status. Never headers or bodies. */
   log(line: string): void;
 }
@@ -66,12 +71,14 @@ export class UpstreamProxy {
   readonly #dispatcher: Agent;
   readonly #rates: RequestRates;
   readonly #tagged = new Set<Tagged>();
+  readonly #held: HeldResponses;
   /** Of MAX_CHECKED_BYTES. */
   #checkedBytes = 0;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
     this.#rates = new RequestRates(options.now ?? (() => performance.now()));
+    this.#held = new HeldResponses({ timer: options.timer ?? nodeEnvironment.timer });
     this.#dispatcher = new Agent({
       // A model may think for longer than undici's 300 s; whether the path lives is the session's business.
       headersTimeout: 0,
@@ -81,15 +88,20 @@ export class UpstreamProxy {
   }
 
   async close(): Promise<void> {
+    this.#held.close();
     await this.#dispatcher.destroy();
   }
 
-  /** Ends what runs for `subject` in sessions of the edge; all others end as a whole (`Sessions.revoke`). */
+  /**
+   * Ends what runs for `subject` in sessions of the edge, and what is held for it; all other sessions end as a whole
+   * (`Sessions.revoke`).
+   */
   revoke(subject: string): void {
     for (const request of [...this.#tagged]) {
       if (request.subject === undefined) request.revoked.add(subject);
       else if (request.subject === subject) request.end();
     }
+    this.#held.revoke(subject);
   }
 
   /**
@@ -101,8 +113,10 @@ export class UpstreamProxy {
     const gone = new AbortController();
     stream.onabort = (error) => gone.abort(error);
     const reply = new Reply(exchange);
+    // What waits for the client fails; before the head, an answer is still possible.
+    const breakOff = (code: ErrorCode) => (reply.hasBegun ? exchange.abort(code) : stream.stop(code));
     let head: RequestHead | undefined;
-    const tagged = sessionGrant === 'in-heads' ? this.#remember(gone, reply) : undefined;
+    const tagged = sessionGrant === 'in-heads' ? this.#remember(gone, breakOff) : undefined;
     try {
       const asked = await exchange.readHead();
       head = withoutGrant(asked);
@@ -112,29 +126,77 @@ export class UpstreamProxy {
         if (tagged.revoked.has(grant.subject)) throw new DirectError('E_UNAUTHORIZED');
         tagged.subject = grant.subject;
       }
-      await this.#forward(head, grant, exchange, reply, gone.signal);
+      if (head.hold === undefined && head.resume === undefined) {
+        await this.#forward(head, grant, exchange, reply, gone.signal);
+      } else {
+        const reader: HeldReader = {
+          head: (head) => reply.head(head),
+          data: (bytes) => reply.data(bytes),
+          finish: (trailers) => reply.finish(trailers),
+          breakOff,
+        };
+        if (head.resume !== undefined) await this.#resume(head, grant, reader, gone.signal);
+        else await this.#hold(head, grant, exchange, reader, gone.signal);
+      }
     } catch (error) {
       await reply.fail(gone.signal.aborted ? gone.signal.reason : error);
     }
     if (tagged !== undefined) this.#tagged.delete(tagged);
     // What the client still sends is of no use to anyone.
     stream.stop('E_CANCELLED');
-    if (head !== undefined) this.#options.log(`${head.method} ${withoutQuery(head.path)} ${reply.outcome}`);
+    if (head !== undefined) this.#options.log(`${nameOf(head)} ${reply.outcome}`);
   }
 
   /** For `revoke`, which may come in the same turn as the head, and so before that is read. */
-  #remember(gone: AbortController, reply: Reply): Tagged {
+  #remember(gone: AbortController, breakOff: (code: ErrorCode) => void): Tagged {
     const tagged: Tagged = {
       subject: undefined,
       revoked: new Set(),
       end: () => {
         gone.abort(new DirectError('E_UNAUTHORIZED'));
         // What waits for the client would not notice.
-        reply.breakOff('E_UNAUTHORIZED');
+        breakOff('E_UNAUTHORIZED');
       },
     };
     this.#tagged.add(tagged);
     return tagged;
+  }
+
+  /** A request whose response outlives its client: the upstream's goes into the log, and from there to the client. */
+  async #hold(
+    head: RequestHead,
+    grant: Grant,
+    exchange: AgentExchange,
+    reader: HeldReader,
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted();
+    const held = this.#held.begin(grant.subject, head.hold ?? '');
+    const reply = new Reply(held);
+    reply.path = head.path;
+    this.#forward(head, grant, exchange, reply, held.signal).catch((error: unknown) =>
+      reply.fail(held.signal.aborted ? held.signal.reason : error),
+    );
+    try {
+      await held.read(0, reader, signal);
+    } finally {
+      // A request of which the end will not come is of no use to anyone.
+      if (!exchange.hasEnded && !held.hasEnded) held.end(new DirectError('E_CANCELLED'));
+    }
+  }
+
+  async #resume(
+    { resume, method }: RequestHead,
+    { subject }: Grant,
+    reader: HeldReader,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { id = '', from = 0 } = resume ?? {};
+    const held = this.#held.get(subject, id);
+    if (method === 'GET') return held.read(from, reader, signal);
+    held.end(new DirectError('E_CANCELLED', 'given up'));
+    await reader.head({ status: 204, statusText: '', headers: [] });
+    reader.finish([]);
   }
 
   async #forward(
@@ -158,9 +220,9 @@ export class UpstreamProxy {
     const body = await this.#requestBody(head, exchange);
     if (models !== undefined && use !== undefined) {
       const answer = await this.#ofModels({ ...asked, body, path }, use, models);
-      return respond(answer, asked, exchange, reply);
+      return respond(answer, asked, reply);
     }
-    await respond(await this.#request({ ...asked, body }), asked, exchange, reply);
+    await respond(await this.#request({ ...asked, body }), asked, reply);
   }
 
   /** A request with a grant for certain models. @throws DirectError `E_FORBIDDEN` */
@@ -201,7 +263,7 @@ export class UpstreamProxy {
     if ('refusal' in opening) {
       const { refusal } = opening;
       const { statusCode = 502, rawHeaders, trailers } = refusal;
-      return respond({ statusCode, fields: fieldList(rawHeaders), body: refusal, trailers }, asked, exchange, reply);
+      return respond({ statusCode, fields: fieldList(rawHeaders), body: refusal, trailers }, asked, reply);
     }
     const { socket, fields } = opening;
     try {
@@ -305,14 +367,13 @@ async function filtered(answer: Answer, models: readonly string[]): Promise<Answ
 async function respond(
   { statusCode: status, fields, body, trailers }: Answer,
   { head, base }: Asked,
-  exchange: AgentExchange,
   reply: Reply,
 ): Promise<void> {
   const decoder = hasBody(head.method, status) ? decoderFor(fields) : undefined;
   await reply.head({ status, statusText: '', headers: responseHeaders(fields, base, decoder !== undefined) });
   try {
     const decoded = decoder === undefined ? body : pipe(body, decoder);
-    for await (const chunk of decoded) await exchange.sendData(chunk as Uint8Array);
+    for await (const chunk of decoded) await reply.data(chunk as Uint8Array);
   } catch (error) {
     throw error instanceof DirectError ? error : new DirectError('E_UPSTREAM_FAILED', reason(error));
   }
@@ -321,31 +382,33 @@ async function respond(
 
 /** What the client gets to see: a head once, then a body, or an error in the form that still fits. */
 class Reply {
-  readonly #exchange: AgentExchange;
+  readonly #sink: ResponseSink;
   #started = false;
   /** Of the request, once it is known: the form of an error depends on it. */
   path = '';
   /** For the log: the status, then how it ended if not well. */
   outcome = '';
 
-  constructor(exchange: AgentExchange) {
-    this.#exchange = exchange;
+  constructor(sink: ResponseSink) {
+    this.#sink = sink;
+  }
+
+  get hasBegun(): boolean {
+    return this.#started;
   }
 
   async head(head: ResponseHead): Promise<void> {
     this.#started = true;
     this.outcome = `${head.status}`;
-    await this.#exchange.sendHead(head);
+    await this.#sink.sendHead(head);
+  }
+
+  async data(bytes: Uint8Array): Promise<void> {
+    await this.#sink.sendData(bytes);
   }
 
   finish(trailers: HeaderList): void {
-    this.#exchange.finish(trailers);
-  }
-
-  /** What waits for the client fails; before the head, an answer is still possible. */
-  breakOff(code: ErrorCode): void {
-    if (this.#started) this.#exchange.abort(code);
-    else this.#exchange.stream.stop(code);
+    this.#sink.finish(trailers);
   }
 
   /** Before the head, an error is an HTTP response with our JSON; after it, a reset with the code. */
@@ -353,7 +416,7 @@ class Reply {
     const known = error instanceof DirectError ? error : new DirectError('E_INTERNAL');
     if (this.#started || known.code === 'E_CANCELLED' || known.code === 'E_PATH_LOST') {
       this.outcome = `${this.outcome} ${known.code}`.trim();
-      this.#exchange.stream.reset(known.code);
+      this.#sink.reset(known.code);
       return;
     }
     const body = Buffer.from(JSON.stringify(errorBody(known, this.path)));
@@ -366,12 +429,18 @@ class Reply {
     try {
       await this.head({ status: known.entry.http, statusText: '', headers });
       this.outcome += ` ${known.code}`;
-      await this.#exchange.sendData(body);
-      this.#exchange.finish();
+      await this.#sink.sendData(body);
+      this.#sink.finish();
     } catch {
       // The client is gone as well; the stream has ended with its code.
     }
   }
+}
+
+/** For the log. The id of a held response is the client's. */
+function nameOf({ method, path, resume }: RequestHead): string {
+  if (resume === undefined) return `${method} ${withoutQuery(path)}`;
+  return method === 'GET' ? 'resumed' : 'given up';
 }
 
 function withoutQuery(path: string): string {

@@ -17,7 +17,7 @@ const UPSTREAM_AUTHORIZATION = 'upstream-authorization';
  * upstream comes back with it, but not ours in it. Of a WebSocket's handshake only the subprotocols are the client's.
  */
 const FOR_THE_EDGE =
-  /^(?:authorization|direct-host|host|connection|keep-alive|proxy-.+|te|trailer|transfer-encoding|upgrade|expect|accept-encoding|via|forwarded|x-forwarded-.+|x-real-ip|true-client-ip|cdn-loop|cf-.+|sec-websocket-(?!protocol$).+)$/;
+  /^(?:authorization|direct-(?:host|hold|resume)|host|connection|keep-alive|proxy-.+|te|trailer|transfer-encoding|upgrade|expect|accept-encoding|via|forwarded|x-forwarded-.+|x-real-ip|true-client-ip|cdn-loop|cf-.+|sec-websocket-(?!protocol$).+)$/;
 
 /** The fields for the host, names in lower case as `Headers` has them. The Worker's DIRECT_GRANT is among them. */
 export function requestFields(headers: Headers): HeaderList {

@@ -6,7 +6,8 @@ import type { DeviceIdentity } from './device.ts';
 import { addressFlags, createDiagnostics, type LogLine } from './diagnostics.ts';
 import type { DirectState } from './direct.ts';
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
-import { createFetch, type FetchInput } from './fetch.ts';
+import { createFetch } from './fetch.ts';
+import { createHeld, type Held } from './held.ts';
 import type { HostKeyQuestion } from './host-trust.ts';
 import { checkedIceServers } from './ice-servers.ts';
 import { Listeners } from './listeners.ts';
@@ -79,9 +80,7 @@ export interface ClientEvents {
   hostKey: string;
 }
 
-export interface Client {
-  /** A `fetch` with the semantics of the standard one. Needs no `this`. */
-  readonly fetch: (input: FetchInput, init?: RequestInit) => Promise<Response>;
+export interface Client extends Held {
   /** Requests to this origin go to the host. */
   readonly origin: string;
   /** Which way a request would go now. */
@@ -145,18 +144,19 @@ export function connect(options: ConnectOptions): Client {
     },
   );
   const origin = options.origin ?? base.origin;
+  const fetch = createFetch({
+    origin,
+    host: hostId(base),
+    token,
+    cookie,
+    edgeOrigin: base.origin,
+    environment,
+    diagnostics,
+    route: (signal) => connector.route(signal),
+    noTunnel: () => connector.noTunnel(),
+  });
   return {
-    fetch: createFetch({
-      origin,
-      host: hostId(base),
-      token,
-      cookie,
-      edgeOrigin: base.origin,
-      environment,
-      diagnostics,
-      route: (signal) => connector.route(signal),
-      noTunnel: () => connector.noTunnel(),
-    }),
+    ...createHeld(fetch, origin),
     origin,
     get path() {
       return connector.path;

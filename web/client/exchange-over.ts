@@ -29,8 +29,12 @@ export class PathFailure extends Error {
   }
 }
 
+/** What is said of a response that outlives the request. */
+export type Holding = Pick<RequestHead, 'hold' | 'resume'>;
+
 interface ExchangeOptions {
   signal: AbortSignal | undefined;
+  holding: Holding;
   environment: ClientEnvironment;
   diagnostics: Diagnostics;
 }
@@ -43,12 +47,13 @@ export async function exchangeOver(
   session: Session,
   hop: Hop,
   body: RequestBody | undefined,
-  { signal, environment, diagnostics }: ExchangeOptions,
+  { signal, holding, environment, diagnostics }: ExchangeOptions,
 ): Promise<Response> {
   if (session.error !== undefined) throw new PathFailure(session.error, false, false);
   const started = environment.now();
   const name = `${hop.method} ${loggedPath(hop.url)}`;
-  const head: RequestHead = { method: hop.method, path: hop.url.pathname + hop.url.search, headers: fields(hop, body) };
+  const path = holding.resume === undefined ? hop.url.pathname + hop.url.search : '/';
+  const head: RequestHead = { method: hop.method, path, headers: fields(hop, body), ...holding };
   // Thrown here, before anything is sent: `sendHead` would say it too late for `finish`.
   encodeHead(head);
   const exchange = new ClientExchange(session.openStream());

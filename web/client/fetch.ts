@@ -1,11 +1,12 @@
 /** `fetch` for the host's origin: over the session while it has a path, else over HTTPS; everything else untouched. */
 import { DirectError } from '../../shared/errors.ts';
+import { DIRECT_HOLD, DIRECT_RESUME, encodeResume } from '../../shared/hold.ts';
 import { isSafe } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { loggedPath } from './diagnostics.ts';
 import type { ClientEnvironment } from './environment.ts';
-import { exchangeOver, PathFailure, requestError } from './exchange-over.ts';
+import { exchangeOver, type Holding, PathFailure, requestError } from './exchange-over.ts';
 import { networkError } from './network-error.ts';
 import { type Hop, isRedirect, nextHop } from './redirect.ts';
 import { canStreamRequests, type RequestBody, readRequestBody } from './request-body.ts';
@@ -36,21 +37,26 @@ const MAX_SESSIONS_PER_REQUEST = 2;
 
 export type FetchInput = RequestInfo | URL;
 
+/** A request with what the head says besides; of the platform's requests it is ignored. */
+export type HoldingFetch = (input: FetchInput, init?: RequestInit, holding?: Holding) => Promise<Response>;
+
 /** A `fetch` with the semantics of the Fetch standard. */
-export function createFetch(options: FetchOptions): (input: FetchInput, init?: RequestInit) => Promise<Response> {
-  return (input, init) => new Call(options, input, init).run();
+export function createFetch(options: FetchOptions): HoldingFetch {
+  return (input, init, holding = {}) => new Call(options, input, init, holding).run();
 }
 
 class Call {
   readonly #options: FetchOptions;
   readonly #input: FetchInput;
   readonly #init: RequestInit | undefined;
+  readonly #holding: Holding;
   readonly #signal: AbortSignal | undefined;
 
-  constructor(options: FetchOptions, input: FetchInput, init: RequestInit | undefined) {
+  constructor(options: FetchOptions, input: FetchInput, init: RequestInit | undefined, holding: Holding) {
     this.#options = options;
     this.#input = input;
     this.#init = init;
+    this.#holding = holding;
     // The given one rather than the Request's, which follows it only as long as the Request lives.
     this.#signal = (init?.signal === undefined && isRequest(input) ? input.signal : init?.signal) ?? undefined;
   }
@@ -134,7 +140,8 @@ class Call {
     let sentAny: boolean | undefined;
     for (let attempt = 1; session !== undefined && attempt <= MAX_SESSIONS_PER_REQUEST; attempt++) {
       try {
-        const head = await exchangeOver(session, hop, body, { signal: this.#signal, environment, diagnostics });
+        const options = { signal: this.#signal, holding: this.#holding, environment, diagnostics };
+        const head = await exchangeOver(session, hop, body, options);
         return withOrigin(head, { url: hop.url, redirected: hop.count > 0 });
       } catch (error) {
         this.#signal?.throwIfAborted();
@@ -190,6 +197,12 @@ class Call {
       const own = request.headers.get('authorization');
       if (own !== null) request.headers.set('upstream-authorization', own);
       if (token !== undefined) request.headers.set('authorization', `Bearer ${token}`);
+      const { hold, resume } = this.#holding;
+      if (hold !== undefined) request.headers.set(DIRECT_HOLD, hold);
+      if (resume !== undefined) request.headers.set(DIRECT_RESUME, encodeResume(resume));
+    } else if (this.#holding.resume !== undefined) {
+      // This server is not the edge, and what it has at that address is another thing.
+      throw networkError(new DirectError('E_PATH_LOST', 'no path to the host'));
     }
     // Other requests of the page are not ours to show.
     if (!belongsToHost(url, origin)) return environment.fetch(request);
