@@ -36,7 +36,8 @@ beforeAll(async () => {
     symlinkSync(join(root, 'node_modules', name), target);
   }
   stack = await Stack.start();
-});
+  // A compiler and a bundler besides the stack.
+}, 180_000);
 afterAll(async () => {
   await stack?.close();
   if (project !== undefined) rmSync(project, { recursive: true });
@@ -51,7 +52,7 @@ const environment = () => ({
   DIRECT_HOST_KEY: stack.hostKey,
 });
 const node = (args: string[], cwd = project) =>
-  run(process.execPath, args, { cwd, env: environment(), timeout: 30_000 });
+  run(process.execPath, args, { cwd, env: environment(), timeout: 55_000 });
 
 const PROGRAM = `
 import { type Client, connect, DirectError, patchFetch } from 'direct-agent/client';

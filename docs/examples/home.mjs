@@ -14,9 +14,9 @@ export function home() {
 }
 
 /**
- * Waits for the direct path, for ten seconds at most. Programs need not do that: requests may be made at once, and move
+ * Waits for the direct path, for thirty seconds at most. Programs need not do that: requests may be made at once, and move
  * there when it opens. Here it makes the line at the end say where the answer came by.
  */
 export async function direct(client) {
-  for (let i = 0; i < 100 && client.path !== 'direct'; i++) await new Promise((resolve) => setTimeout(resolve, 100));
+  for (let i = 0; i < 300 && client.path !== 'direct'; i++) await new Promise((resolve) => setTimeout(resolve, 100));
 }
