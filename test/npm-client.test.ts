@@ -63,6 +63,9 @@ const response: Response = await client.fetch('/v1/models', { hold: 'x'.repeat(2
 const rest: Response = await client.resume('x'.repeat(22), 10);
 await client.release('x'.repeat(22));
 const restore: () => void = patchFetch(client);
+// As other packages take it.
+const own: typeof fetch = client.fetch;
+console.log(own.name);
 console.log(response.status, rest.headers.get('a'), client.error instanceof DirectError, client.rtt);
 off();
 restore();
