@@ -19,8 +19,8 @@ edge.use(async (c, next) => {
   // The header fields of a 101 are the runtime's own.
   if (c.res.status === 101) return;
   c.header('X-Content-Type-Options', 'nosniff');
-  // Addresses hold session ids, which are capabilities.
-  c.header('Referrer-Policy', 'no-referrer');
+  // Addresses hold session ids, which are capabilities. A web UI's own documents say themselves what theirs hold.
+  if (!c.res.headers.has('Referrer-Policy')) c.header('Referrer-Policy', 'no-referrer');
 });
 
 // Any origin, because pages of foreign hosts (term-llm) signal here. Without credentials: cookies do not come along.

@@ -196,6 +196,7 @@ const DECISIONS: Readonly<Record<string, Decision>> = {
   'POST /_direct/api/passkeys/options': owner,
   'POST /_direct/api/passkeys': owner,
   'DELETE /_direct/api/passkeys/:id': owner,
+  'POST /_direct/api/ui/host': ownerOrGuest,
   // There is nothing here.
   'ALL /_direct/api/*': anybodyOfApi,
   'ALL /_direct/*': anybody,

@@ -4,11 +4,11 @@
  */
 import { DirectError, type ErrorCode } from '../shared/errors.ts';
 import { ClientExchange } from '../shared/exchange.ts';
-import { encodeHead, type RequestHead, type ResponseHead } from '../shared/head.ts';
+import { encodeHead, type HeaderList, type RequestHead, type ResponseHead } from '../shared/head.ts';
 import { hasBody, isSafe } from '../shared/semantics.ts';
 import type { Session } from '../shared/session.ts';
 import { checkEnd } from './marked-body.ts';
-import { requestFields, responseFields, wantsSocket } from './tunnel-headers.ts';
+import { requestFields, responseFields, serviceOf, wantsSocket } from './tunnel-headers.ts';
 import { tunnelSocket } from './tunnel-socket.ts';
 
 /** Ends of a session that say what to do better than “the connection was lost” does. */
@@ -87,13 +87,13 @@ export class TunnelExchange {
     // From here on the socket tells how its client ends: closed or lost.
     this.#request.signal.removeEventListener('abort', this.#abort);
     const webSocket = tunnelSocket(this.#exchange.socket(), () => this.#end('receiving'));
-    return new Response(null, { status: 101, webSocket, headers: responseFields(headers, this.#request.url) });
+    return new Response(null, { status: 101, webSocket, headers: this.#fields(headers) });
   }
 
   #receive({ status, statusText, headers: list }: ResponseHead): Response {
     // A WebSocket that was refused: this direction has no more to say.
     if (this.#upgrades) this.#exchange.finish();
-    const headers = responseFields(list, this.#request.url);
+    const headers = this.#fields(list);
     // `manual`: the bytes are what Content-Encoding says already.
     const init: ResponseInit = { status, headers, encodeBody: 'manual', ...(statusText === '' ? {} : { statusText }) };
     if (!hasBody(this.#request.method, status)) {
@@ -132,6 +132,10 @@ export class TunnelExchange {
     return new Response(body, init);
   }
 
+  #fields(list: HeaderList): Headers {
+    return responseFields(list, this.#request.url, this.#head.service);
+  }
+
   get #upgrades(): boolean {
     return this.#head.protocol !== undefined;
   }
@@ -154,10 +158,12 @@ export class TunnelExchange {
 /** The head for the host. @throws ProtocolError `E_HEAD_TOO_LARGE` */
 export function requestHead(request: Request): RequestHead {
   const { pathname, search } = new URL(request.url);
+  const service = serviceOf(request.headers);
   const head: RequestHead = {
     method: request.method,
     path: pathname + search,
     ...(wantsSocket(request) ? { protocol: 'websocket' } : {}),
+    ...(service === undefined ? {} : { service }),
     headers: requestFields(request.headers),
   };
   encodeHead(head);

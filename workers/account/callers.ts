@@ -1,10 +1,13 @@
 /** Who has a credential: what the Worker asks once for each request that shows one. */
+
+import type { Service } from '../../shared/head.ts';
 import { type Caller, grantOf, mayUse } from '../caller.ts';
 import { accepted, type Outcome, refused, unwrap } from '../outcome.ts';
 import type { TurnConfiguration } from '../turn/providers.ts';
 import type { Guesses } from './guesses.ts';
 import type { CachedTurn } from './turn-credentials.ts';
 import type { WebSessions } from './web-sessions.ts';
+import { type WebUiAsked, webUiHost } from './web-ui-choice.ts';
 
 /** What a key allows; null is no limit. */
 export interface KeyRights {
@@ -21,7 +24,11 @@ export interface CredentialParts {
   readonly sessions: WebSessions;
   readonly keys: { authenticateKey(hash: string): Outcome<KeyRights>; uses(id: string, host: string): void };
   readonly turn: { usable(subject: string, configurations: readonly TurnConfiguration[]): CachedTurn | undefined };
-  readonly hosts: { authenticate(hash: string): Outcome<{ host: string }>; list(): { id: string }[] };
+  readonly hosts: {
+    authenticate(hash: string): Outcome<{ host: string }>;
+    list(): { id: string }[];
+    withWebUi(): string[];
+  };
 }
 
 export type Credential =
@@ -36,6 +43,8 @@ export interface Question {
   address: string | null;
   /** The host that the request is for; null: whichever is the caller's; absent: it is for none. */
   host?: string | null;
+  /** The request may be for a web UI, which then says what `host` is. */
+  webUi?: WebUiAsked;
   /** Asks for the caller's TURN credential as well, if there is one of these. */
   turn?: readonly TurnConfiguration[];
 }
@@ -44,6 +53,8 @@ export interface Answer {
   caller: Caller;
   /** Empty when the request is for no host. */
   host: string;
+  /** The request is for the web UI of the host, which the owner has switched on. */
+  service?: Service;
   turn?: CachedTurn;
 }
 
@@ -61,10 +72,11 @@ export class Callers {
    * A cookie that names nobody is no credential: browsers send it by themselves. All others are refused with
    * `E_UNAUTHORIZED`, or `E_RATE_LIMITED` while a lock lasts.
    */
-  async identify({ credential, address, host, turn = [] }: Question): Promise<Outcome<Answer>> {
+  async identify({ credential, address, host, webUi, turn = [] }: Question): Promise<Outcome<Answer>> {
     try {
       const caller = this.#caller(credential, address);
-      const resolved = host === undefined ? '' : (host ?? this.#hostOf(caller));
+      const ofWebUi = webUi === undefined ? undefined : this.#webUiHost(caller, webUi);
+      const resolved = ofWebUi ?? (host === undefined ? '' : (host ?? this.#hostOf(caller)));
       if (resolved !== '' && 'session' in caller && caller.session !== undefined && mayUse(caller, resolved)) {
         await this.#parts.sessions.uses(caller.session, resolved);
       }
@@ -74,7 +86,12 @@ export class Callers {
       }
       const isClient = turn.length > 0 && mayUse(caller, resolved);
       const cached = isClient ? this.#parts.turn.usable(grantOf(caller).subject, turn) : undefined;
-      return accepted({ caller, host: resolved, ...(cached === undefined ? {} : { turn: cached }) });
+      return accepted({
+        caller,
+        host: resolved,
+        ...(ofWebUi === undefined ? {} : { service: 'web_ui' }),
+        ...(cached === undefined ? {} : { turn: cached }),
+      });
     } catch (error) {
       return refused(error);
     }
@@ -94,6 +111,13 @@ export class Callers {
       case 'host':
         return { kind: 'agent', host: unwrap(this.#parts.hosts.authenticate(credential.hash)).host };
     }
+  }
+
+  #webUiHost(caller: Caller, asked: WebUiAsked): string | undefined {
+    return webUiHost(
+      this.#parts.hosts.withWebUi().filter((id) => mayUse(caller, id)),
+      asked,
+    );
   }
 
   #hostOf(caller: Caller): string {

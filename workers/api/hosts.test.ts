@@ -39,6 +39,7 @@ it('are listed with their presence', async () => {
     since: null,
     serves: [],
     access: null,
+    web_ui: false,
     created_at: expect.any(Number),
   };
   expect(await listed(host_id)).toEqual(offline);
