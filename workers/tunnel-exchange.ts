@@ -4,7 +4,7 @@
  */
 import { DirectError, type ErrorCode } from '../shared/errors.ts';
 import { ClientExchange } from '../shared/exchange.ts';
-import { encodeHead, type HeaderList, type RequestHead, type ResponseHead } from '../shared/head.ts';
+import { encodeHead, type RequestHead, type ResponseHead } from '../shared/head.ts';
 import { hasBody, isSafe } from '../shared/semantics.ts';
 import type { Session } from '../shared/session.ts';
 import { checkEnd } from './marked-body.ts';
@@ -87,13 +87,13 @@ export class TunnelExchange {
     // From here on the socket tells how its client ends: closed or lost.
     this.#request.signal.removeEventListener('abort', this.#abort);
     const webSocket = tunnelSocket(this.#exchange.socket(), () => this.#end('receiving'));
-    return new Response(null, { status: 101, webSocket, headers: this.#fields(headers) });
+    return new Response(null, { status: 101, webSocket, headers: responseFields(headers, this.#request.url) });
   }
 
   #receive({ status, statusText, headers: list }: ResponseHead): Response {
     // A WebSocket that was refused: this direction has no more to say.
     if (this.#upgrades) this.#exchange.finish();
-    const headers = this.#fields(list);
+    const headers = responseFields(list, this.#request.url, this.#head.service);
     // `manual`: the bytes are what Content-Encoding says already.
     const init: ResponseInit = { status, headers, encodeBody: 'manual', ...(statusText === '' ? {} : { statusText }) };
     if (!hasBody(this.#request.method, status)) {
@@ -130,10 +130,6 @@ export class TunnelExchange {
       { highWaterMark: 0 },
     );
     return new Response(body, init);
-  }
-
-  #fields(list: HeaderList): Headers {
-    return responseFields(list, this.#request.url, this.#head.service);
   }
 
   get #upgrades(): boolean {
