@@ -11,8 +11,12 @@ export interface RequestHead {
   path: string;
   /** Asks for a WebSocket, as extended CONNECT does in HTTP/2 (RFC 8441, section 4); the method is GET. */
   protocol?: 'websocket';
+  /** What of the host is asked: its own web UI. Absent: its models. */
+  service?: Service;
   headers: HeaderList;
 }
+
+export type Service = 'web_ui';
 
 export interface ResponseHead {
   /** 200 to 599, or 101 when the stream is a WebSocket from here on; interim responses are not forwarded. */
@@ -68,16 +72,23 @@ function parseFields(raw: unknown): HeaderList {
 
 /** @throws ProtocolError */
 export function parseRequestHead(bytes: Uint8Array): RequestHead {
-  const { method, path, protocol, headers } = parseObject(bytes);
+  const { method, path, protocol, service, headers } = parseObject(bytes);
   if (typeof method !== 'string' || method.length > 32 || !TOKEN.test(method)) {
     throw new ProtocolError('the method is malformed');
   }
   // Twice the limit on purpose: target.ts says with its own code what is wrong with a path.
   if (typeof path !== 'string' || path.length > 2 * MAX_TARGET_BYTES) throw new ProtocolError('the path is malformed');
-  const head = { method, path, headers: parseFields(headers) };
-  if (protocol === undefined) return head;
-  if (protocol !== 'websocket' || method !== 'GET') throw new ProtocolError('an upgrade to something else');
-  return { ...head, protocol };
+  if (protocol !== undefined && (protocol !== 'websocket' || method !== 'GET')) {
+    throw new ProtocolError('an upgrade to something else');
+  }
+  if (service !== undefined && service !== 'web_ui') throw new ProtocolError('a service that is not known');
+  return {
+    method,
+    path,
+    ...(protocol === undefined ? {} : { protocol }),
+    ...(service === undefined ? {} : { service }),
+    headers: parseFields(headers),
+  };
 }
 
 /** @throws ProtocolError */
