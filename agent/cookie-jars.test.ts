@@ -13,7 +13,7 @@ let jar: HiddenCookies;
 beforeEach(() => {
   now = Date.UTC(2026, 0, 1);
   jars = new CookieJars(() => now);
-  jar = jars.of('session:a');
+  jar = jars.of({ subject: 'session:a' });
 });
 
 const sent = (path: string) => jar.cookiesFor(path).map(({ pair }) => pair);
@@ -103,24 +103,41 @@ describe('a jar', () => {
 describe('the jars', () => {
   test('are one for each subject, and go with it', () => {
     jar.take('s=1; HttpOnly', '/');
-    expect(jars.of('session:b').cookiesFor('/')).toEqual([]);
-    expect(jars.of('session:a')).toBe(jar);
+    expect(jars.of({ subject: 'session:b' }).cookiesFor('/')).toEqual([]);
+    expect(jars.of({ subject: 'session:a' })).toBe(jar);
     jars.drop('session:a');
     // What is under way ends in the old one.
     jar.take('s=2; HttpOnly', '/');
-    expect(jars.of('session:a').cookiesFor('/')).toEqual([]);
+    expect(jars.of({ subject: 'session:a' }).cookiesFor('/')).toEqual([]);
+  });
+
+  test('are one for each browser of a subject, and go with it together', () => {
+    const browsers = ['one', 'two'].map((browser) => ({ subject: 'invitation:i', browser }));
+    for (const [i, grant] of browsers.entries()) jars.of(grant).take(`s=${i}; HttpOnly`, '/');
+    const pairs = () =>
+      browsers.map((grant) =>
+        jars
+          .of(grant)
+          .cookiesFor('/')
+          .map(({ pair }) => pair),
+      );
+    expect(pairs()).toEqual([['s=0'], ['s=1']]);
+    jars.drop('invitation:other');
+    expect(pairs()).toEqual([['s=0'], ['s=1']]);
+    jars.drop('invitation:i');
+    expect(pairs()).toEqual([[], []]);
   });
 
   test('are so many and no more: the one that nobody used for longest goes', () => {
-    jars.of('session:b');
-    for (let i = 0; i < MAX_COOKIE_JARS - 2; i++) jars.of(`key:${i}`);
-    jar = jars.of('session:a');
+    jars.of({ subject: 'session:b' });
+    for (let i = 0; i < MAX_COOKIE_JARS - 2; i++) jars.of({ subject: `key:${i}` });
+    jar = jars.of({ subject: 'session:a' });
     jar.take('s=1; HttpOnly', '/');
-    jars.of('session:b').take('s=2; HttpOnly', '/');
-    jars.of('key:more');
-    expect(jars.of('session:a')).toBe(jar);
-    expect(jars.of('session:b').cookiesFor('/')).toHaveLength(1);
-    for (let i = 0; i < MAX_COOKIE_JARS; i++) jars.of(`key:${i}`);
-    expect(jars.of('session:a')).not.toBe(jar);
+    jars.of({ subject: 'session:b' }).take('s=2; HttpOnly', '/');
+    jars.of({ subject: 'key:more' });
+    expect(jars.of({ subject: 'session:a' })).toBe(jar);
+    expect(jars.of({ subject: 'session:b' }).cookiesFor('/')).toHaveLength(1);
+    for (let i = 0; i < MAX_COOKIE_JARS; i++) jars.of({ subject: `key:${i}` });
+    expect(jars.of({ subject: 'session:a' })).not.toBe(jar);
   });
 });

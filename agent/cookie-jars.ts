@@ -1,10 +1,11 @@
 /**
- * The cookies that the host's web UI sets as HttpOnly, which no browser gets: a jar for each grant subject, in memory.
+ * The cookies that the host's web UI sets as HttpOnly, which no browser gets: a jar for each client, in memory.
  * What a UI may do with cookies is RFC 6265, as tough-cookie has it.
  */
 import { Cookie, CookieJar, MemoryCookieStore } from 'tough-cookie';
+import type { Grant } from '../shared/grant.ts';
 
-/** Subjects are signed-in browsers, keys and invitations; more than an agent has sessions are long gone, or a flood. */
+/** Of signed-in browsers, API keys and guests; more than an agent has sessions are long gone, or a flood. */
 export const MAX_COOKIE_JARS = 64;
 /** RFC 6265, section 6.1, wants browsers to keep at least 50 of a host. With the sizes below a jar is under 300 kB. */
 export const MAX_COOKIES_PER_JAR = 50;
@@ -28,22 +29,23 @@ export class CookieJars {
     this.#now = now;
   }
 
-  of(subject: string): HiddenCookies {
-    const jar = this.#jars.get(subject) ?? new HiddenCookies(this.#now);
-    this.#jars.delete(subject);
+  of(grant: Grant): HiddenCookies {
+    const name = `${grant.subject}/${grant.browser ?? ''}`;
+    const jar = this.#jars.get(name) ?? new HiddenCookies(this.#now);
+    this.#jars.delete(name);
     const [oldest] = this.#jars.keys();
     if (this.#jars.size >= MAX_COOKIE_JARS && oldest !== undefined) this.#jars.delete(oldest);
-    this.#jars.set(subject, jar);
+    this.#jars.set(name, jar);
     return jar;
   }
 
-  /** A request that is still under way keeps the dropped jar to itself. */
+  /** All of `subject`. A request that is still under way keeps the dropped jar to itself. */
   drop(subject: string): void {
-    this.#jars.delete(subject);
+    for (const name of [...this.#jars.keys()]) if (name.startsWith(`${subject}/`)) this.#jars.delete(name);
   }
 }
 
-/** The jar of one subject. Paths are the UI's own, absolute and normalised. */
+/** The jar of one client. Paths are the UI's own, absolute and normalised. */
 export class HiddenCookies {
   readonly #now: () => number;
   readonly #store = new MemoryCookieStore();

@@ -49,7 +49,7 @@ export class WebUi {
     if (grant.subject === 'anonymous') throw new DirectError('E_FORBIDDEN', 'the web UI is for those who signed in');
     const { path, query } = parseOpenTarget(head.path);
     const base = this.#base;
-    const jar = this.#jars.of(grant.subject);
+    const jar = this.#jars.of(grant);
     const shown = publicAddress(head.headers);
     const uiPath = prefixOf(base) + path;
     return {
