@@ -13,12 +13,16 @@ import { admitTarget, type TargetPolicy } from '../shared/target.ts';
 import { checkPrefix, grantOf, RateLimited, RequestRates, withoutGrant } from './access.ts';
 import { fieldList, requestHeaders, responseHeaders, socketRequestHeaders, socketResponseHeaders } from './headers.ts';
 import { checkBody, filterList, type ModelUse, modelUse } from './model-scope.ts';
+import type { Routed } from './routed.ts';
 import { openSocket, proxySocket } from './socket-proxy.ts';
+import type { WebUi } from './web-ui.ts';
 
 export interface ProxyOptions {
   /** Base URL of the server that answers `path`, without a slash at the end; undefined when there is none. */
   upstream(path: string): Promise<string | undefined>;
   policy: TargetPolicy;
+  /** The host's own web UI, if it serves one. */
+  webUi?: WebUi | undefined;
   maxBodyBytes: number;
   /** Header fields of our own for the upstream, such as its API key. */
   upstreamHeaders: Readonly<Record<string, string>>;
@@ -37,13 +41,7 @@ interface Tagged {
   end(): void;
 }
 
-/** A request that may be forwarded, and where to. */
-interface Asked {
-  head: RequestHead;
-  /** Of the upstream. */
-  base: URL;
-  /** Path and query there. */
-  target: string;
+interface Asked extends Routed {
   signal: AbortSignal;
 }
 
@@ -90,6 +88,7 @@ export class UpstreamProxy {
       if (request.subject === undefined) request.revoked.add(subject);
       else if (request.subject === subject) request.end();
     }
+    this.#options.webUi?.revoke(subject);
   }
 
   /**
@@ -119,7 +118,10 @@ export class UpstreamProxy {
     if (tagged !== undefined) this.#tagged.delete(tagged);
     // What the client still sends is of no use to anyone.
     stream.stop('E_CANCELLED');
-    if (head !== undefined) this.#options.log(`${head.method} ${withoutQuery(head.path)} ${reply.outcome}`);
+    if (head === undefined) return;
+    const service =
+      head.service === undefined ? '' : `${head.service}${tagged === undefined ? '' : ' by the tunnel'}: `;
+    this.#options.log(`${service}${head.method} ${withoutQuery(head.path)} ${reply.outcome}`);
   }
 
   /** For `revoke`, which may come in the same turn as the head, and so before that is read. */
@@ -146,6 +148,7 @@ export class UpstreamProxy {
   ): Promise<void> {
     this.#rates.count(grant);
     if (TUNNELLING.includes(head.method)) throw new DirectError('E_FORBIDDEN_TARGET', head.method);
+    if (head.service === 'web_ui') return this.#toWebUi(head, grant, exchange, reply, signal);
     const { path, query } = admitTarget(head.path, head.method, this.#options.policy);
     if (grant.prefixes !== undefined) checkPrefix({ path, query }, grant.prefixes);
     const { models } = grant;
@@ -153,13 +156,30 @@ export class UpstreamProxy {
     const upstream = await this.#options.upstream(path);
     if (upstream === undefined) throw new DirectError('E_NO_UPSTREAM');
     const base = new URL(upstream);
-    const asked = { head, base, target: base.pathname.replace(/\/$/, '') + path + query, signal };
+    const target = base.pathname.replace(/\/$/, '') + path + query;
+    const own = this.#options.upstreamHeaders;
+    const asked: Asked = { head, base, target, own, received: (fields) => fields, signal };
     if (head.protocol === 'websocket') return this.#upgrade(asked, exchange, reply);
     const body = await this.#requestBody(head, exchange);
     if (models !== undefined && use !== undefined) {
       const answer = await this.#ofModels({ ...asked, body, path }, use, models);
       return respond(answer, asked, exchange, reply);
     }
+    await respond(await this.#request({ ...asked, body }), asked, exchange, reply);
+  }
+
+  async #toWebUi(
+    head: RequestHead,
+    grant: Grant,
+    exchange: AgentExchange,
+    reply: Reply,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { webUi } = this.#options;
+    if (webUi === undefined) throw new DirectError('E_NO_UPSTREAM', 'web_ui is not set in the agent’s configuration');
+    const asked = { ...webUi.admit(head, grant), signal };
+    if (head.protocol === 'websocket') return this.#upgrade(asked, exchange, reply);
+    const body = await this.#requestBody(head, exchange);
     await respond(await this.#request({ ...asked, body }), asked, exchange, reply);
   }
 
@@ -195,8 +215,8 @@ export class UpstreamProxy {
 
   /** An upgrade that the upstream refuses is answered as any request. */
   async #upgrade(asked: Asked, exchange: AgentExchange, reply: Reply): Promise<void> {
-    const { head, base, target, signal } = asked;
-    const headers = socketRequestHeaders(head.headers, base.origin, this.#options.upstreamHeaders);
+    const { head, base, target, own, signal } = asked;
+    const headers = socketRequestHeaders(head.headers, base.origin, own);
     const opening = await openSocket(new URL(base.origin + target), headers, signal);
     if ('refusal' in opening) {
       const { refusal } = opening;
@@ -205,7 +225,7 @@ export class UpstreamProxy {
     }
     const { socket, fields } = opening;
     try {
-      await reply.head({ status: 101, statusText: '', headers: socketResponseHeaders(fields, base) });
+      await reply.head({ status: 101, statusText: '', headers: socketResponseHeaders(asked.received(fields), base) });
       await proxySocket(socket, exchange.socket());
     } finally {
       socket.terminate();
@@ -213,13 +233,13 @@ export class UpstreamProxy {
   }
 
   async #request(request: Asked & { body: Readable | Buffer | null }): Promise<Answer> {
-    const { head, base, target, body, signal } = request;
+    const { head, base, target, own, body, signal } = request;
     try {
       const response = await this.#dispatcher.request({
         origin: base.origin,
         path: target,
         method: head.method as Dispatcher.HttpMethod,
-        headers: requestHeaders(head.headers, base.origin, this.#options.upstreamHeaders),
+        headers: requestHeaders(head.headers, base.origin, own),
         body,
         signal,
         responseHeaders: 'raw',
@@ -304,12 +324,12 @@ async function filtered(answer: Answer, models: readonly string[]): Promise<Answ
 /** Passes a response on. @throws DirectError `E_UPSTREAM_FAILED` when it breaks off, or when the client gave up. */
 async function respond(
   { statusCode: status, fields, body, trailers }: Answer,
-  { head, base }: Asked,
+  { head, base, received }: Asked,
   exchange: AgentExchange,
   reply: Reply,
 ): Promise<void> {
   const decoder = hasBody(head.method, status) ? decoderFor(fields) : undefined;
-  await reply.head({ status, statusText: '', headers: responseHeaders(fields, base, decoder !== undefined) });
+  await reply.head({ status, statusText: '', headers: responseHeaders(received(fields), base, decoder !== undefined) });
   try {
     const decoded = decoder === undefined ? body : pipe(body, decoder);
     for await (const chunk of decoded) await exchange.sendData(chunk as Uint8Array);
@@ -411,7 +431,9 @@ function pipe(body: Readable, decoder: ReturnType<typeof createGunzip>): Readabl
 }
 
 function trailerList(trailers: Record<string, string | string[] | undefined>): HeaderList {
-  return Object.entries(trailers).flatMap(([name, value]) =>
+  const all = Object.entries(trailers).flatMap(([name, value]) =>
     [value ?? []].flat().map((item): [string, string] => [name.toLowerCase(), item]),
   );
+  // It means nothing there (RFC 9110, section 6.5.1), and must not pass by where HttpOnly ones are taken off.
+  return all.filter(([name]) => name !== 'set-cookie');
 }

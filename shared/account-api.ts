@@ -34,6 +34,8 @@ export interface ServedUpstream {
 export interface Host extends UsableHost {
   web_ui: boolean;
   serves: ServedUpstream[];
+  /** Its agent has said that it has one. */
+  serves_web_ui: boolean;
   access: 'edge' | 'paired' | null;
   created_at: number;
 }

@@ -40,6 +40,7 @@ export function fillAccount(edge: FakeEdge): void {
     ],
     access: 'paired',
     web_ui: true,
+    serves_web_ui: true,
     created_at: now - 40 * DAY,
   };
   const attic: Host = {
@@ -51,6 +52,7 @@ export function fillAccount(edge: FakeEdge): void {
     serves: [{ name: 'LM Studio', models: ['qwen3:8b'] }],
     access: 'edge',
     web_ui: false,
+    serves_web_ui: true,
     created_at: now - 9 * DAY,
   };
   edge.hosts = [home, attic];

@@ -39,7 +39,7 @@ export function grantOf(caller: Caller): Grant {
     case 'owner':
       return { subject: caller.session === undefined ? 'owner' : `session:${caller.session}` };
     case 'guest':
-      return { subject: `invitation:${caller.invitation}` };
+      return { subject: `invitation:${caller.invitation}`, browser: caller.session };
     case 'key': {
       const { key, prefixes, models, requestsPerMinute } = caller;
       return {

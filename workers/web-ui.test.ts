@@ -269,7 +269,7 @@ describe('refused', () => {
     const host = await register();
     const asked = await serve(host);
     await call('/app', { token: OWNER, headers: { ...(await browser([host])), ...SUBRESOURCE } });
-    expect(field(asked[0], 'direct-grant')).toEqual(['{"subject":"invitation:invited"}']);
+    expect(field(asked[0], 'direct-grant')).toEqual([expect.stringContaining('"subject":"invitation:invited"')]);
   });
 });
 

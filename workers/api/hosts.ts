@@ -100,6 +100,6 @@ function parseHostChange({ name, web_ui }: Record<string, unknown>): HostChange 
 type Described = Omit<Host, 'last_login_at'> & Omit<HostState, 'devices'>;
 
 async function describe(c: EdgeContext, { id, name, host_key, created_at, web_ui }: Host): Promise<Described> {
-  const { online, since, serves, access } = await stateOf(c, id);
-  return { id, name, host_key, online, since, serves, access, created_at, web_ui };
+  const { devices: _, ...state } = await stateOf(c, id);
+  return { id, name, host_key, created_at, web_ui, ...state };
 }
