@@ -7,7 +7,7 @@ import { addressOf, type Caller, count, type EdgeContext } from './caller.ts';
 import { checkOwnPage, checkWebUiPage } from './origin.ts';
 import { unwrap } from './outcome.ts';
 import { hashSecret, sameSecret } from './secret.ts';
-import { sessionCookie } from './session-cookie.ts';
+import { sessionCookie, siteSessionCookie } from './session-cookie.ts';
 import type { TurnConfiguration } from './turn/providers.ts';
 import { mayBeForWebUi, type WebUiRequest } from './web-ui-request.ts';
 
@@ -20,7 +20,7 @@ const HOST_CREDENTIAL = 'dah_';
 const OURS = new RegExp(`^Bearer +(?:${API_KEY}|${HOST_CREDENTIAL})`, 'i');
 
 /** Credentials that browsers send by themselves. */
-const BROWSERS: readonly Credential['kind'][] = ['cookie', 'access'];
+const BROWSERS: readonly Credential['kind'][] = ['cookie', 'site', 'access'];
 
 interface Options {
   /** The host that the request is for, null for whichever is the caller's; absent if it is for none. */
@@ -31,6 +31,8 @@ interface Options {
   turn?: readonly TurnConfiguration[];
   /** The request may be for a web UI: browsers may navigate there, and `Authorization` may be the UI's own. */
   webUi?: WebUiRequest;
+  /** The request is for the web UI of a site (web-ui-sites.ts), where nothing else is. */
+  atSite?: boolean;
 }
 
 export interface Identified extends Answer {
@@ -46,10 +48,10 @@ export interface Identified extends Answer {
  */
 export async function identify(
   c: EdgeContext,
-  { host, cookie = true, turn = [], webUi }: Options = {},
+  { host, cookie = true, turn = [], webUi, atSite = false }: Options = {},
 ): Promise<Identified> {
   const relaxed = webUi !== undefined && mayBeForWebUi(webUi, true);
-  const credential = await credentialOf(c, cookie, relaxed);
+  const credential = await credentialOf(c, cookie, relaxed || atSite);
   const byBrowser = typeof credential === 'object' && BROWSERS.includes(credential.kind);
   if (credential === 'none') return { caller: { kind: 'anonymous' }, host: host ?? '', byBrowser };
   if (credential === 'agent') return { caller: { kind: 'agent', host: null }, host: host ?? '', byBrowser };
@@ -84,17 +86,23 @@ async function credentialOf(
   relaxed: boolean,
 ): Promise<Credential | 'agent' | 'none'> {
   const authorization = c.req.header('Authorization');
-  if (authorization !== undefined && !(relaxed && mayBeByBrowser(c))) return bearer(c, authorization);
+  const site = c.get('site');
+  // What is in the field at a site is for its web UI: programs and agents come to the edge itself.
+  if (authorization !== undefined && site === undefined && !(relaxed && mayBeByBrowser(c))) {
+    return bearer(c, authorization);
+  }
   const checkPage = relaxed ? checkWebUiPage : checkOwnPage;
   if (takesCookie && (await isOwnerByAccess(c))) {
     // Access has its cookie, too.
     checkPage(c);
     return { kind: 'access' };
   }
-  const cookie = takesCookie ? sessionCookie(c) : undefined;
+  if (!takesCookie) return 'none';
+  const cookie = site === undefined ? sessionCookie(c) : siteSessionCookie(c);
   if (cookie === undefined) return 'none';
   checkPage(c);
-  return { kind: 'cookie', hash: await hashSecret(cookie) };
+  const hash = await hashSecret(cookie);
+  return site === undefined ? { kind: 'cookie', hash } : { kind: 'site', hash, site: site.name };
 }
 
 /**

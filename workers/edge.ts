@@ -11,6 +11,7 @@ import { setUpPage } from './set-up-page.ts';
 import { readSettings } from './settings.ts';
 import { signaling } from './signaling.ts';
 import { tunnel } from './tunnel-routes.ts';
+import { atWebUiSites } from './web-ui-site.ts';
 
 export const edge = new Hono<EdgeEnv>();
 
@@ -57,6 +58,8 @@ edge.use(async (c, next) => {
 });
 
 edge.use(checkSocketOrigin);
+
+edge.use(atWebUiSites);
 
 edge.route('/', pages);
 edge.route('/_direct/api', api);

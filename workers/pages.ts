@@ -11,6 +11,7 @@ const FILES: Readonly<Record<string, string>> = {
   '/_direct/': '/_direct/dashboard/',
   '/_direct/approve': '/_direct/dashboard/',
   '/_direct/invite': '/_direct/dashboard/',
+  '/_direct/ui/enter': '/_direct/dashboard/',
 };
 
 export function isPage(path: string): boolean {

@@ -25,6 +25,7 @@ tunnel.all('*', throughTunnel);
 
 /** The web UI's document at `/`, which otherwise shows a page of ours: undefined where there is none for this browser. */
 export async function rootOfWebUi(c: EdgeContext): Promise<Response | undefined> {
+  checkNoServiceWorker(c.req.raw);
   const webUi = webUiRequest(c);
   if (webUi.explicit) return throughTunnel(c);
   if (!mayBeForWebUi(webUi, true) || !mayBeByBrowser(c)) return undefined;
@@ -55,7 +56,7 @@ async function throughTunnel(c: EdgeContext): Promise<Response> {
 }
 
 /** Passes the request to the host's object, in the caller's name. */
-async function passOn(c: EdgeContext, { caller, host, service, byBrowser }: Identified): Promise<Response> {
+export async function passOn(c: EdgeContext, { caller, host, service, byBrowser }: Identified): Promise<Response> {
   const { raw } = c.req;
   const { pathname, search, origin } = new URL(raw.url);
   const url = `https://${TUNNEL_HOSTNAME}${pathname}${search}`;

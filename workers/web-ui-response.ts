@@ -32,8 +32,10 @@ export function webUiResponse(response: Response, { request, host }: WebUiContex
   headers.delete(DIRECT_WEB_UI);
   // The edge's default would make the UI's forms say that they come from nowhere (Fetch, section 3.2).
   if (!headers.has('referrer-policy')) headers.set('referrer-policy', 'same-origin');
-  // When the owner switches the UI off, no browser shall have kept a document that runs here.
-  if (!NO_DOCUMENT.test(essence(headers))) headers.set('cache-control', revalidated(headers.get('cache-control')));
+  // When the owner switches the UI off, no browser shall have kept a document that runs here, or a way to one.
+  const isRedirect = headers.has('location');
+  if (isRedirect || !NO_DOCUMENT.test(essence(headers)))
+    headers.set('cache-control', revalidated(headers.get('cache-control')));
   // A browser that has the document takes the fields from here (RFC 9111, section 3.2), and the document's are changed.
   if (response.status === 304) headers.delete(POLICY);
   const unchanged = () =>

@@ -5,6 +5,7 @@ import { type Caller, grantOf, mayUse } from '../caller.ts';
 import { accepted, type Outcome, refused, unwrap } from '../outcome.ts';
 import type { TurnConfiguration } from '../turn/providers.ts';
 import type { Guesses } from './guesses.ts';
+import type { SiteSessions } from './site-sessions.ts';
 import type { CachedTurn } from './turn-credentials.ts';
 import type { WebSessions } from './web-sessions.ts';
 import { type WebUiAsked, webUiHost } from './web-ui-choice.ts';
@@ -22,6 +23,7 @@ export interface KeyRights {
 export interface CredentialParts {
   readonly guesses: Guesses;
   readonly sessions: WebSessions;
+  readonly siteSessions: SiteSessions;
   readonly keys: { authenticateKey(hash: string): Outcome<KeyRights>; uses(id: string, host: string): void };
   readonly turn: { usable(subject: string, configurations: readonly TurnConfiguration[]): CachedTurn | undefined };
   readonly hosts: {
@@ -36,7 +38,9 @@ export type Credential =
   | { kind: 'owner'; right: boolean }
   /** The Worker has verified that Cloudflare Access let the owner through. */
   | { kind: 'access' }
-  | { kind: 'cookie' | 'key' | 'host'; hash: string };
+  | { kind: 'cookie' | 'key' | 'host'; hash: string }
+  /** The cookie at the host name of a web UI. */
+  | { kind: 'site'; hash: string; site: string };
 
 export interface Question {
   credential: Credential;
@@ -106,6 +110,8 @@ export class Callers {
         return { kind: 'owner' };
       case 'cookie':
         return this.#parts.sessions.authenticate(credential.hash) ?? { kind: 'anonymous' };
+      case 'site':
+        return this.#parts.siteSessions.authenticate(credential.hash, credential.site) ?? { kind: 'anonymous' };
       case 'key':
         return ofKey(unwrap(this.#parts.keys.authenticateKey(credential.hash)));
       case 'host':
