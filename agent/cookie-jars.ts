@@ -76,6 +76,10 @@ export class HiddenCookies {
     return true;
   }
 
+  clear(): void {
+    for (const cookie of this.#all()) this.#remove(cookie);
+  }
+
   /** `name=value` of those that belong to a request for `path`, in the order of RFC 6265, section 5.4. */
   cookiesFor(path: string): { name: string; pair: string }[] {
     this.#removeExpired();

@@ -365,6 +365,16 @@ describe('cookies', () => {
     expect((await ask('/me')).body).toBe('none');
   });
 
+  test.each(['"cache", "cookies"', '"*"'])('end when the UI clears them by %s', async (value) => {
+    const { ask } = await rig((request, response) => {
+      if (request.url !== '/logout') return login(request, response);
+      response.writeHead(200, { 'clear-site-data': value, 'set-cookie': 'bye=1; HttpOnly; Path=/' }).end();
+    });
+    await ask('/login');
+    await ask('/logout');
+    expect((await ask('/me')).body).toBe('bye=1');
+  });
+
   test('are nothing of the models’ service', async () => {
     const { ask } = await rig(login);
     await ask('/login');

@@ -68,6 +68,8 @@ export class WebUi {
 
   #received(fields: HeaderList, jar: HiddenCookies, uiPath: string, shown: URL | undefined): HeaderList {
     const kept: HeaderList = [];
+    // First: what the same response sets is new (Clear Site Data, section 4.1).
+    if (fields.some(([name, value]) => name === 'clear-site-data' && /"(?:cookies|\*)"/.test(value))) jar.clear();
     for (const [name, value] of fields) {
       if (name === DIRECT_WEB_UI) continue;
       if (name === 'set-cookie') {
