@@ -67,6 +67,8 @@ export function socketRequestHeaders(
 
 /** A redirect inside the upstream stays inside the session: its address means nothing to the client. */
 function relativeLocation(location: string, base: URL): string {
+  // Relative to the request's own path already, as which the client takes it.
+  if (!/^(?:[a-z][a-z0-9+.-]*:|\/)/i.test(location)) return location;
   const url = URL.parse(location, base.href);
   if (url === null || url.origin !== base.origin) return location;
   const prefix = base.pathname.replace(/\/$/, '');

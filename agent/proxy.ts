@@ -15,13 +15,17 @@ import { fieldList, requestHeaders, responseHeaders, socketRequestHeaders, socke
 import type { HeldReader, ResponseSink } from './held-response.ts';
 import { HeldResponses } from './held-responses.ts';
 import { checkBody, filterList, type ModelUse, modelUse } from './model-scope.ts';
+import type { Routed } from './routed.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { openSocket, proxySocket } from './socket-proxy.ts';
+import type { WebUi } from './web-ui.ts';
 
 export interface ProxyOptions {
   /** Base URL of the server that answers `path`, without a slash at the end; undefined when there is none. */
   upstream(path: string): Promise<string | undefined>;
   policy: TargetPolicy;
+  /** The host's own web UI, if it serves one. */
+  webUi?: WebUi | undefined;
   maxBodyBytes: number;
   /** Header fields of our own for the upstream, such as its API key. */
   upstreamHeaders: Readonly<Record<string, string>>;
@@ -42,13 +46,7 @@ interface Tagged {
   end(): void;
 }
 
-/** A request that may be forwarded, and where to. */
-interface Asked {
-  head: RequestHead;
-  /** Of the upstream. */
-  base: URL;
-  /** Path and query there. */
-  target: string;
+interface Asked extends Routed {
   signal: AbortSignal;
 }
 
@@ -102,6 +100,7 @@ export class UpstreamProxy {
       else if (request.subject === subject) request.end();
     }
     this.#held.revoke(subject);
+    this.#options.webUi?.revoke(subject);
   }
 
   /**
@@ -144,7 +143,10 @@ export class UpstreamProxy {
     if (tagged !== undefined) this.#tagged.delete(tagged);
     // What the client still sends is of no use to anyone.
     stream.stop('E_CANCELLED');
-    if (head !== undefined) this.#options.log(`${nameOf(head)} ${reply.outcome}`);
+    if (head === undefined) return;
+    const service =
+      head.service === undefined ? '' : `${head.service}${tagged === undefined ? '' : ' by the tunnel'}: `;
+    this.#options.log(`${service}${nameOf(head)} ${reply.outcome}`);
   }
 
   /** For `revoke`, which may come in the same turn as the head, and so before that is read. */
@@ -208,6 +210,7 @@ export class UpstreamProxy {
   ): Promise<void> {
     this.#rates.count(grant);
     if (TUNNELLING.includes(head.method)) throw new DirectError('E_FORBIDDEN_TARGET', head.method);
+    if (head.service === 'web_ui') return this.#toWebUi(head, grant, exchange, reply, signal);
     const { path, query } = admitTarget(head.path, head.method, this.#options.policy);
     if (grant.prefixes !== undefined) checkPrefix({ path, query }, grant.prefixes);
     const { models } = grant;
@@ -215,13 +218,30 @@ export class UpstreamProxy {
     const upstream = await this.#options.upstream(path);
     if (upstream === undefined) throw new DirectError('E_NO_UPSTREAM');
     const base = new URL(upstream);
-    const asked = { head, base, target: base.pathname.replace(/\/$/, '') + path + query, signal };
+    const target = base.pathname.replace(/\/$/, '') + path + query;
+    const own = this.#options.upstreamHeaders;
+    const asked: Asked = { head, base, target, own, received: (fields) => fields, signal };
     if (head.protocol === 'websocket') return this.#upgrade(asked, exchange, reply);
     const body = await this.#requestBody(head, exchange);
     if (models !== undefined && use !== undefined) {
       const answer = await this.#ofModels({ ...asked, body, path }, use, models);
       return respond(answer, asked, reply);
     }
+    await respond(await this.#request({ ...asked, body }), asked, reply);
+  }
+
+  async #toWebUi(
+    head: RequestHead,
+    grant: Grant,
+    exchange: AgentExchange,
+    reply: Reply,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { webUi } = this.#options;
+    if (webUi === undefined) throw new DirectError('E_NO_UPSTREAM', 'web_ui is not set in the agent’s configuration');
+    const asked = { ...webUi.admit(head, grant), signal };
+    if (head.protocol === 'websocket') return this.#upgrade(asked, exchange, reply);
+    const body = await this.#requestBody(head, exchange);
     await respond(await this.#request({ ...asked, body }), asked, reply);
   }
 
@@ -257,8 +277,8 @@ export class UpstreamProxy {
 
   /** An upgrade that the upstream refuses is answered as any request. */
   async #upgrade(asked: Asked, exchange: AgentExchange, reply: Reply): Promise<void> {
-    const { head, base, target, signal } = asked;
-    const headers = socketRequestHeaders(head.headers, base.origin, this.#options.upstreamHeaders);
+    const { head, base, target, own, signal } = asked;
+    const headers = socketRequestHeaders(head.headers, base.origin, own);
     const opening = await openSocket(new URL(base.origin + target), headers, signal);
     if ('refusal' in opening) {
       const { refusal } = opening;
@@ -267,7 +287,7 @@ export class UpstreamProxy {
     }
     const { socket, fields } = opening;
     try {
-      await reply.head({ status: 101, statusText: '', headers: socketResponseHeaders(fields, base) });
+      await reply.head({ status: 101, statusText: '', headers: socketResponseHeaders(asked.received(fields), base) });
       await proxySocket(socket, exchange.socket());
     } finally {
       socket.terminate();
@@ -275,13 +295,13 @@ export class UpstreamProxy {
   }
 
   async #request(request: Asked & { body: Readable | Buffer | null }): Promise<Answer> {
-    const { head, base, target, body, signal } = request;
+    const { head, base, target, own, body, signal } = request;
     try {
       const response = await this.#dispatcher.request({
         origin: base.origin,
         path: target,
         method: head.method as Dispatcher.HttpMethod,
-        headers: requestHeaders(head.headers, base.origin, this.#options.upstreamHeaders),
+        headers: requestHeaders(head.headers, base.origin, own),
         body,
         signal,
         responseHeaders: 'raw',
@@ -366,11 +386,11 @@ async function filtered(answer: Answer, models: readonly string[]): Promise<Answ
 /** Passes a response on. @throws DirectError `E_UPSTREAM_FAILED` when it breaks off, or when the client gave up. */
 async function respond(
   { statusCode: status, fields, body, trailers }: Answer,
-  { head, base }: Asked,
+  { head, base, received }: Asked,
   reply: Reply,
 ): Promise<void> {
   const decoder = hasBody(head.method, status) ? decoderFor(fields) : undefined;
-  await reply.head({ status, statusText: '', headers: responseHeaders(fields, base, decoder !== undefined) });
+  await reply.head({ status, statusText: '', headers: responseHeaders(received(fields), base, decoder !== undefined) });
   try {
     const decoded = decoder === undefined ? body : pipe(body, decoder);
     for await (const chunk of decoded) await reply.data(chunk as Uint8Array);
@@ -480,7 +500,9 @@ function pipe(body: Readable, decoder: ReturnType<typeof createGunzip>): Readabl
 }
 
 function trailerList(trailers: Record<string, string | string[] | undefined>): HeaderList {
-  return Object.entries(trailers).flatMap(([name, value]) =>
+  const all = Object.entries(trailers).flatMap(([name, value]) =>
     [value ?? []].flat().map((item): [string, string] => [name.toLowerCase(), item]),
   );
+  // It means nothing there (RFC 9110, section 6.5.1), and must not pass by where HttpOnly ones are taken off.
+  return all.filter(([name]) => name !== 'set-cookie');
 }

@@ -111,6 +111,19 @@ describe('heads', () => {
     expect(() => parseRequestHead(json(socket))).toThrow(ProtocolError);
   });
 
+  test('a request is for the models, or for a service that is known', () => {
+    const head = { method: 'GET', path: '/me', service: 'web_ui' as const, headers: [] };
+    expect(parseRequestHead(encodeHead(head))).toEqual(head);
+    expect(parseRequestHead(encodeHead({ ...head, protocol: 'websocket' }))).toEqual({
+      ...head,
+      protocol: 'websocket',
+    });
+    expect(parseRequestHead(json({ method: 'GET', path: '/', headers: [] }))).not.toHaveProperty('service');
+    for (const service of ['models', '', null, true, ['web_ui']]) {
+      expect(() => parseRequestHead(json({ ...head, service }))).toThrow(ProtocolError);
+    }
+  });
+
   test('a head that is not JSON or not UTF-8 is refused', () => {
     expect(() => parseRequestHead(Buffer.from('GET / HTTP/1.1'))).toThrow(ProtocolError);
     expect(() => parseTrailers(bytes('ff'))).toThrow(ProtocolError);

@@ -16,8 +16,12 @@ export interface RequestHead {
   hold?: string;
   /** No request to an upstream: asks for a kept response (GET), or gives it up (DELETE). `path` is `/`. */
   resume?: Resume;
+  /** What of the host is asked: its own web UI. Absent: its models. */
+  service?: Service;
   headers: HeaderList;
 }
+
+export type Service = 'web_ui';
 
 export interface ResponseHead {
   /** 200 to 599, or 101 when the stream is a WebSocket from here on; interim responses are not forwarded. */
@@ -73,14 +77,19 @@ function parseFields(raw: unknown): HeaderList {
 
 /** @throws ProtocolError */
 export function parseRequestHead(bytes: Uint8Array): RequestHead {
-  const { method, path, protocol, hold, resume, headers } = parseObject(bytes);
+  const { method, path, protocol, service, hold, resume, headers } = parseObject(bytes);
   if (typeof method !== 'string' || method.length > 32 || !TOKEN.test(method)) {
     throw new ProtocolError('the method is malformed');
   }
   // Twice the limit on purpose: target.ts says with its own code what is wrong with a path.
   if (typeof path !== 'string' || path.length > 2 * MAX_TARGET_BYTES) throw new ProtocolError('the path is malformed');
   const head: RequestHead = { method, path, headers: parseFields(headers) };
-  if ([protocol, hold, resume].filter((special) => special !== undefined).length > 1) {
+  if (service !== undefined) {
+    if (service !== 'web_ui') throw new ProtocolError('a service that is not known');
+    head.service = service;
+  }
+  const special = [protocol, hold, resume].filter((asked) => asked !== undefined).length;
+  if (special > 1 || (service !== undefined && protocol === undefined && special > 0)) {
     throw new ProtocolError('a head asks for two things at once');
   }
   if (protocol !== undefined) {

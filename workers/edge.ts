@@ -11,6 +11,7 @@ import { setUpPage } from './set-up-page.ts';
 import { readSettings } from './settings.ts';
 import { signaling } from './signaling.ts';
 import { tunnel } from './tunnel-routes.ts';
+import { atWebUiSites } from './web-ui-site.ts';
 
 export const edge = new Hono<EdgeEnv>();
 
@@ -19,8 +20,8 @@ edge.use(async (c, next) => {
   // The header fields of a 101 are the runtime's own.
   if (c.res.status === 101) return;
   c.header('X-Content-Type-Options', 'nosniff');
-  // Addresses hold session ids, which are capabilities.
-  c.header('Referrer-Policy', 'no-referrer');
+  // Addresses hold session ids, which are capabilities. A web UI's own documents say themselves what theirs hold.
+  if (!c.res.headers.has('Referrer-Policy')) c.header('Referrer-Policy', 'no-referrer');
 });
 
 // Any origin, because pages of foreign hosts (term-llm) signal here. Without credentials: cookies do not come along.
@@ -57,6 +58,8 @@ edge.use(async (c, next) => {
 });
 
 edge.use(checkSocketOrigin);
+
+edge.use(atWebUiSites);
 
 edge.route('/', pages);
 edge.route('/_direct/api', api);

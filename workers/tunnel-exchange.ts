@@ -9,7 +9,7 @@ import { DIRECT_HOLD, DIRECT_RESUME, decodeResume, isHoldId } from '../shared/ho
 import { hasBody, isSafe } from '../shared/semantics.ts';
 import type { Session } from '../shared/session.ts';
 import { checkEnd } from './marked-body.ts';
-import { requestFields, responseFields, wantsSocket } from './tunnel-headers.ts';
+import { requestFields, responseFields, serviceOf, wantsSocket } from './tunnel-headers.ts';
 import { tunnelSocket } from './tunnel-socket.ts';
 
 /** Ends of a session that say what to do better than “the connection was lost” does. */
@@ -94,7 +94,7 @@ export class TunnelExchange {
   #receive({ status, statusText, headers: list }: ResponseHead): Response {
     // A WebSocket that was refused: this direction has no more to say.
     if (this.#upgrades) this.#exchange.finish();
-    const headers = responseFields(list, this.#request.url);
+    const headers = responseFields(list, this.#request.url, this.#head.service);
     // `manual`: the bytes are what Content-Encoding says already.
     const init: ResponseInit = { status, headers, encodeBody: 'manual', ...(statusText === '' ? {} : { statusText }) };
     if (!hasBody(this.#request.method, status)) {
@@ -155,9 +155,11 @@ export class TunnelExchange {
 /** The head for the host. @throws ProtocolError `E_HEAD_TOO_LARGE`, DirectError `E_BAD_REQUEST` */
 export function requestHead(request: Request): RequestHead {
   const { pathname, search } = new URL(request.url);
+  const service = serviceOf(request.headers);
   const head: RequestHead = {
     method: request.method,
     path: pathname + search,
+    ...(service === undefined ? {} : { service }),
     headers: requestFields(request.headers),
     ...specialHead(request),
   };
