@@ -8,12 +8,20 @@ export function CandidateDetails({ report: { timeline, pair } }: { report: Conne
   const { local, remote } = lastCandidates(timeline);
   return (
     <>
-      <dl class="facts" data-testid="selected-pair">
-        <dt>This browser</dt>
-        <dd>{pair === undefined ? 'no direct path' : <End candidate={pair.local} />}</dd>
-        <dt>The host</dt>
-        <dd>{pair === undefined ? 'no direct path' : <End candidate={pair.remote} />}</dd>
-      </dl>
+      {pair === undefined ? (
+        <p class="hint">There is no direct path.</p>
+      ) : (
+        <dl class="facts" data-testid="selected-pair">
+          <dt>This browser</dt>
+          <dd>
+            <End candidate={pair.local} />
+          </dd>
+          <dt>The host</dt>
+          <dd>
+            <End candidate={pair.remote} />
+          </dd>
+        </dl>
+      )}
       {local.length + remote.length === 0 ? null : (
         <details class="second-step">
           <summary>

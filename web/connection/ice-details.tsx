@@ -6,7 +6,11 @@ import { credentialsEnd, serverKinds, sourceInWords } from './ice-words.ts';
 
 export function IceDetails({ report, status }: { report: ConnectionReport; status: IceStatus | undefined }): VNode {
   const { ice, path, pair } = report;
-  if (ice === undefined) return <p class="hint">The edge has not named any servers yet.</p>;
+  if (ice === undefined) {
+    return (
+      <p class="hint">{report.webrtc ? 'The edge has not named any servers yet.' : 'Of no use without WebRTC.'}</p>
+    );
+  }
   const kinds = serverKinds(ice);
   const end = credentialsEnd(report);
   const whose = pair?.local?.type === 'relay' ? 'this browser’s side' : 'the host’s side';

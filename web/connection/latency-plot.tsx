@@ -5,13 +5,15 @@ import type { ClientPath } from '../client/index.ts';
 import { duration, latencies, plotOf, type Sample } from './latency.ts';
 
 const HEIGHT = 170;
+/** Marks at the ends do not touch the labels. */
+const MARGIN = 8;
 /** Until the real one is known. */
 const WIDTH = 320;
 
 export function LatencyPlot({ samples }: { samples: readonly Sample[] }): VNode {
   const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame);
-  const area = { left: 46, right: width - 14, top: 10, bottom: HEIGHT - 26 };
+  const area = { left: 56, right: width - MARGIN, top: 10, bottom: HEIGHT - 26 };
   const { points, rows, columns } = plotOf(samples, area);
   const label = latencies(samples).map(({ way, count, median }) => `${way} ${duration(median)}, median of ${count}`);
   return (
@@ -26,8 +28,8 @@ export function LatencyPlot({ samples }: { samples: readonly Sample[] }): VNode 
       >
         {rows.map(({ position, label }) => (
           <g key={label}>
-            <line x1={area.left} x2={area.right} y1={position} y2={position} />
-            <text x={area.left - 6} y={position} dy="0.32em" text-anchor="end">
+            <line x1={area.left - MARGIN} x2={width} y1={position} y2={position} />
+            <text x={area.left - MARGIN - 6} y={position} dy="0.32em" text-anchor="end">
               {label}
             </text>
           </g>

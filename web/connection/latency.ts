@@ -70,7 +70,7 @@ export interface Plot {
 
 /** A picture of less says nothing. */
 const MIN_SPAN_MS = 10_000;
-const COLUMNS = 3;
+const COLUMNS = 2;
 
 /**
  * Upwards the time to the first byte, by powers of ten: a list of models takes milliseconds, a model that thinks takes

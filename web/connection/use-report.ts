@@ -7,16 +7,16 @@ const AFTER_MS = 150;
 /** What was measured ages by itself: statistics, and credentials. */
 const EVERY_MS = 5_000;
 
-/** Undefined until the first one is there. */
+/** Undefined until the first one is there. That of the client before stays until there is another one. */
 export function useReport(client: Client): ConnectionReport | undefined {
-  const [report, setReport] = useState<{ client: Client; report: ConnectionReport }>();
+  const [report, setReport] = useState<ConnectionReport>();
   useEffect(() => {
     let isOver = false;
     let timer: number | undefined;
     const look = async () => {
       timer = undefined;
       const next = await client.report();
-      if (!isOver) setReport({ client, report: next });
+      if (!isOver) setReport(next);
     };
     const lookSoon = () => {
       timer ??= window.setTimeout(() => void look(), AFTER_MS);
@@ -31,5 +31,5 @@ export function useReport(client: Client): ConnectionReport | undefined {
       for (const stop of off) stop();
     };
   }, [client]);
-  return report?.client === client ? report.report : undefined;
+  return report;
 }

@@ -29,6 +29,17 @@ test.each<[string, string[], Partial<ConnectionReport>, Partial<Omit<Situation, 
     { timeline: events(failed('direct'), { type: 'path', path: 'direct' }) },
   ],
   ['there is no network', ['no-network'], {}, { online: false }],
+  [
+    'there is no network, whatever else was before',
+    ['no-network'],
+    { path: 'offline', state: 'waiting', error: error('E_GOING_AWAY'), timeline: events(...ours(MDNS)) },
+    { online: false },
+  ],
+  [
+    'the host is offline, and nobody there to be reached',
+    ['host-offline'],
+    { path: 'offline', error: error('E_HOST_OFFLINE'), timeline: events(...ours(MDNS)) },
+  ],
   ['the host is offline', ['host-offline'], { path: 'offline', error: error('E_HOST_OFFLINE') }],
   [
     'the browser knows no Ed25519',
@@ -81,9 +92,19 @@ test.each<[string, string[], Partial<ConnectionReport>, Partial<Omit<Situation, 
   ],
   ['answers take long', ['high-rtt'], { rtt: 450 }],
   [
-    'the path changes all the time',
+    'the direct path comes and goes',
     ['restless'],
     { paths: Array.from({ length: 8 }, (_, at) => ({ at, path: at % 2 ? 'direct' : 'relay' })) },
+  ],
+  [
+    'the host was restarted',
+    [],
+    {
+      paths: (['direct', 'tunnel', 'relay', 'tunnel', 'offline', 'relay', 'direct'] as const).map((path, at) => ({
+        at,
+        path,
+      })),
+    },
   ],
   ['the edge says something else', ['E_HOST_BUSY'], { ...relay, error: error('E_HOST_BUSY') }],
 ])('%s: %j', (_, expected, report, situation) => {

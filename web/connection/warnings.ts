@@ -23,13 +23,14 @@ export interface Situation {
 const HIGH_RTT_MS = 300;
 /** The host's keys for the relay last minutes (shared/limits.ts), and the edge's answer takes some seconds at worst. */
 const WRONG_CLOCK_MS = 60_000;
-const RESTLESS_CHANGES = 6;
+/** So often a direct path begins where one is lost again and again; a host that restarts makes two. */
+const RESTLESS_BEGINNINGS = 4;
 const RESTLESS_MS = 5 * 60_000;
 
 interface Facts extends Situation {
   candidates: Candidates;
-  /** There is a data channel, or one was. */
-  isDirect: boolean;
+  /** Candidates say nothing where there is nobody to reach, and nothing of interest where they led to a path. */
+  isStuck: boolean;
   /** The last attempts at each way have failed. */
   directFailed: boolean;
   relayFailed: boolean;
@@ -101,8 +102,8 @@ const RULES: readonly Rule[] = [
   },
   {
     id: 'turn-unreachable',
-    applies: ({ candidates, hasTurn, isDirect, report }) =>
-      hasTurn && !has(candidates.local, 'relay') && candidates.isComplete && (!isDirect || wantsTurn(report)),
+    applies: ({ candidates, hasTurn, isStuck }) =>
+      hasTurn && !has(candidates.local, 'relay') && candidates.isComplete && isStuck,
     text: 'No TURN server has answered.',
     advice:
       'Its credentials may be refused, or this network blocks it. TURN by TLS on port 443 gets through most firewalls.',
@@ -115,35 +116,35 @@ const RULES: readonly Rule[] = [
   },
   {
     id: 'no-udp',
-    applies: ({ candidates, hasStun, isDirect, report }) =>
-      hasStun && !isDirect && !wantsTurn(report) && candidates.isComplete && !hasOutside(candidates.local),
+    applies: ({ candidates, hasStun, isStuck, report }) =>
+      hasStun && isStuck && !wantsTurn(report) && candidates.isComplete && !hasOutside(candidates.local),
     text: 'No STUN server has answered: this network seems to block UDP.',
     advice: 'Allow UDP to the Internet, set up TURN by TLS at the edge, or try another network.',
   },
   {
     id: 'mdns-only',
-    applies: ({ candidates, hasStun, isDirect }) =>
-      !hasStun && !isDirect && candidates.isComplete && isHidden(candidates.local),
+    applies: ({ candidates, hasStun, hasTurn, isStuck }) =>
+      !hasStun && !hasTurn && isStuck && candidates.isComplete && isHidden(candidates.local),
     text: 'The browser hides this device’s addresses, and no STUN server shows another one.',
     advice: 'Have the edge name a STUN server (ICE_SERVERS), or use a network that lets mDNS through.',
   },
   {
     id: 'ipv6-only',
-    applies: ({ candidates, isDirect }) => !isDirect && lacksCommonFamily(candidates),
+    applies: ({ candidates, isStuck }) => isStuck && lacksCommonFamily(candidates),
     text: 'This device and the host have no kind of address in common: one has IPv6 alone, the other IPv4.',
     advice: 'Switch IPv6 on at home, or set up a TURN server that has both.',
   },
   {
     id: 'symmetric-nat',
-    applies: ({ candidates, hasTurn, isDirect }) => !isDirect && !hasTurn && isSymmetric(candidates.local),
+    applies: ({ candidates, hasTurn, isStuck }) => isStuck && !hasTurn && isSymmetric(candidates.local),
     text: 'This network gives each connection another port (symmetric NAT), and there is no TURN server.',
     advice:
       'Set up TURN at the edge; Cloudflare’s is free for small amounts. “TURN” in docs/configuration.md says how.',
   },
   {
     id: 'turn-missing',
-    applies: ({ candidates, hasTurn, isDirect, directFailed, report }) =>
-      !isDirect &&
+    applies: ({ candidates, hasTurn, isStuck, directFailed, report }) =>
+      isStuck &&
       !hasTurn &&
       directFailed &&
       hasOutside(candidates.local) &&
@@ -167,14 +168,19 @@ const RULES: readonly Rule[] = [
   },
   {
     id: 'restless',
-    applies: ({ report }) => report.paths.filter(({ at }) => report.at - at < RESTLESS_MS).length > RESTLESS_CHANGES,
-    text: 'The path changes again and again.',
+    applies: ({ report: { paths, at: now } }) =>
+      paths.filter(({ at, path }) => now - at < RESTLESS_MS && isDirect(path)).length >= RESTLESS_BEGINNINGS,
+    text: 'The direct path is lost again and again.',
     advice: 'The network may be weak. “No WebRTC” below keeps requests on the relay for as long as this page is open.',
   },
 ];
 
-/** Codes that a rule explains; for others the error speaks for itself. */
-const EXPLAINED = new Set([
+/** Codes that a rule explains, and of what passes by itself; for others the error speaks for itself. */
+const EXPLAINED = new Set<string>([
+  'E_CANCELLED',
+  'E_GOING_AWAY',
+  'E_HOST_RESTARTED',
+
   'E_HOST_OFFLINE',
   'E_HOST_KEY',
   'E_HOST_KEY_UNCONFIRMED',
@@ -184,7 +190,7 @@ const EXPLAINED = new Set([
 
 /** The most important ones first. */
 export function warningsOf(situation: Situation): Warning[] {
-  const { report } = situation;
+  const { report, online } = situation;
   const { path, ice, error, timeline } = report;
   const lastOf = (way: 'direct' | 'relay') =>
     timeline.findLastIndex(({ fact }) => fact?.type === 'failed' && fact.way === way);
@@ -192,7 +198,7 @@ export function warningsOf(situation: Situation): Warning[] {
   const facts: Facts = {
     ...situation,
     candidates: lastCandidates(timeline),
-    isDirect: path === 'direct' || path === 'turn',
+    isStuck: online && error?.code !== 'E_HOST_OFFLINE' && !isDirect(path),
     directFailed: lastOf('direct') > Math.max(lastPath('direct'), lastPath('turn')),
     relayFailed: lastOf('relay') > lastPath('relay'),
     hasStun: ice?.urls.some((url) => /^stuns?:/.test(url)) === true,
@@ -203,6 +209,10 @@ export function warningsOf(situation: Situation): Warning[] {
     found.unshift({ id: error.code, text: error.message, advice: error.hint });
   }
   return found;
+}
+
+function isDirect(path: ConnectionReport['path']): boolean {
+  return path === 'direct' || path === 'turn';
 }
 
 function wantsTurn({ iceTransportPolicy, webrtc }: ConnectionReport): boolean {

@@ -22,7 +22,7 @@ export const WAYS: Readonly<Record<Shown, Way>> = {
   },
   turn: {
     text: '⇄ turn',
-    sentence: 'Requests go to the host through a TURN server, as the networks let no straight way through.',
+    sentence: 'Requests go to the host through a TURN server.',
     privacy: 'Encrypted from this browser to the host. The TURN server sees addresses and amounts, and nothing else.',
     speed: 'A detour by the TURN server; usually little slower than the direct way.',
   },
@@ -30,7 +30,7 @@ export const WAYS: Readonly<Record<Shown, Way>> = {
     text: '⇅ relay',
     sentence: 'Requests go to the host through the edge’s relay.',
     privacy: 'Encrypted from this browser to the host. The edge passes on what it cannot read.',
-    speed: 'A detour by the edge, which counts messages; slower than the direct way.',
+    speed: 'A detour by the edge; slower than the direct way, and each message counts towards the edge’s daily limit.',
   },
   tunnel: {
     text: '☁ tunnel',
@@ -42,7 +42,7 @@ export const WAYS: Readonly<Record<Shown, Way>> = {
     text: '○ offline',
     sentence: 'The host cannot be reached just now.',
     privacy: 'Nothing is sent.',
-    speed: 'It is tried again by itself.',
+    speed: 'None. This browser goes on trying by itself.',
   },
   connecting: {
     text: 'connecting…',
