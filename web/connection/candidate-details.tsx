@@ -27,27 +27,25 @@ export function CandidateDetails({ report: { timeline, pair } }: { report: Conne
           <summary>
             All candidates: {local.length} of this browser, {remote.length} of the host
           </summary>
-          <div class="table-frame">
-            <table class="table">
-              <thead>
-                <tr>
-                  <th scope="col">Whose</th>
-                  <th scope="col">Type</th>
-                  <th scope="col">By</th>
-                  <th scope="col">Family</th>
-                  <th scope="col">Address</th>
-                </tr>
-              </thead>
-              <tbody>
-                {local.map((candidate, index) => (
-                  <Row key={index} whose="browser" candidate={candidate} />
-                ))}
-                {remote.map((candidate, index) => (
-                  <Row key={index} whose="host" candidate={candidate} />
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <table class="table">
+            <thead>
+              <tr>
+                <th scope="col">Whose</th>
+                <th scope="col">Type</th>
+                <th scope="col">By</th>
+                <th scope="col">Family</th>
+                <th scope="col">Address</th>
+              </tr>
+            </thead>
+            <tbody>
+              {local.map((candidate, index) => (
+                <Row key={index} whose="browser" candidate={candidate} />
+              ))}
+              {remote.map((candidate, index) => (
+                <Row key={index} whose="host" candidate={candidate} />
+              ))}
+            </tbody>
+          </table>
         </details>
       )}
     </>
@@ -85,7 +83,7 @@ function Row({ whose, candidate }: { whose: string; candidate: CandidateFacts })
       <td title={typeInWords(type)}>{type}</td>
       <td>{protocol}</td>
       <td>{familyOf(address)}</td>
-      <td>
+      <td class="long">
         <Address candidate={candidate} />
       </td>
     </tr>

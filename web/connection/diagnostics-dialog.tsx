@@ -12,19 +12,21 @@ import { Switches } from './switches.tsx';
 import { PathChanges, Timeline } from './timeline.tsx';
 import { useReport } from './use-report.ts';
 import { type Warning, warningsOf } from './warnings.ts';
-import { WAYS } from './ways.ts';
+import { type Shown, WAYS } from './ways.ts';
 
 export interface DiagnosticsDialogProps {
   client: Client;
+  /** As the indicator has it. */
+  shown: Shown;
   forced: Forced;
   onReconnect: (options: Forced) => void;
   ice: (() => Promise<IceStatus>) | undefined;
   onClose: () => void;
 }
 
-export function DiagnosticsDialog({ client, forced, onReconnect, ice, onClose }: DiagnosticsDialogProps): VNode {
+export function DiagnosticsDialog({ ice, onClose, ...rest }: DiagnosticsDialogProps): VNode {
   const dialog = useRef<HTMLDialogElement>(null);
-  const report = useReport(client);
+  const report = useReport(rest.client);
   const status = useIceStatus(ice);
   useLayoutEffect(() => dialog.current?.showModal(), []);
   return (
@@ -36,30 +38,29 @@ export function DiagnosticsDialog({ client, forced, onReconnect, ice, onClose }:
       closedby="any"
       onClose={onClose}
     >
-      <header class="diagnostics-head">
+      <div class="diagnostics-head">
         <h2 id="diagnostics-title">Connection</h2>
         <button class="diagnostics-close" type="button" aria-label="Close" onClick={() => dialog.current?.close()}>
           ✕
         </button>
-      </header>
-      {report === undefined ? null : (
-        <Diagnostics client={client} report={report} status={status} forced={forced} onReconnect={onReconnect} />
-      )}
+      </div>
+      {report === undefined ? null : <Diagnostics report={report} status={status} {...rest} />}
     </dialog>
   );
 }
 
-interface DiagnosticsProps extends Pick<DiagnosticsDialogProps, 'client' | 'forced' | 'onReconnect'> {
+interface DiagnosticsProps extends Omit<DiagnosticsDialogProps, 'ice' | 'onClose'> {
   report: ConnectionReport;
   status: IceStatus | undefined;
 }
 
-function Diagnostics({ client, report, status, forced, onReconnect }: DiagnosticsProps): VNode {
+function Diagnostics({ client, shown, report, status, forced, onReconnect }: DiagnosticsProps): VNode {
   const hasWebRtc = typeof RTCPeerConnection === 'function';
-  const warnings = warningsOf({ report, online: navigator.onLine, hasWebRtc, ice: status });
+  const isDecided = shown !== 'connecting';
+  const warnings = warningsOf({ report, isDecided, online: navigator.onLine, hasWebRtc, ice: status });
   return (
     <div class="diagnostics-body">
-      <Summary report={report} />
+      <Summary shown={shown} rtt={report.rtt} />
       <Warnings warnings={warnings} />
       <Section title="Response times">
         <LatencyDetails client={client} requests={report.requests} />
@@ -93,12 +94,12 @@ function Section({ title, children }: { title: string; children: ComponentChildr
   );
 }
 
-function Summary({ report: { path, rtt } }: { report: ConnectionReport }): VNode {
-  const { text, sentence, privacy, speed } = WAYS[path];
+function Summary({ shown, rtt }: { shown: Shown; rtt: number | undefined }): VNode {
+  const { text, sentence, privacy, speed } = WAYS[shown];
   return (
-    <div class="diagnostics-summary" data-path={path} data-testid="connection-state">
+    <div class="diagnostics-summary" data-testid="connection-state">
       <p class="diagnostics-sentence">
-        <span class="path-pill" data-path={path}>
+        <span class="path-pill" data-path={shown}>
           {text}
         </span>{' '}
         {sentence}

@@ -47,7 +47,7 @@ function Indicator({ client, forced, onReconnect, ice }: ConnectionIndicatorProp
           title={`${sentence} Show more.`}
           onClick={() => setOpen(true)}
         >
-          {text}
+          <span>{text}</span>
           {rtt === undefined ? null : <span class="path-rtt"> {Math.max(1, Math.round(rtt))} ms</span>}
         </button>
         {/* Not the pill itself: each measurement of the round trip would be read out. */}
@@ -61,7 +61,14 @@ function Indicator({ client, forced, onReconnect, ice }: ConnectionIndicatorProp
         </p>
       ) : null}
       {isOpen && typeof Dialog === 'function' ? (
-        <Dialog client={client} forced={forced} onReconnect={onReconnect} ice={ice} onClose={() => setOpen(false)} />
+        <Dialog
+          client={client}
+          shown={shown}
+          forced={forced}
+          onReconnect={onReconnect}
+          ice={ice}
+          onClose={() => setOpen(false)}
+        />
       ) : null}
     </>
   );

@@ -86,28 +86,26 @@ function SampleTable({ samples }: { samples: readonly Sample[] }): VNode {
   return (
     <details class="second-step">
       <summary>As a table</summary>
-      <div class="table-frame">
-        <table class="table">
-          <thead>
-            <tr>
-              <th scope="col">When</th>
-              <th scope="col">Request</th>
-              <th scope="col">Path</th>
-              <th scope="col">First byte</th>
+      <table class="table">
+        <thead>
+          <tr>
+            <th scope="col">When</th>
+            <th scope="col">Request</th>
+            <th scope="col">Path</th>
+            <th scope="col">First byte</th>
+          </tr>
+        </thead>
+        <tbody>
+          {samples.map(({ at, name, way, firstByteMs }, index) => (
+            <tr key={index}>
+              <td>{offset(at)}</td>
+              <td class="long">{name}</td>
+              <td>{way}</td>
+              <td>{duration(firstByteMs)}</td>
             </tr>
-          </thead>
-          <tbody>
-            {samples.map(({ at, name, way, firstByteMs }, index) => (
-              <tr key={index}>
-                <td>{offset(at)}</td>
-                <td>{name}</td>
-                <td>{way}</td>
-                <td>{duration(firstByteMs)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+          ))}
+        </tbody>
+      </table>
     </details>
   );
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Client } from '../client/index.ts';
+import { type Client, DirectError } from '../client/index.ts';
 import { measure } from './measure.ts';
 
 /** Answers after 10 ms, and by HTTPS after 80. */
@@ -39,9 +39,17 @@ test.each<[string, () => Response, string]>([
     },
     'fetch failed',
   ],
+  [
+    'is not wanted',
+    () => {
+      throw new TypeError('long', { cause: new DirectError('E_PATH_LOST', 'a paired device uses no tunnel') });
+    },
+    'a paired device uses no tunnel',
+  ],
 ])('a tunnel that %s says so, and the other way is measured', async (_, tunnel, problem) => {
-  const { client, now } = fake('relay', tunnel);
+  const { client, now, asked } = fake('relay', tunnel);
   const { current, tunnel: measured } = await measure(client, now);
   expect(current?.median).toBe(10);
   expect(measured).toEqual({ median: undefined, problem });
+  expect(asked.filter((byHttps) => byHttps)).toHaveLength(1);
 });

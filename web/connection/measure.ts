@@ -1,5 +1,5 @@
 /** A few small requests by the way in use and by the tunnel, one beside the other. */
-import type { Client } from '../client/index.ts';
+import { type Client, DirectError } from '../client/index.ts';
 import { median } from './latency.ts';
 
 const ROUNDS = 5;
@@ -23,6 +23,8 @@ export async function measure(client: Pick<Client, 'fetch' | 'path'>, now: () =>
   const times: Record<'current' | 'tunnel', number[]> = { current: [], tunnel: [] };
   const problems: { current?: string; tunnel?: string } = {};
   const ask = async (name: 'current' | 'tunnel', init: RequestInit) => {
+    // What cannot be asked once need not be asked again.
+    if (problems[name] !== undefined) return;
     const started = now();
     try {
       const response = await client.fetch('/v1/models', { ...init, cache: 'no-store' });
@@ -31,7 +33,7 @@ export async function measure(client: Pick<Client, 'fetch' | 'path'>, now: () =>
       if (response.ok) times[name].push(took);
       else problems[name] = `it was answered with ${response.status}`;
     } catch (error) {
-      problems[name] = error instanceof Error ? error.message : String(error);
+      problems[name] = reasonOf(error);
     }
   };
   // In turns: a network that changes meanwhile does so for both.
@@ -42,4 +44,10 @@ export async function measure(client: Pick<Client, 'fetch' | 'path'>, now: () =>
   }
   const measured = (name: 'current' | 'tunnel') => ({ median: median(times[name]), problem: problems[name] });
   return { current: isBeside ? { way, ...measured('current') } : undefined, tunnel: measured('tunnel') };
+}
+
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error ? error.cause : undefined;
+  if (cause instanceof DirectError) return cause.detail ?? cause.code;
+  return error instanceof Error ? error.message : String(error);
 }

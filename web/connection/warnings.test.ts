@@ -4,7 +4,14 @@ import { candidate, events, testReport } from './test-report.ts';
 import { type Situation, warningsOf } from './warnings.ts';
 
 function ids(report: Partial<ConnectionReport>, situation: Partial<Omit<Situation, 'report'>> = {}): string[] {
-  const whole = { report: testReport(report), online: true, hasWebRtc: true, ice: undefined, ...situation };
+  const whole = {
+    report: testReport(report),
+    isDecided: true,
+    online: true,
+    hasWebRtc: true,
+    ice: undefined,
+    ...situation,
+  };
   return warningsOf(whole).map(({ id }) => id);
 }
 
@@ -55,6 +62,7 @@ test.each<[string, string[], Partial<ConnectionReport>, Partial<Omit<Situation, 
     ['websockets-blocked'],
     { path: 'tunnel', state: 'waiting', timeline: events({ type: 'polling' }, failed('relay')) },
   ],
+  ['it is connecting', [], { path: 'tunnel', state: 'connecting' }, { isDecided: false }],
   ['the tunnel is in use', ['tunnel'], { path: 'tunnel', state: 'waiting' }],
   ['signaling polls', ['polling'], { timeline: events({ type: 'polling' }, { type: 'path', path: 'direct' }) }],
   ['TURN does not answer', ['turn-unreachable'], { ...relay, ice: withTurn, timeline: events(...ours(MDNS, SEEN)) }],
@@ -132,6 +140,7 @@ test('only the last attempt’s candidates count', () => {
 test('every warning says what to do', () => {
   const situation = {
     report: testReport({ path: 'tunnel', rtt: 900 }),
+    isDecided: true,
     online: false,
     hasWebRtc: false,
     ice: undefined,

@@ -13,6 +13,8 @@ export interface Warning {
 /** All that is known. */
 export interface Situation {
   report: ConnectionReport;
+  /** Requests need not wait for a path any longer. */
+  isDecided: boolean;
   /** As the browser believes. */
   online: boolean;
   hasWebRtc: boolean;
@@ -31,6 +33,8 @@ interface Facts extends Situation {
   candidates: Candidates;
   /** Candidates say nothing where there is nobody to reach, and nothing of interest where they led to a path. */
   isStuck: boolean;
+  /** Requests go by HTTPS, and not only until there is a path. */
+  isTunnel: boolean;
   /** The last attempts at each way have failed. */
   directFailed: boolean;
   relayFailed: boolean;
@@ -82,14 +86,14 @@ const RULES: readonly Rule[] = [
   },
   {
     id: 'websockets-blocked',
-    applies: ({ report, relayFailed }) => report.path === 'tunnel' && relayFailed,
+    applies: ({ isTunnel, relayFailed }) => isTunnel && relayFailed,
     text: 'The tunnel is in use because the relay’s WebSocket does not get through.',
     advice:
       'A proxy or a filter on this network may block WebSockets. Allow wss:// to the edge, or try another network.',
   },
   {
     id: 'tunnel',
-    applies: ({ report, relayFailed }) => report.path === 'tunnel' && !relayFailed,
+    applies: ({ isTunnel, relayFailed }) => isTunnel && !relayFailed,
     text: 'The edge could read what is sent now.',
     advice: 'Wait for a better way, or have the host accept no tunnel (tunnel: no in the agent’s configuration).',
   },
@@ -198,6 +202,7 @@ export function warningsOf(situation: Situation): Warning[] {
   const facts: Facts = {
     ...situation,
     candidates: lastCandidates(timeline),
+    isTunnel: situation.isDecided && path === 'tunnel',
     isStuck: online && error?.code !== 'E_HOST_OFFLINE' && !isDirect(path),
     directFailed: lastOf('direct') > Math.max(lastPath('direct'), lastPath('turn')),
     relayFailed: lastOf('relay') > lastPath('relay'),

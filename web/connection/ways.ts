@@ -41,7 +41,7 @@ export const WAYS: Readonly<Record<Shown, Way>> = {
   offline: {
     text: '○ offline',
     sentence: 'The host cannot be reached just now.',
-    privacy: 'Nothing is sent.',
+    privacy: 'Nothing reaches the host.',
     speed: 'None. This browser goes on trying by itself.',
   },
   connecting: {
@@ -51,7 +51,3 @@ export const WAYS: Readonly<Record<Shown, Way>> = {
     speed: 'This usually takes less than a second.',
   },
 };
-
-export function isShown(name: string): name is Shown {
-  return Object.hasOwn(WAYS, name);
-}
