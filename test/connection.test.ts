@@ -72,7 +72,7 @@ describe.skipIf(missing)(`the connection on the chat page (${missing || 'real'})
     await expect.poll(() => text(page, 'measured')).toMatch(/⚡ direct [\d.]+ ms, ☁ tunnel [\d.]+ ms/);
     const plot = page.getByTestId('latency-plot');
     await expect.poll(() => plot.locator('.mark-direct').count()).toBeGreaterThanOrEqual(5);
-    expect(await plot.locator('.mark-tunnel').count()).toBe(5);
+    await expect.poll(() => plot.locator('.mark-tunnel').count()).toBe(5);
     expect(await plot.getAttribute('aria-label')).toMatch(/direct .* median of \d.*; tunnel .* median of 5/);
     await page.context().close();
   });
@@ -128,6 +128,21 @@ describe.skipIf(missing)(`the connection on the chat page (${missing || 'real'})
       expect(whole).not.toContain(secret);
     }
     await page.context().close();
+  });
+
+  test('diagnostics that could not be loaded say so, and are loaded at the next tap', async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await page.route('**/assets/diagnostics-dialog-*', (route) => route.abort());
+    await page.goto(stack.pageUrl);
+    await untilPath(page, 'direct');
+    await page.getByTestId('path').click();
+    await page.getByText('could not be loaded').waitFor();
+    await page.unroute('**/assets/diagnostics-dialog-*');
+    await page.getByTestId('path').click();
+    await page.getByTestId('diagnostics').waitFor();
+    expect(await page.getByText('could not be loaded').count()).toBe(0);
+    await context.close();
   });
 
   test('a host that stops is said to be offline, with what to do', async () => {

@@ -32,7 +32,9 @@ export function ConnectionIndicator({ client, ...rest }: ConnectionIndicatorProp
 function Indicator({ client, forced, onReconnect, ice }: ConnectionIndicatorProps & { client: Client }): VNode {
   const { shown, rtt } = useWay(client);
   const [isOpen, setOpen] = useState(false);
-  const Dialog = useDialog(client, isOpen);
+  const [taps, setTaps] = useState(0);
+  const Dialog = useDialog(client, taps);
+  const close = () => setOpen(false);
   const { text, sentence } = WAYS[shown];
   return (
     <>
@@ -45,7 +47,10 @@ function Indicator({ client, forced, onReconnect, ice }: ConnectionIndicatorProp
           data-path={shown}
           aria-haspopup="dialog"
           title={`${sentence} Show more.`}
-          onClick={() => setOpen(true)}
+          onClick={() => {
+            setOpen(true);
+            setTaps(taps + 1);
+          }}
         >
           <span>{text}</span>
           {rtt === undefined ? null : <span class="path-rtt"> {Math.max(1, Math.round(rtt))} ms</span>}
@@ -56,19 +61,15 @@ function Indicator({ client, forced, onReconnect, ice }: ConnectionIndicatorProp
         </span>
       </div>
       {isOpen && Dialog === 'failed' ? (
-        <p class="notice path-notice" role="alert">
-          The diagnostics could not be loaded. Reload the page when there is a network again.
-        </p>
+        <div class="notice path-notice" role="alert">
+          The diagnostics could not be loaded. Try again when there is a network, or reload the page.{' '}
+          <button class="button quiet small" type="button" onClick={close}>
+            Close
+          </button>
+        </div>
       ) : null}
       {isOpen && typeof Dialog === 'function' ? (
-        <Dialog
-          client={client}
-          shown={shown}
-          forced={forced}
-          onReconnect={onReconnect}
-          ice={ice}
-          onClose={() => setOpen(false)}
-        />
+        <Dialog client={client} shown={shown} forced={forced} onReconnect={onReconnect} ice={ice} onClose={close} />
       ) : null}
     </>
   );
@@ -101,7 +102,7 @@ type LoadedDialog = typeof DiagnosticsDialog;
  * The dialog's part of the program. It is fetched once there is a connection, though perhaps nobody asks for it: when
  * somebody does, the network may be what is broken.
  */
-function useDialog(client: Client, isOpen: boolean): LoadedDialog | 'failed' | undefined {
+function useDialog(client: Client, taps: number): LoadedDialog | 'failed' | undefined {
   const [dialog, setDialog] = useState<{ loaded: LoadedDialog | 'failed' }>();
   useEffect(() => {
     if (typeof dialog?.loaded === 'function') return undefined;
@@ -111,12 +112,12 @@ function useDialog(client: Client, isOpen: boolean): LoadedDialog | 'failed' | u
       const loaded = await loadDialog().catch(() => 'failed' as const);
       if (!isOver) setDialog({ loaded });
     };
-    if (isOpen) void load();
-    else if (dialog === undefined) void client.ready.then(load);
+    if (taps > 0) void load();
+    else void client.ready.then(load);
     return () => {
       isOver = true;
     };
     // Whoever taps once more tries once more.
-  }, [client, isOpen]);
+  }, [client, taps]);
   return dialog?.loaded;
 }
