@@ -151,6 +151,14 @@ const VIEWS: Record<string, View> = {
     },
   },
   'chat-menu': { path: `/#host=home&key=${HOST_KEYS.home}`, as: 'owner', act: click('menu') },
+  'chat-connection': {
+    path: `/#host=home&key=${HOST_KEYS.home}`,
+    as: 'owner',
+    act: async (page) => {
+      await click('path')(page);
+      await page.getByTestId('timeline').waitFor();
+    },
+  },
   'chat-guest': { path: '/', as: 'guest', act: click('menu') },
   'chat-no-host': { path: '/', as: 'owner', prepare: empty },
   'chat-key-changed': {

@@ -1,6 +1,7 @@
 /** The client's front door. */
 
 import type { DirectError } from '../../shared/errors.ts';
+import { PROTOCOL_VERSION } from '../../shared/limits.ts';
 import { type ClientPath, Connector } from './connector.ts';
 import type { DeviceIdentity } from './device.ts';
 import { addressFlags, createDiagnostics, type LogLine } from './diagnostics.ts';
@@ -11,6 +12,7 @@ import { createHeld, type Held } from './held.ts';
 import type { HostKeyQuestion } from './host-trust.ts';
 import { checkedIceServers } from './ice-servers.ts';
 import { Listeners } from './listeners.ts';
+import type { ConnectionReport } from './report.ts';
 import { hostId, signalingBase } from './signaling.ts';
 
 export interface ConnectOptions {
@@ -78,6 +80,8 @@ export interface ClientEvents {
   rtt: number;
   /** A key was believed that was not given as `hostKey`: keep it and give it the next time. */
   hostKey: string;
+  /** There is more in `client.report()`; often many times in a row. */
+  report: undefined;
 }
 
 export interface Client extends Held {
@@ -100,6 +104,8 @@ export interface Client extends Held {
   readonly error: DirectError | undefined;
   /** Resolves with the path when requests need not wait for one any longer; never rejects. */
   readonly ready: Promise<ClientPath>;
+  /** What the connection went through so far. Holds no secrets, but the addresses of both ends. */
+  report(): Promise<ConnectionReport>;
   /** Calls `listener` at every change, until the returned function is called. */
   on<Name extends keyof ClientEvents>(name: Name, listener: (value: ClientEvents[Name]) => void): () => void;
   /** Ends the session. Requests on it fail with `E_CANCELLED`; later ones go over HTTPS, but fail on a paired device. */
@@ -118,8 +124,15 @@ export function connect(options: ConnectOptions): Client {
   const { token } = options;
   const iceServers = checkedIceServers(options.iceServers);
   const cookie = options.credentials === 'cookie';
-  const diagnostics = createDiagnostics(() => environment.now(), options.diagnostics ?? flags.diagnostics);
   const listeners = new Listeners<ClientEvents>();
+  const startedAt = environment.wallClock();
+  const diagnostics = createDiagnostics(
+    () => environment.now(),
+    options.diagnostics ?? flags.diagnostics,
+    () => listeners.tell('report', undefined),
+  );
+  const webrtc = options.webrtc ?? flags.webrtc ?? true;
+  const iceTransportPolicy = options.iceTransportPolicy ?? flags.iceTransportPolicy ?? 'all';
   const connector = new Connector(
     {
       signaling: { base: base.href, token, cookie, environment },
@@ -131,9 +144,9 @@ export function connect(options: ConnectOptions): Client {
       device: options.device,
       pairing: options.pairing,
       deviceName: options.deviceName,
-      webrtc: options.webrtc ?? flags.webrtc ?? true,
+      webrtc,
       tunnel: options.tunnel ?? true,
-      iceTransportPolicy: options.iceTransportPolicy ?? flags.iceTransportPolicy ?? 'all',
+      iceTransportPolicy,
       iceServers,
     },
     {
@@ -174,6 +187,23 @@ export function connect(options: ConnectOptions): Client {
       return connector.error;
     },
     ready: connector.decided.then(() => connector.path),
+    report: async () => {
+      const pair = await connector.pair();
+      const { path, state, rtt, error } = connector;
+      return {
+        startedAt,
+        at: diagnostics.elapsed,
+        protocolVersion: PROTOCOL_VERSION,
+        path,
+        state,
+        rtt,
+        error: error && { code: error.code, message: error.message, hint: error.entry.hint },
+        webrtc,
+        iceTransportPolicy,
+        pair,
+        ...diagnostics.kept,
+      };
+    },
     on: (name, listener) => listeners.add(name, listener),
     close: () => connector.close(),
   };

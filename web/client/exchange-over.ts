@@ -5,7 +5,7 @@ import { encodeHead, type HeaderList, type RequestHead } from '../../shared/head
 import { hasBody } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
 import { isDeviceRefusal } from './device.ts';
-import { type Diagnostics, loggedPath } from './diagnostics.ts';
+import type { Diagnostics } from './diagnostics.ts';
 import type { ClientEnvironment } from './environment.ts';
 import { isKeyError } from './host-trust.ts';
 import { networkError } from './network-error.ts';
@@ -50,30 +50,29 @@ export async function exchangeOver(
   { signal, holding, environment, diagnostics }: ExchangeOptions,
 ): Promise<Response> {
   if (session.error !== undefined) throw new PathFailure(session.error, false, false);
-  const started = environment.now();
-  const name = `${hop.method} ${loggedPath(hop.url)}`;
   const path = holding.resume === undefined ? hop.url.pathname + hop.url.search : '/';
   const head: RequestHead = { method: hop.method, path, headers: fields(hop, body), ...holding };
   // Thrown here, before anything is sent: `sendHead` would say it too late for `finish`.
   encodeHead(head);
   const exchange = new ClientExchange(session.openStream());
   const upload = new Upload(exchange, body);
-  diagnostics.log(`→ ${name} (${body === undefined ? 0 : (body.length ?? 'streaming')}b)`);
+  const way = () => session.active?.kind ?? 'offline';
+  const size = body === undefined ? 0 : (body.length ?? 'streaming');
+  const log = diagnostics.request(hop.method, hop.url, way(), `(${size}b)`);
   const abort = () => {
     exchange.abort('E_CANCELLED');
     upload.cancel(signal?.reason);
   };
   signal?.addEventListener('abort', abort);
-  const done = (outcome: string) =>
-    diagnostics.log(`← ${outcome} ${name}, ${Math.round(environment.now() - started)}ms`);
   try {
     signal?.throwIfAborted();
     upload.start(head);
     // Whichever comes first: the head, or the failure of the source of the body, which ends the request.
     const { status, statusText, ...rest } = await Promise.race([exchange.readHead(), upload.failed]);
+    log.head(status, way());
     const headers = responseHeaders({ status, statusText, ...rest }, environment.browser);
     if (!hasBody(hop.method, status)) {
-      done(`${status} 0b`);
+      log.end(0, false);
       finishQuietly(exchange);
       return new Response(null, { status, statusText, headers });
     }
@@ -85,14 +84,14 @@ export async function exchangeOver(
         failure = { error };
       },
       ended: (bytes, error) => {
-        done(error === undefined ? `${status} ${bytes}b` : `${status} ${bytes}b incomplete`);
+        log.end(bytes, error !== undefined);
         if (error !== undefined) upload.cancel(error);
       },
     });
     return withBodyError(new Response(stream, { status, statusText, headers }), () => failure);
   } catch (error) {
     const failure = asPathFailure(session, exchange, upload, error);
-    done('failed');
+    log.end(undefined, true);
     exchange.abort(upload.sourceFailed || signal?.aborted ? 'E_CANCELLED' : 'E_PROTOCOL');
     // A body that was not begun may still go over HTTPS.
     if (failure === undefined || upload.begun) upload.cancel(error);

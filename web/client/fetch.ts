@@ -4,7 +4,6 @@ import { DIRECT_HOLD, DIRECT_RESUME, encodeResume } from '../../shared/hold.ts';
 import { isSafe } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
 import type { Diagnostics } from './diagnostics.ts';
-import { loggedPath } from './diagnostics.ts';
 import type { ClientEnvironment } from './environment.ts';
 import { exchangeOver, type Holding, PathFailure, requestError } from './exchange-over.ts';
 import { networkError } from './network-error.ts';
@@ -206,16 +205,15 @@ class Call {
     }
     // Other requests of the page are not ours to show.
     if (!belongsToHost(url, origin)) return environment.fetch(request);
-    const name = `${request.method} ${loggedPath(url)}`;
-    const started = environment.now();
-    const ms = () => `${Math.round(environment.now() - started)}ms`;
-    diagnostics.log(`→ ${name} ${again === undefined ? 'over HTTPS' : again ? 'again over HTTPS' : 'now over HTTPS'}`);
+    const remark = again === undefined ? 'over HTTPS' : again ? 'again over HTTPS' : 'now over HTTPS';
+    const log = diagnostics.request(request.method, url, 'tunnel', remark);
     try {
       const response = await environment.fetch(request);
-      diagnostics.log(`← ${response.status} ${name} over HTTPS, ${ms()}`);
+      log.head(response.status, 'tunnel');
+      log.end(undefined, false);
       return response;
     } catch (error) {
-      diagnostics.log(`← failed ${name} over HTTPS, ${ms()}`);
+      log.end(undefined, true);
       throw error;
     }
   }

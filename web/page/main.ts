@@ -1,5 +1,6 @@
 /** The page: who is here, which host they want, and the chat with it. */
 
+import { h, render } from 'preact';
 import type { Me, UsableHost } from '../../shared/account-api.ts';
 import { parsePairingSecret } from '../../shared/device-identity.ts';
 import { ApiError } from '../access/api-error.ts';
@@ -10,13 +11,13 @@ import { codeOf, errorText } from '../access/error-text.ts';
 import { type ChatLink, parseChatLink } from '../access/link.ts';
 import { Pins } from '../access/pins.ts';
 import { type Client, type ConnectOptions, connect } from '../client/index.ts';
+import { ConnectionIndicator, type Forced } from '../connection/indicator.tsx';
 import { element } from '../look/element.ts';
 import { Chat } from './chat.ts';
 import { enter } from './enter.ts';
 import { dropHeadStart, takeHeadStart } from './head.ts';
 import { chooseHost, rememberedHost, rememberHost, takeOldAccess } from './host-choice.ts';
 import { showHosts } from './host-picker.ts';
-import { showPath } from './indicator.ts';
 import { listModels, showModels } from './models.ts';
 import { pageMenu } from './page-menu.ts';
 import { showStatus } from './status.ts';
@@ -48,6 +49,7 @@ const chat = new Chat(
 let visit = new AbortController();
 let leave: (() => void) | undefined;
 let host: string | undefined;
+let me: Me | undefined;
 /** Begun by `connectEarly`, and not taken yet. */
 let early: { id: string; client: Client } | undefined;
 
@@ -114,23 +116,24 @@ function clientOptions(id: string): ConnectOptions {
   };
 }
 
-async function entered(me: Me, link: ChatLink, signal: AbortSignal): Promise<void> {
-  const chosen = chooseHost(me.hosts, link.host, host ?? rememberedHost(storage));
-  const hosts = withHost(me.hosts, chosen);
+async function entered(who: Me, link: ChatLink, signal: AbortSignal): Promise<void> {
+  me = who;
+  const chosen = chooseHost(who.hosts, link.host, host ?? rememberedHost(storage));
+  const hosts = withHost(who.hosts, chosen);
   const go = (to: string) => void switchTo(to, hosts, {}, signal);
   showHosts(hosts, chosen, go);
   element('account', HTMLElement).replaceChildren(
     pageMenu({
       api,
-      me,
+      me: who,
       hostKey: () => (host === undefined ? undefined : pins.get(host)),
       signedOut: () => void begin({}),
     }),
   );
   if (chosen === undefined) {
-    element('path', HTMLOutputElement).replaceChildren();
+    showConnection(undefined, {}, () => {});
     const owner = `There is no host yet. On the machine with your models run: npx direct-agent login ${location.origin}`;
-    return showStatus(status, me.kind === 'owner' ? owner : 'You have no access to any host at the moment.');
+    return showStatus(status, who.kind === 'owner' ? owner : 'You have no access to any host at the moment.');
   }
   await switchTo(chosen, hosts, link, signal);
 }
@@ -150,7 +153,13 @@ async function switchTo(id: string, hosts: readonly UsableHost[], link: ChatLink
   if (!signal.aborted && host === id) connectTo(info, link);
 }
 
-function connectTo(info: UsableHost, { pair }: ChatLink): void {
+/** `reconnect` with what the person wants other than the best path. */
+function showConnection(client: Client | undefined, forced: Forced, reconnect: (forced: Forced) => void): void {
+  const ice = me?.kind === 'owner' ? api.ice : undefined;
+  render(h(ConnectionIndicator, { client, forced, onReconnect: reconnect, ice }), element('connection', HTMLElement));
+}
+
+function connectTo(info: UsableHost, { pair }: ChatLink, forced: Forced = {}): void {
   leave?.();
   if (pair !== undefined && parsePairingSecret(pair) === undefined) {
     blocked(info, 'E_PAIRING', undefined);
@@ -159,23 +168,24 @@ function connectTo(info: UsableHost, { pair }: ChatLink): void {
   showStatus(status, '');
   const looking = new AbortController();
   const pinned = pins.get(info.id);
-  const begun = early?.id === info.id && pair === undefined ? early.client : undefined;
+  const isPlain = pair === undefined && Object.keys(forced).length === 0;
+  const begun = early?.id === info.id && isPlain ? early.client : undefined;
   if (begun === undefined) dropEarly();
   early = undefined;
   const client =
     begun ??
     connect({
       ...clientOptions(info.id),
+      ...forced,
       ...(pinned === undefined ? {} : { hostKey: pinned }),
       ...(pair === undefined ? {} : { pairing: pair }),
       confirmHostKey: ({ hostKey }) => confirmHostKey(info.name, hostKey, looking.signal),
     });
-  const stopShowing = showPath(client, element('path', HTMLOutputElement));
+  showConnection(client, forced, (next) => connectTo(info, {}, next));
   chat.client = client;
   leave = () => {
     leave = undefined;
     looking.abort();
-    stopShowing();
     chat.client = undefined;
     chat.ready = false;
     client.close();
