@@ -1,7 +1,20 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { HeaderList, RequestHead } from '../shared/head.ts';
+import type { Question } from './account/callers.ts';
 import { type Script, TestAgent } from './test-agent.ts';
-import { asPage, type Call, call, codeOf, inAccount, newHost, ORIGIN, OWNER, post, signedIn } from './test-edge.ts';
+import {
+  accountStub,
+  asPage,
+  type Call,
+  call,
+  codeOf,
+  inAccount,
+  newHost,
+  ORIGIN,
+  OWNER,
+  post,
+  signedIn,
+} from './test-edge.ts';
 
 const BY = { actor: 'owner', address: null };
 const NAVIGATION = { 'Sec-Fetch-Site': 'none', 'Sec-Fetch-Mode': 'navigate', 'Sec-Fetch-Dest': 'document' };
@@ -139,6 +152,21 @@ describe('a request of a signed-in browser', () => {
     }
   });
 
+  it.each(['/', '/app'])('to %s costs one call of the account', async (path) => {
+    await serve(await register());
+    const asked: string[] = [];
+    const getByName = () => ({
+      identify: (question: Question) => {
+        asked.push(question.credential.kind);
+        return accountStub().identify(question);
+      },
+    });
+    const env = { ACCOUNTS: { getByName } as unknown as Cloudflare.Env['ACCOUNTS'] };
+    const headers = { ...(await browser()), ...NAVIGATION };
+    expect(await (await call(path, { headers, env })).text()).toBe('the UI');
+    expect(asked).toEqual(['cookie']);
+  });
+
   it('may ask with OPTIONS, as WebDAV does', async () => {
     const host = await register();
     const asked = await serve(host, '', [['dav', '1']]);
@@ -221,8 +249,10 @@ describe('refused', () => {
     'a service worker: %j',
     async (extra) => {
       const asked = await serve(await register(), '', [['content-type', 'text/javascript']]);
-      const response = await call('/sw.js', { headers: { ...(await browser()), ...SUBRESOURCE, ...extra } });
-      expect([response.status, await codeOf(response), asked.length]).toEqual([403, 'E_FORBIDDEN', 0]);
+      for (const path of ['/', '/sw.js']) {
+        const response = await call(path, { headers: { ...(await browser()), ...SUBRESOURCE, ...extra } });
+        expect([response.status, await codeOf(response), asked.length]).toEqual([403, 'E_FORBIDDEN', 0]);
+      }
     },
   );
 
