@@ -175,6 +175,18 @@ describe('a request of a signed-in browser', () => {
   });
 });
 
+describe('a host that is offline', () => {
+  it('is said on a page in a tab, and in JSON to scripts', async () => {
+    await register();
+    const typed = await call('/', { headers: { ...(await browser()), ...NAVIGATION } });
+    expect([typed.status, typed.headers.get('content-type')]).toEqual([503, 'text/html; charset=utf-8']);
+    expect(await typed.text()).toContain('/_direct/chat');
+    expect(await codeOf(await call('/app', { headers: { ...(await browser()), ...SUBRESOURCE } }))).toBe(
+      'E_HOST_OFFLINE',
+    );
+  });
+});
+
 describe('as before', () => {
   const others: [string, (host: string) => Promise<Call>][] = [
     ['a key', async (host) => ({ token: OWNER, headers: { 'Direct-Host': host } })],
