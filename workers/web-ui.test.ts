@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { ERRORS } from '../shared/errors.ts';
 import type { HeaderList, RequestHead } from '../shared/head.ts';
 import type { Question } from './account/callers.ts';
 import { type Script, TestAgent } from './test-agent.ts';
@@ -187,6 +188,20 @@ describe('a host that is offline', () => {
   });
 });
 
+it('whose browser is not signed in any more, or came by a link from elsewhere, is told so on a page', async () => {
+  await register();
+  for (const [path, status] of [
+    ['/app', 401],
+    ['/_direct/api/hosts', 401],
+  ] as const) {
+    const response = await call(path, { headers: { ...NAVIGATION, 'Sec-Fetch-Site': 'cross-site' } });
+    expect([response.status, response.headers.get('content-type')?.includes('html')]).toEqual([
+      status,
+      path === '/app',
+    ]);
+  }
+});
+
 describe('as before', () => {
   const others: [string, (host: string) => Promise<Call>][] = [
     ['a key', async (host) => ({ token: OWNER, headers: { 'Direct-Host': host } })],
@@ -214,7 +229,8 @@ describe('as before', () => {
       ['referrer-policy', 'unsafe-url'],
     ]);
     const typed = await call('/app', { headers: { ...(await browser()), ...NAVIGATION } });
-    expect([typed.status, await codeOf(typed), asked.length]).toEqual([403, 'E_ORIGIN', 0]);
+    expect([typed.status, asked.length]).toEqual([403, 0]);
+    expect(await typed.text()).toContain(ERRORS.E_ORIGIN.message);
     const response = await call('/app', { headers: await signedIn() });
     expect(response.headers.get('content-security-policy')).toBe('sandbox');
     expect(response.headers.get('direct-web-ui')).toBeNull();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { DirectError, errorBody } from '../shared/errors.ts';
+import { withErrorPage } from './error-page.ts';
 import { errorResponse } from './responses.ts';
-import { withErrorPage } from './web-ui-error-page.ts';
 
 const show = (response: Response, { method = 'GET', dest = 'document', links = true } = {}) =>
   withErrorPage(response, {

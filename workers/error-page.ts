@@ -1,6 +1,6 @@
 /**
- * Errors of ours where a person wanted to see a web UI: the machine at home is off, or its UI does not run. Static text
- * without script or style, with the ways that there are.
+ * Errors of ours where a person wanted to see what a host serves: the machine at home is off, or nobody is signed in any
+ * more. Static text without script or style, with the ways that there are.
  */
 import { isErrorCode } from '../shared/errors.ts';
 
@@ -60,10 +60,10 @@ function pageOf({ message, hint }: ShownError, links: boolean): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>direct-agent: the web UI cannot be shown</title>
+<title>direct-agent: this address cannot be shown</title>
 </head>
 <body>
-<h1>The web UI cannot be shown</h1>
+<h1>This address cannot be shown</h1>
 <p>${escaped(message)}</p>
 <p>${escaped(hint)}</p>
 <p><a href="">Try again</a>${links ? ', <a href="/_direct/chat">open the chat</a>, or <a href="/_direct/">go to the dashboard</a>' : ''}.</p>
