@@ -4,6 +4,7 @@ import { cors } from 'hono/cors';
 import { DirectError } from '../shared/errors.ts';
 import { api } from './api/index.ts';
 import type { EdgeEnv } from './caller.ts';
+import { withErrorPage } from './error-page.ts';
 import { checkSocketOrigin } from './origin.ts';
 import { isPage, pages } from './pages.ts';
 import { errorResponse } from './responses.ts';
@@ -74,5 +75,9 @@ edge.onError((error, c) => {
   if (c.req.raw.signal.aborted) return errorResponse(new DirectError('E_CANCELLED'), c.req.path);
   // Never the request: its address and header fields hold session ids and tokens.
   if (!(error instanceof DirectError)) console.error('unexpected error', error);
-  return errorResponse(error, c.req.path);
+  const response = errorResponse(error, c.req.path);
+  const atSite = c.get('site') !== undefined;
+  // The edge's own addresses are for programs, and those that are pages have their own words.
+  if (c.req.path.startsWith('/_direct/') && !atSite) return response;
+  return withErrorPage(response, { request: c.req.raw, links: !atSite });
 });

@@ -5,6 +5,7 @@ import { DirectError } from '../shared/errors.ts';
 import { DIRECT_GRANT, encodeGrant } from '../shared/grant.ts';
 import { type Identified, identify, mayBeByBrowser, refuse } from './auth.ts';
 import { type EdgeContext, type EdgeEnv, grantOf, mayUse } from './caller.ts';
+import { withErrorPage } from './error-page.ts';
 import { markEnd } from './marked-body.ts';
 import { DIRECT_SERVICE, PUBLIC_ORIGIN, UPSTREAM_AUTHORIZATION } from './tunnel-headers.ts';
 import { checkNoServiceWorker, mayBeForWebUi, webUiRequest } from './web-ui-request.ts';
@@ -75,5 +76,10 @@ export async function passOn(c: EdgeContext, { caller, host, service, byBrowser 
   // Said again: the copy has a signal of its own, and the object must see when the client goes away. It is the client that follows
   // redirections, or not.
   const response = await c.env.HOSTS.getByName(host).fetch(request, { signal: raw.signal, redirect: 'manual' });
-  return service === undefined ? response : webUiResponse(response, { request: raw, host });
+  if (service === undefined) return response;
+  // At a host name of its own there are no pages to go to.
+  return withErrorPage(webUiResponse(response, { request: raw, host }), {
+    request: raw,
+    links: c.get('site') === undefined,
+  });
 }

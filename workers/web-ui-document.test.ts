@@ -218,6 +218,11 @@ describe('a response', () => {
     },
   );
 
+  it('that leads elsewhere is asked for again, whatever its type', () => {
+    const fields = { location: '/ui/', 'content-type': 'image/png', 'cache-control': 'max-age=31536000' };
+    expect(respond({ status: 301, fields, body: null }).headers.get('cache-control')).toBe('no-cache');
+  });
+
   it('says where its forms come from, unless the UI says itself what to say', () => {
     expect(respond({}).headers.get('referrer-policy')).toBe('same-origin');
     expect(respond({ fields: { 'referrer-policy': 'origin' } }).headers.get('referrer-policy')).toBe('origin');

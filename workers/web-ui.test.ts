@@ -1,7 +1,21 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { ERRORS } from '../shared/errors.ts';
 import type { HeaderList, RequestHead } from '../shared/head.ts';
+import type { Question } from './account/callers.ts';
 import { type Script, TestAgent } from './test-agent.ts';
-import { asPage, type Call, call, codeOf, inAccount, newHost, ORIGIN, OWNER, post, signedIn } from './test-edge.ts';
+import {
+  accountStub,
+  asPage,
+  type Call,
+  call,
+  codeOf,
+  inAccount,
+  newHost,
+  ORIGIN,
+  OWNER,
+  post,
+  signedIn,
+} from './test-edge.ts';
 
 const BY = { actor: 'owner', address: null };
 const NAVIGATION = { 'Sec-Fetch-Site': 'none', 'Sec-Fetch-Mode': 'navigate', 'Sec-Fetch-Dest': 'document' };
@@ -139,12 +153,53 @@ describe('a request of a signed-in browser', () => {
     }
   });
 
+  it.each(['/', '/app'])('to %s costs one call of the account', async (path) => {
+    await serve(await register());
+    const asked: string[] = [];
+    const getByName = () => ({
+      identify: (question: Question) => {
+        asked.push(question.credential.kind);
+        return accountStub().identify(question);
+      },
+    });
+    const env = { ACCOUNTS: { getByName } as unknown as Cloudflare.Env['ACCOUNTS'] };
+    const headers = { ...(await browser()), ...NAVIGATION };
+    expect(await (await call(path, { headers, env })).text()).toBe('the UI');
+    expect(asked).toEqual(['cookie']);
+  });
+
   it('may ask with OPTIONS, as WebDAV does', async () => {
     const host = await register();
     const asked = await serve(host, '', [['dav', '1']]);
     const response = await call('/', { method: 'OPTIONS', headers: { ...(await browser()), ...SUBRESOURCE } });
     expect([asked[0]?.method, response.headers.get('dav')]).toEqual(['OPTIONS', '1']);
   });
+});
+
+describe('a host that is offline', () => {
+  it('is said on a page in a tab, and in JSON to scripts', async () => {
+    await register();
+    const typed = await call('/', { headers: { ...(await browser()), ...NAVIGATION } });
+    expect([typed.status, typed.headers.get('content-type')]).toEqual([503, 'text/html; charset=utf-8']);
+    expect(await typed.text()).toContain('/_direct/chat');
+    expect(await codeOf(await call('/app', { headers: { ...(await browser()), ...SUBRESOURCE } }))).toBe(
+      'E_HOST_OFFLINE',
+    );
+  });
+});
+
+it('whose browser is not signed in any more, or came by a link from elsewhere, is told so on a page', async () => {
+  await register();
+  for (const [path, status] of [
+    ['/app', 401],
+    ['/_direct/api/hosts', 401],
+  ] as const) {
+    const response = await call(path, { headers: { ...NAVIGATION, 'Sec-Fetch-Site': 'cross-site' } });
+    expect([response.status, response.headers.get('content-type')?.includes('html')]).toEqual([
+      status,
+      path === '/app',
+    ]);
+  }
 });
 
 describe('as before', () => {
@@ -174,7 +229,8 @@ describe('as before', () => {
       ['referrer-policy', 'unsafe-url'],
     ]);
     const typed = await call('/app', { headers: { ...(await browser()), ...NAVIGATION } });
-    expect([typed.status, await codeOf(typed), asked.length]).toEqual([403, 'E_ORIGIN', 0]);
+    expect([typed.status, asked.length]).toEqual([403, 0]);
+    expect(await typed.text()).toContain(ERRORS.E_ORIGIN.message);
     const response = await call('/app', { headers: await signedIn() });
     expect(response.headers.get('content-security-policy')).toBe('sandbox');
     expect(response.headers.get('direct-web-ui')).toBeNull();
@@ -221,8 +277,10 @@ describe('refused', () => {
     'a service worker: %j',
     async (extra) => {
       const asked = await serve(await register(), '', [['content-type', 'text/javascript']]);
-      const response = await call('/sw.js', { headers: { ...(await browser()), ...SUBRESOURCE, ...extra } });
-      expect([response.status, await codeOf(response), asked.length]).toEqual([403, 'E_FORBIDDEN', 0]);
+      for (const path of ['/', '/sw.js']) {
+        const response = await call(path, { headers: { ...(await browser()), ...SUBRESOURCE, ...extra } });
+        expect([response.status, await codeOf(response), asked.length]).toEqual([403, 'E_FORBIDDEN', 0]);
+      }
     },
   );
 
