@@ -11,6 +11,8 @@ export interface RequestHead {
   path: string;
   /** Asks for a WebSocket, as extended CONNECT does in HTTP/2 (RFC 8441, section 4); the method is GET. */
   protocol?: 'websocket';
+  /** The request is for the host's web UI, and not for its models. */
+  service?: 'web_ui';
   headers: HeaderList;
 }
 
@@ -68,13 +70,19 @@ function parseFields(raw: unknown): HeaderList {
 
 /** @throws ProtocolError */
 export function parseRequestHead(bytes: Uint8Array): RequestHead {
-  const { method, path, protocol, headers } = parseObject(bytes);
+  const { method, path, protocol, service, headers } = parseObject(bytes);
   if (typeof method !== 'string' || method.length > 32 || !TOKEN.test(method)) {
     throw new ProtocolError('the method is malformed');
   }
   // Twice the limit on purpose: target.ts says with its own code what is wrong with a path.
   if (typeof path !== 'string' || path.length > 2 * MAX_TARGET_BYTES) throw new ProtocolError('the path is malformed');
-  const head = { method, path, headers: parseFields(headers) };
+  if (service !== undefined && service !== 'web_ui') throw new ProtocolError('the service is unknown');
+  const head = {
+    method,
+    path,
+    headers: parseFields(headers),
+    ...(service === undefined ? {} : { service: 'web_ui' as const }),
+  };
   if (protocol === undefined) return head;
   if (protocol !== 'websocket' || method !== 'GET') throw new ProtocolError('an upgrade to something else');
   return { ...head, protocol };
