@@ -1,0 +1,69 @@
+/** What XMLHttpRequest sends, with a length that is known at once (WHATWG XMLHttpRequest, section 4.5.6). */
+
+export interface XhrBody {
+  source: string | Uint8Array<ArrayBuffer> | Blob;
+  size: number;
+  /** The Content-Type that goes with it; null: none of its own. */
+  type: string | null;
+}
+
+/** What is longer goes as a Blob, which leaves in pieces, so that there is progress to tell. */
+const MAX_WHOLE_BYTES = 64 * 1024;
+
+/** Undefined: no body. */
+export function xhrBody(given: unknown): XhrBody | undefined {
+  if (given === null || given === undefined) return undefined;
+  if (given instanceof Blob) return { source: given, size: given.size, type: given.type === '' ? null : given.type };
+  if (ArrayBuffer.isView(given)) {
+    return bytesBody(new Uint8Array(given.buffer, given.byteOffset, given.byteLength).slice(), null);
+  }
+  if (given instanceof ArrayBuffer) return bytesBody(new Uint8Array(given.slice(0)), null);
+  if (given instanceof FormData) return formBody(given);
+  if (given instanceof URLSearchParams) {
+    return textBody(String(given), 'application/x-www-form-urlencoded;charset=UTF-8');
+  }
+  if (given instanceof Document) {
+    const type = given.contentType === 'text/html' ? 'text/html' : 'application/xml';
+    return textBody(new XMLSerializer().serializeToString(given), `${type};charset=UTF-8`);
+  }
+  return textBody(String(given), 'text/plain;charset=UTF-8');
+}
+
+/** Whether the Content-Type that a page has set must say how this body is encoded, if it says anything about it. */
+export function isText(given: unknown): boolean {
+  return xhrBody(given)?.type?.endsWith(';charset=UTF-8') === true && !(given instanceof URLSearchParams);
+}
+
+function textBody(text: string, type: string): XhrBody {
+  return bytesBody(new TextEncoder().encode(text), type);
+}
+
+function bytesBody(bytes: Uint8Array<ArrayBuffer>, type: string | null): XhrBody {
+  return { source: bytes.length > MAX_WHOLE_BYTES ? new Blob([bytes]) : bytes, size: bytes.length, type };
+}
+
+/** multipart/form-data (RFC 7578), as in HTML, section 4.10.21.8. */
+function formBody(form: FormData): XhrBody {
+  const boundary = `----FormBoundary${crypto.randomUUID().replaceAll('-', '')}`;
+  const parts: BlobPart[] = [];
+  for (const [name, value] of form) {
+    const disposition = `--${boundary}\r\nContent-Disposition: form-data; name="${quoted(lines(name))}"`;
+    if (typeof value === 'string') {
+      parts.push(`${disposition}\r\n\r\n${lines(value)}\r\n`);
+    } else {
+      const type = value.type === '' ? 'application/octet-stream' : value.type;
+      parts.push(`${disposition}; filename="${quoted(value.name)}"\r\nContent-Type: ${type}\r\n\r\n`, value, '\r\n');
+    }
+  }
+  parts.push(`--${boundary}--\r\n`);
+  const source = new Blob(parts);
+  return { source, size: source.size, type: `multipart/form-data; boundary=${boundary}` };
+}
+
+function quoted(name: string): string {
+  return name.replaceAll('\n', '%0A').replaceAll('\r', '%0D').replaceAll('"', '%22');
+}
+
+function lines(text: string): string {
+  return text.replace(/\r\n|\r|\n/g, '\r\n');
+}
