@@ -103,6 +103,9 @@ class Call {
     let hop: Hop = { url: new URL(request.url), method: request.method, headers: request.headers, count: 0 };
     for (;;) {
       if (hop.count > 0 && !belongsToHost(hop.url, this.#options.origin)) {
+        // With the method, the body and the credential of this request, the host could have the edge do what it likes.
+        if (hop.url.origin === this.#options.edgeOrigin)
+          throw new TypeError('fetch failed: a redirect to the edge itself');
         return this.#markRedirected(await this.#https(this.#requestFor(request, hop, body), undefined), hop);
       }
       const response = await this.#overSession(request, session, hop, body);
@@ -201,6 +204,8 @@ class Call {
       const own = request.headers.get('authorization');
       if (own !== null) request.headers.set('upstream-authorization', own);
       if (token !== undefined) request.headers.set('authorization', `Bearer ${token}`);
+      // The edge would take it for its own, and the cookie for nothing.
+      else if (cookie) request.headers.delete('authorization');
     }
     // Other requests of the page are not ours to show.
     if (!belongsToHost(url, origin)) return environment.fetch(request);

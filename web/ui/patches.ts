@@ -24,18 +24,18 @@ export class Patches {
    */
   share(prototype: object, ours: object, isOurs: (object: unknown) => boolean): void {
     for (const [name, own] of Object.entries(Object.getOwnPropertyDescriptors(ours))) {
-      const original = Object.getOwnPropertyDescriptor(prototype, name);
-      if (name === 'constructor' || original === undefined) continue;
+      const [owner, original] = find(prototype, name) ?? [];
+      if (name === 'constructor' || owner === undefined || original === undefined) continue;
       const either = (platforms: unknown, other: unknown): unknown =>
         typeof platforms !== 'function' || typeof other !== 'function'
           ? platforms
           : instead(platforms as Call, (call, self, args) =>
               Reflect.apply(isOurs(self) ? (other as Call) : call, self, args),
             );
-      if (original.get === undefined) this.replace(prototype, name, { value: either(original.value, own.value) });
+      if (original.get === undefined) this.replace(owner, name, { value: either(original.value, own.value) });
       else {
         const set = either(original.set, own.set) as (value: unknown) => void;
-        this.replace(prototype, name, { get: either(original.get, own.get) as () => unknown, set });
+        this.replace(owner, name, { get: either(original.get, own.get) as () => unknown, set });
       }
     }
   }
@@ -63,6 +63,15 @@ export class Patches {
     this.replace(Platforms.prototype, 'constructor', { value });
     this.replace(scope, name, { value });
   }
+}
+
+/** A property with its owner, which may be a prototype of `object`: somebody may have put a subclass here before. */
+function find(object: object, name: string): [owner: object, descriptor: PropertyDescriptor] | undefined {
+  for (let owner: object | null = object; owner !== null; owner = Object.getPrototypeOf(owner) as object | null) {
+    const descriptor = Object.getOwnPropertyDescriptor(owner, name);
+    if (descriptor !== undefined) return [owner, descriptor];
+  }
+  return undefined;
 }
 
 /** A function with the platform's name, length and text, that does something else. */

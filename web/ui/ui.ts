@@ -7,7 +7,7 @@ import { parseHttpsPaths } from './reach.ts';
 
 const { host, httpsPaths } = (document.currentScript as HTMLScriptElement | null)?.dataset ?? {};
 try {
-  if (host !== undefined) moveUi({ host, httpsPaths: parseHttpsPaths(httpsPaths) });
+  if (host) moveUi({ host, httpsPaths: parseHttpsPaths(httpsPaths) });
 } catch (error) {
   console.warn('direct-agent: this page uses no direct path', error);
 }

@@ -23,8 +23,8 @@ export function xhrBody(given: unknown): XhrBody | undefined {
     return textBody(String(given), 'application/x-www-form-urlencoded;charset=UTF-8');
   }
   if (given instanceof Document) {
-    const type = given.contentType === 'text/html' ? 'text/html' : 'application/xml';
-    return textBody(new XMLSerializer().serializeToString(given), `${type};charset=UTF-8`);
+    if (given.contentType === 'text/html') return textBody(html(given), 'text/html;charset=UTF-8');
+    return textBody(new XMLSerializer().serializeToString(given), 'application/xml;charset=UTF-8');
   }
   return textBody(String(given), 'text/plain;charset=UTF-8');
 }
@@ -32,6 +32,15 @@ export function xhrBody(given: unknown): XhrBody | undefined {
 /** Whether the Content-Type that a page has set must say how this body is encoded, if it says anything about it. */
 export function isText(given: unknown): boolean {
   return xhrBody(given)?.type?.endsWith(';charset=UTF-8') === true && !(given instanceof URLSearchParams);
+}
+
+/** As HTML is written, and not as XML. */
+function html(document: Document): string {
+  const container = document.createElement('template');
+  const nodes = [...document.childNodes].filter((node) => node !== document.doctype);
+  container.content.append(...nodes.map((node) => document.importNode(node, true)));
+  const doctype = document.doctype === null ? '' : `<!DOCTYPE ${document.doctype.name}>`;
+  return doctype + container.innerHTML;
 }
 
 function textBody(text: string, type: string): XhrBody {

@@ -16,6 +16,9 @@ function parseMimeType(text: string): MimeType | undefined {
   return { essence: essence.toLowerCase(), charset: quoted ?? plain };
 }
 
+/** Those whose documents keep their own name. */
+const PARSED_TYPES = ['text/html', 'text/xml', 'application/xhtml+xml', 'image/svg+xml'] as const;
+
 function isXml(essence: string): boolean {
   return essence === 'text/xml' || essence === 'application/xml' || essence.endsWith('+xml');
 }
@@ -111,9 +114,9 @@ export class XhrResponse {
   #makeDocument(): Document | null {
     const { essence } = this.#mimeType;
     const isHtml = essence === 'text/html';
-    if (this.#received === 0 || (!isHtml && !isXml(essence))) return null;
+    if (!isHtml && !isXml(essence)) return null;
     try {
-      const type = isHtml ? 'text/html' : 'application/xml';
+      const type = PARSED_TYPES.find((known) => known === essence) ?? 'application/xml';
       const document = new DOMParser().parseFromString(this.text, type);
       return !isHtml && document.querySelector('parsererror') !== null ? null : document;
     } catch {
