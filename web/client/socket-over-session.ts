@@ -4,12 +4,15 @@ import { ClientExchange } from '../../shared/exchange.ts';
 import { encodeHead, type RequestHead } from '../../shared/head.ts';
 import { MAX_SOCKET_MESSAGE_BYTES } from '../../shared/limits.ts';
 import type { Session } from '../../shared/session.ts';
-import type { SocketExchange, SocketMessage } from '../../shared/socket-exchange.ts';
+import type { SocketClose, SocketExchange, SocketMessage } from '../../shared/socket-exchange.ts';
 import { FAILED, LOST, type SocketEnd, type SocketLink, type SocketLinkEvents } from './socket-link.ts';
 
 /** RFC 6455, section 7.4.1. */
 const NO_STATUS = 1005;
 const MESSAGE_TOO_BIG = 1009;
+
+/** Like what a stream queues before it makes its writer wait (shared/send-half.ts). */
+const AT_ONCE_BYTES = 64 * 1024;
 
 export interface SessionSocketRequest {
   head: RequestHead;
@@ -58,6 +61,8 @@ class SessionSocket implements SocketLink {
   readonly protocol: string;
   readonly #exchange: SocketExchange;
   #bufferedAmount = 0;
+  readonly #queue: (SocketMessage | SocketClose)[] = [];
+  #isSending = false;
 
   constructor(exchange: SocketExchange, protocol: string) {
     this.#exchange = exchange;
@@ -73,23 +78,47 @@ class SessionSocket implements SocketLink {
   }
 
   send(message: SocketMessage): void {
-    const size = message.type === 'text' ? new TextEncoder().encode(message.text).length : message.bytes.length;
+    const size = sizeOf(message);
     if (size > MAX_SOCKET_MESSAGE_BYTES) {
       this.close(MESSAGE_TOO_BIG, `the tunnel takes ${MAX_SOCKET_MESSAGE_BYTES} bytes`);
       return;
     }
     this.#bufferedAmount += size;
-    this.#exchange.send(message).then(
-      () => {
-        this.#bufferedAmount -= size;
-      },
-      // It never left, and the amount says so; `read` learns why.
-      () => {},
-    );
+    this.#enqueue(message);
   }
 
   close(code: number | undefined, reason: string): void {
-    this.#exchange.close(code, reason);
+    this.#enqueue({ type: 'close', code, reason });
+  }
+
+  #enqueue(record: SocketMessage | SocketClose): void {
+    this.#queue.push(record);
+    if (!this.#isSending) void this.#sendQueue();
+  }
+
+  /** What fits is handed on at once, so that it leaves together; the rest one by one, so that the amount is true. */
+  async #sendQueue(): Promise<void> {
+    this.#isSending = true;
+    let taken = 0;
+    for (let record = this.#queue.shift(); record !== undefined; record = this.#queue.shift()) {
+      if (record.type === 'close') {
+        this.#exchange.close(record.code, record.reason);
+        continue;
+      }
+      const size = sizeOf(record);
+      const sent = this.#exchange.send(record).then(() => {
+        this.#bufferedAmount -= size;
+      });
+      taken += size;
+      try {
+        if (taken > AT_ONCE_BYTES) await sent;
+        // When it fails the others do, too: they never leave, and the amount says so. `read` learns why.
+        else sent.catch(() => {});
+      } catch {
+        return;
+      }
+    }
+    this.#isSending = false;
   }
 
   async #read(events: SocketLinkEvents): Promise<SocketEnd> {
@@ -108,4 +137,8 @@ class SessionSocket implements SocketLink {
       return error instanceof ProtocolError ? FAILED : LOST;
     }
   }
+}
+
+function sizeOf(message: SocketMessage): number {
+  return message.type === 'text' ? new TextEncoder().encode(message.text).length : message.bytes.length;
 }

@@ -29,6 +29,9 @@ const { CONNECTING, OPEN, CLOSING, CLOSED } = STATES;
 /** RFC 6455, section 5.5: what a Close frame has room for beside its code. */
 const MAX_REASON_BYTES = 123;
 
+/** A Blob is read when its turn comes. */
+type Outgoing = SocketMessage | { type: 'blob'; blob: Blob };
+
 type Data = string | ArrayBufferLike | Blob | ArrayBufferView;
 
 /** A class with the standard's interface, whose sockets are connected by `dial`. */
@@ -116,7 +119,7 @@ export function socketClass({ dial, baseUrl }: SocketOptions): WebSocketClass {
       const message = messageOf(data);
       const size = sizeOf(message);
       if (this.#readyState !== OPEN) this.#waiting += size;
-      else if (message instanceof Blob || this.#turn !== undefined) this.#sendLater(message, size);
+      else if (message.type === 'blob' || this.#turn !== undefined) this.#sendLater(message, size);
       else this.#link?.send(message);
     }
 
@@ -138,7 +141,6 @@ export function socketClass({ dial, baseUrl }: SocketOptions): WebSocketClass {
     }
 
     #open(link: SocketLink): void {
-      this.#link = link;
       void this.#tasks.run(() => {
         // Closed while it opened: it never was.
         if (this.#readyState !== CONNECTING) {
@@ -146,6 +148,7 @@ export function socketClass({ dial, baseUrl }: SocketOptions): WebSocketClass {
           this.#closed(FAILED);
           return;
         }
+        this.#link = link;
         this.#readyState = OPEN;
         this.dispatchEvent(new Event('open'));
         link.start({
@@ -176,11 +179,10 @@ export function socketClass({ dial, baseUrl }: SocketOptions): WebSocketClass {
       });
     }
 
-    #sendLater(message: SocketMessage | Blob, size: number): void {
+    #sendLater(message: Outgoing, size: number): void {
       this.#waiting += size;
       this.#whenSent(async () => {
-        const ready: SocketMessage =
-          message instanceof Blob ? { type: 'binary', bytes: new Uint8Array(await message.arrayBuffer()) } : message;
+        const ready = message.type === 'blob' ? await read(message.blob) : message;
         if (this.#readyState === CLOSED) return;
         this.#waiting -= size;
         this.#link?.send(ready);
@@ -194,7 +196,10 @@ export function socketClass({ dial, baseUrl }: SocketOptions): WebSocketClass {
       // A Blob whose file has gone fails the connection, as nothing may be left out.
       const turn: Promise<void> = done.then(
         () => this.#turned(turn),
-        () => this.#closed(FAILED),
+        () => {
+          this.#link?.close(undefined, '');
+          this.#closed(FAILED);
+        },
       );
       this.#turn = turn;
     }
@@ -214,17 +219,23 @@ export function socketClass({ dial, baseUrl }: SocketOptions): WebSocketClass {
 }
 
 /** What is sent, as it is at this moment: whoever has a buffer may change it afterwards. */
-function messageOf(data: unknown): SocketMessage | Blob {
-  if (data instanceof Blob) return data;
+function messageOf(data: unknown): Outgoing {
+  // Also those of another window, as of a frame: `instanceof` knows only this one's.
+  const tag = Object.prototype.toString.call(data);
+  if (tag === '[object Blob]' || tag === '[object File]') return { type: 'blob', blob: data as Blob };
   if (ArrayBuffer.isView(data)) {
     return { type: 'binary', bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice() };
   }
-  if (data instanceof ArrayBuffer) return { type: 'binary', bytes: new Uint8Array(data.slice(0)) };
+  if (tag === '[object ArrayBuffer]') return { type: 'binary', bytes: new Uint8Array((data as ArrayBuffer).slice(0)) };
   return { type: 'text', text: String(data).toWellFormed() };
 }
 
-function sizeOf(message: SocketMessage | Blob): number {
-  if (message instanceof Blob) return message.size;
+async function read(blob: Blob): Promise<SocketMessage> {
+  return { type: 'binary', bytes: new Uint8Array(await blob.arrayBuffer()) };
+}
+
+function sizeOf(message: Outgoing): number {
+  if (message.type === 'blob') return message.blob.size;
   return message.type === 'text' ? new TextEncoder().encode(message.text).length : message.bytes.length;
 }
 

@@ -7,8 +7,9 @@ export class Tasks {
   #channel: MessageChannel | undefined;
   #ended = false;
 
-  /** Resolves when `task` has run. It must not throw. */
+  /** Resolves when `task` has run, or at once after the end. It must not throw. */
   run(task: () => void): Promise<void> {
+    if (this.#ended) return Promise.resolve();
     return new Promise((resolve) => {
       this.#waiting.push(() => {
         task();
@@ -18,7 +19,7 @@ export class Tasks {
     });
   }
 
-  /** After those that wait there are no more: an open channel keeps Node’s process alive. */
+  /** Those that wait still run, and no others: an open channel keeps Node’s process alive. */
   end(): void {
     this.#ended = true;
     if (this.#waiting.length === 0) this.#close();

@@ -5,6 +5,8 @@ export interface XhrBody {
   size: number;
   /** The Content-Type that goes with it; null: none of its own. */
   type: string | null;
+  /** A charset that the page has named for it must be its own: UTF-8. */
+  isText: boolean;
 }
 
 /** What is longer goes as a Blob, which leaves in pieces, so that there is progress to tell. */
@@ -13,25 +15,27 @@ const MAX_WHOLE_BYTES = 64 * 1024;
 /** Undefined: no body. */
 export function xhrBody(given: unknown): XhrBody | undefined {
   if (given === null || given === undefined) return undefined;
-  if (given instanceof Blob) return { source: given, size: given.size, type: given.type === '' ? null : given.type };
+  // Not `instanceof`: a frame may have made it.
+  const tag = Object.prototype.toString.call(given).slice('[object '.length, -1);
+  if (tag === 'Blob' || tag === 'File') {
+    const source = given as Blob;
+    return { source, size: source.size, type: source.type === '' ? null : source.type, isText: false };
+  }
   if (ArrayBuffer.isView(given)) {
     return bytesBody(new Uint8Array(given.buffer, given.byteOffset, given.byteLength).slice(), null);
   }
-  if (given instanceof ArrayBuffer) return bytesBody(new Uint8Array(given.slice(0)), null);
-  if (given instanceof FormData) return formBody(given);
-  if (given instanceof URLSearchParams) {
-    return textBody(String(given), 'application/x-www-form-urlencoded;charset=UTF-8');
+  if (tag === 'ArrayBuffer') return bytesBody(new Uint8Array((given as ArrayBuffer).slice(0)), null);
+  if (tag === 'FormData') return formBody(given as FormData);
+  if (tag === 'URLSearchParams') {
+    const type = 'application/x-www-form-urlencoded;charset=UTF-8';
+    return bytesBody(new TextEncoder().encode(String(given)), type);
   }
-  if (given instanceof Document) {
-    if (given.contentType === 'text/html') return textBody(html(given), 'text/html;charset=UTF-8');
-    return textBody(new XMLSerializer().serializeToString(given), 'application/xml;charset=UTF-8');
+  if (tag.endsWith('Document')) {
+    const document = given as Document;
+    if (document.contentType === 'text/html') return textBody(html(document), 'text/html;charset=UTF-8');
+    return textBody(new XMLSerializer().serializeToString(document), 'application/xml;charset=UTF-8');
   }
   return textBody(String(given), 'text/plain;charset=UTF-8');
-}
-
-/** Whether the Content-Type that a page has set must say how this body is encoded, if it says anything about it. */
-export function isText(given: unknown): boolean {
-  return xhrBody(given)?.type?.endsWith(';charset=UTF-8') === true && !(given instanceof URLSearchParams);
 }
 
 /** As HTML is written, and not as XML. */
@@ -44,11 +48,16 @@ function html(document: Document): string {
 }
 
 function textBody(text: string, type: string): XhrBody {
-  return bytesBody(new TextEncoder().encode(text), type);
+  return { ...bytesBody(new TextEncoder().encode(text), type), isText: true };
 }
 
 function bytesBody(bytes: Uint8Array<ArrayBuffer>, type: string | null): XhrBody {
-  return { source: bytes.length > MAX_WHOLE_BYTES ? new Blob([bytes]) : bytes, size: bytes.length, type };
+  return {
+    source: bytes.length > MAX_WHOLE_BYTES ? new Blob([bytes]) : bytes,
+    size: bytes.length,
+    type,
+    isText: false,
+  };
 }
 
 /** multipart/form-data (RFC 7578), as in HTML, section 4.10.21.8. */
@@ -66,7 +75,7 @@ function formBody(form: FormData): XhrBody {
   }
   parts.push(`--${boundary}--\r\n`);
   const source = new Blob(parts);
-  return { source, size: source.size, type: `multipart/form-data; boundary=${boundary}` };
+  return { source, size: source.size, type: `multipart/form-data; boundary=${boundary}`, isText: false };
 }
 
 function quoted(name: string): string {

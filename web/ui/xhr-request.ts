@@ -1,6 +1,6 @@
 /** One request of an XMLHttpRequest that goes by the client: its states and events (WHATWG XMLHttpRequest). */
 import type { Client } from '../client/index.ts';
-import { isText, xhrBody } from './xhr-body.ts';
+import { xhrBody } from './xhr-body.ts';
 import { XhrResponse } from './xhr-response.ts';
 
 const UNSENT = 0;
@@ -64,7 +64,7 @@ export class XhrRequest {
     const { method, xhr } = this.#options;
     const body = method === 'GET' || method === 'HEAD' ? undefined : xhrBody(given);
     if (body?.type && !this.headers.has('content-type')) this.headers.set('content-type', body.type);
-    else if (body !== undefined && isText(given)) this.#sayUtf8();
+    else if (body?.isText) this.#sayUtf8();
     this.#isSent = true;
     this.#isUploaded = body === undefined;
     this.#uploadSize = body?.size ?? 0;
