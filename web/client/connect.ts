@@ -5,15 +5,17 @@ import { PROTOCOL_VERSION } from '../../shared/limits.ts';
 import { type ClientPath, Connector } from './connector.ts';
 import type { DeviceIdentity } from './device.ts';
 import { addressFlags, createDiagnostics, type LogLine } from './diagnostics.ts';
+import { dial } from './dial.ts';
 import type { DirectState } from './direct.ts';
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
-import { createFetch } from './fetch.ts';
+import { createFetch, type FetchOptions } from './fetch.ts';
 import { createHeld, type Held } from './held.ts';
 import type { HostKeyQuestion } from './host-trust.ts';
 import { checkedIceServers } from './ice-servers.ts';
 import { Listeners } from './listeners.ts';
 import type { ConnectionReport } from './report.ts';
 import { hostId, signalingBase } from './signaling.ts';
+import { socketClass, type WebSocketClass } from './socket.ts';
 
 export interface ConnectOptions {
   /** The signaling base `https://edge/_direct/h/{host id}`, or the edge if `host` is given. */
@@ -50,6 +52,8 @@ export interface ConnectOptions {
   pairing?: string;
   /** What the host’s owner reads in the list of devices, when it is paired. */
   deviceName?: string;
+  /** `web_ui`: requests are for the host's web UI and not for its models, and the page's cookies go with them. */
+  service?: 'web_ui';
   /** Requests to this origin are for the host; the edge's own unless told otherwise. */
   origin?: string;
   /** False: no direct path; requests go through the edge. */
@@ -85,6 +89,12 @@ export interface ClientEvents {
 }
 
 export interface Client extends Held {
+  /**
+   * The standard's class: `new client.WebSocket('/v1/realtime')`. A socket goes over the session if there is one when
+   * it begins, and follows it from path to path; else it goes through the edge, where a browser can show its cookie only,
+   * and no token.
+   */
+  readonly WebSocket: WebSocketClass;
   /** Requests to this origin go to the host. */
   readonly origin: string;
   /** Which way a request would go now. */
@@ -157,7 +167,7 @@ export function connect(options: ConnectOptions): Client {
     },
   );
   const origin = options.origin ?? base.origin;
-  const fetch = createFetch({
+  const requests: FetchOptions = {
     origin,
     host: hostId(base),
     token,
@@ -167,9 +177,14 @@ export function connect(options: ConnectOptions): Client {
     diagnostics,
     route: (signal) => connector.route(signal),
     noTunnel: () => connector.noTunnel(),
-  });
+    service: options.service,
+  };
   return {
-    ...createHeld(fetch, origin),
+    ...createHeld(createFetch(requests), origin),
+    WebSocket: socketClass({
+      dial: (request) => dial(requests, request),
+      baseUrl: () => environment.baseUrl() ?? origin,
+    }),
     origin,
     get path() {
       return connector.path;

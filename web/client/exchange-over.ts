@@ -13,6 +13,7 @@ import type { Hop } from './redirect.ts';
 import type { RequestBody } from './request-body.ts';
 import { responseBody, responseHeaders, withBodyError } from './response.ts';
 import { Upload } from './upload.ts';
+import { type UiRequest, uiRequestFields, uiResponse } from './web-ui.ts';
 
 /** The path ended before the response began. `cause` is the session's error. */
 export class PathFailure extends Error {
@@ -37,6 +38,11 @@ interface ExchangeOptions {
   holding: Holding;
   environment: ClientEnvironment;
   diagnostics: Diagnostics;
+  /** See `ConnectOptions`. */
+  service: 'web_ui' | undefined;
+  credentials: RequestCredentials;
+  /** Told how many bytes of the body have been sent, after each piece. */
+  uploaded: ((bytes: number) => void) | undefined;
 }
 
 /**
@@ -47,15 +53,18 @@ export async function exchangeOver(
   session: Session,
   hop: Hop,
   body: RequestBody | undefined,
-  { signal, holding, environment, diagnostics }: ExchangeOptions,
+  { signal, holding, environment, diagnostics, service, credentials, uploaded }: ExchangeOptions,
 ): Promise<Response> {
   if (session.error !== undefined) throw new PathFailure(session.error, false, false);
   const path = holding.resume === undefined ? hop.url.pathname + hop.url.search : '/';
-  const head: RequestHead = { method: hop.method, path, headers: fields(hop, body), ...holding };
+  const special = { ...holding, ...(service && { service }) };
+  const head: RequestHead = { method: hop.method, path, headers: fields(hop, body), ...special };
+  const ui = { url: hop.url, credentials, hasOrigin: hop.method !== 'GET' && hop.method !== 'HEAD' };
+  if (service !== undefined) head.headers.push(...uiFields(head.headers, ui, environment));
   // Thrown here, before anything is sent: `sendHead` would say it too late for `finish`.
   encodeHead(head);
   const exchange = new ClientExchange(session.openStream());
-  const upload = new Upload(exchange, body);
+  const upload = new Upload(exchange, body, uploaded);
   const way = () => session.active?.kind ?? 'offline';
   const size = body === undefined ? 0 : (body.length ?? 'streaming');
   const log = diagnostics.request(hop.method, hop.url, way(), `(${size}b)`);
@@ -68,8 +77,9 @@ export async function exchangeOver(
     signal?.throwIfAborted();
     upload.start(head);
     // Whichever comes first: the head, or the failure of the source of the body, which ends the request.
-    const { status, statusText, ...rest } = await Promise.race([exchange.readHead(), upload.failed]);
-    log.head(status, way());
+    const first = await Promise.race([exchange.readHead(), upload.failed]);
+    log.head(first.status, way());
+    const { status, statusText, ...rest } = service === undefined ? first : uiResponse(first, ui, environment.cookies);
     const headers = responseHeaders({ status, statusText, ...rest }, environment.browser);
     if (!hasBody(hop.method, status)) {
       log.end(0, false);
@@ -109,11 +119,17 @@ function asPathFailure(
   error: unknown,
 ): PathFailure | undefined {
   const ended = session.error;
-  if (ended === undefined || !(error instanceof DirectError)) return undefined;
-  if (ended.code === 'E_CANCELLED' || isKeyError(ended)) return undefined;
-  // A host that refuses the device has run nothing; one that has accepted it before may have.
-  if (isDeviceRefusal(ended) && !session.isEstablished) return undefined;
+  if (ended === undefined || !hasLostPath(session, error)) return undefined;
   return new PathFailure(ended, exchange.stream.sentAny, upload.begun);
+}
+
+/** Whether `error` came because the session has ended, and what ran on it may go on elsewhere. */
+export function hasLostPath(session: Session, error: unknown): boolean {
+  const ended = session.error;
+  if (ended === undefined || !(error instanceof DirectError)) return false;
+  if (ended.code === 'E_CANCELLED' || isKeyError(ended)) return false;
+  // A host that refuses the device has run nothing; one that has accepted it before may have.
+  return !isDeviceRefusal(ended) || session.isEstablished;
 }
 
 /** What the end of a session is to its requests: an agent that stops has forgotten them as one that was restarted. */
@@ -136,6 +152,12 @@ function fields({ method, headers }: Hop, body: RequestBody | undefined): Header
   if (!headers.has('accept')) list.push(['accept', '*/*']);
   if (length !== undefined) list.push(['content-length', String(length)]);
   return list;
+}
+
+/** Those of the page that the caller has not set. */
+function uiFields(given: HeaderList, request: UiRequest, environment: ClientEnvironment): HeaderList {
+  const names = new Set(given.map(([name]) => name));
+  return uiRequestFields(request, environment.cookies).filter(([name]) => !names.has(name));
 }
 
 /** Reads what follows a response without a body, which should be nothing. */

@@ -1,10 +1,10 @@
 /** Responses that outlive the page: asked for with an id, read on with it by whoever comes next. */
 import { DirectError } from '../../shared/errors.ts';
 import { isHoldId } from '../../shared/hold.ts';
-import type { FetchInput, HoldingFetch } from './fetch.ts';
+import type { ClientRequestInit, FetchInput, HoldingFetch } from './fetch.ts';
 import { networkError } from './network-error.ts';
 
-export interface HeldRequestInit extends RequestInit {
+export interface HeldRequestInit extends ClientRequestInit {
   /**
    * The host keeps the response under this id, and goes on with it when the request is aborted, or the page is gone:
    * 22 to 64 characters of base64url, made of 128 random bits or more. Who knows it and has the same credential can
