@@ -21,7 +21,7 @@ import type {
   Passkey,
 } from '../shared/account-api.ts';
 import { DirectError, type ErrorCode, errorBody } from '../shared/errors.ts';
-import { PAGE_HEADERS } from '../workers/page-headers.ts';
+import { pageHeaders } from '../workers/page-headers.ts';
 
 export const FAKE_OWNER_TOKEN = 'owner-token-of-the-fake-edge';
 export const FAKE_INVITATION = `dai_${'i'.repeat(43)}`;
@@ -324,9 +324,11 @@ async function file(response: ServerResponse, path: string): Promise<void> {
   const content = await readFile(WEB + name).catch(() => {
     throw new Refusal('E_NOT_FOUND');
   });
+  const fields = await readFile(`${WEB}/_headers`, 'utf8');
+  const script = name === PAGES['/'] ? /Direct-Script: (.+)/.exec(fields)?.[1] : undefined;
   response.writeHead(200, {
     'Content-Type': TYPES[extname(name)] ?? 'application/octet-stream',
-    ...PAGE_HEADERS,
+    ...pageHeaders(script),
     'X-Content-Type-Options': 'nosniff',
     'Referrer-Policy': 'no-referrer',
   });
