@@ -1,10 +1,13 @@
 /** What the client takes from its runtime. Everything has a default; tests and Node programs replace what they need. */
+import { signaturesAreSupported } from '../../shared/host-identity.ts';
 import { newId } from '../../shared/new-id.ts';
 import type { SessionEnvironment } from '../../shared/path-link.ts';
-import { sealingIsSupported } from '../../shared/sealing-support.ts';
 import { type DeviceKeyStore, memoryDeviceKeys, storedDeviceKeys } from './device-key.ts';
 import { globalNetwork, type Network } from './network.ts';
 import type { PeerConnectionClass } from './webrtc.ts';
+
+/** See relay-attempt.ts. */
+export type RelayParts = Pick<typeof import('./relay-attempt.ts'), 'openRelay' | 'sealingIsSupported'>;
 
 export interface ClientEnvironment extends SessionEnvironment {
   /** Plain HTTPS: signaling, and requests when the session has no path. */
@@ -16,8 +19,10 @@ export interface ClientEnvironment extends SessionEnvironment {
   network: Network;
   /** Milliseconds since 1970: the host's keys expire. */
   wallClock(): number;
-  /** Whether WebCrypto can check what a host signs, and seal for it; without it requests go through the edge only. */
-  canSeal(): Promise<boolean>;
+  /** Whether WebCrypto can check what a host signs; without it requests go through the edge only. */
+  canVerify(): Promise<boolean>;
+  /** All that the relay path takes: apart, because a client has to be small, and needs it for nothing else. */
+  relay(): Promise<RelayParts>;
   /** Where the keys of this device are: in the browser’s database, elsewhere in memory. */
   deviceKeys: DeviceKeyStore;
   /** See shared/new-id.ts. */
@@ -50,7 +55,8 @@ export function completeEnvironment(given: Partial<ClientEnvironment> = {}): Cli
     WebSocket: globalThis.WebSocket,
     network: globalNetwork(),
     wallClock: () => Date.now(),
-    canSeal: sealingIsSupported,
+    canVerify: signaturesAreSupported,
+    relay: () => import('./relay-attempt.ts'),
     deviceKeys: globalThis.indexedDB === undefined ? inMemory : storedDeviceKeys(globalThis.indexedDB),
     newId,
     random: () => Math.random(),
