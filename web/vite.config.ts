@@ -1,5 +1,7 @@
 import { defineConfig } from 'vite';
 import { headScript } from './build/head-script.ts';
+import { preloads } from './build/preloads.ts';
+import { serviceWorker } from './build/service-worker.ts';
 
 const TARGET = ['chrome119', 'firefox121', 'safari17.4'];
 
@@ -11,14 +13,14 @@ export default defineConfig({
   root: import.meta.dirname,
   base: '/_direct/',
   publicDir: false,
-  plugins: [headScript(TARGET)],
+  plugins: [headScript(TARGET), preloads(), serviceWorker(TARGET)],
   // One policy for every page: what is inlined by the bundler, a strict Content-Security-Policy refuses.
   build: {
     outDir: '../dist/web/_direct',
     emptyOutDir: true,
     target: TARGET,
     assetsInlineLimit: 0,
-    modulePreload: { polyfill: false },
+    modulePreload: false,
     rolldownOptions: {
       input: {
         page: 'web/page/index.html',

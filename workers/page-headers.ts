@@ -13,6 +13,8 @@ export function pageHeaders(script?: string): Record<string, string> {
       // With WebSockets of the same origin, in Firefox and Chrome since 2018 and in Safari since 16 (w3c/webappsec-csp#7):
       // older browsers also lack the keys that the relay needs. Any `wss:` would let a script tell everyone everything.
       "connect-src 'self'",
+      "manifest-src 'self'",
+      "worker-src 'self'",
       "base-uri 'none'",
       "form-action 'none'",
       "frame-ancestors 'none'",

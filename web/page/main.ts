@@ -11,6 +11,7 @@ import { type ChatLink, parseChatLink } from '../access/link.ts';
 import { Pins } from '../access/pins.ts';
 import { type Client, type ConnectOptions, connect } from '../client/index.ts';
 import { element } from '../look/element.ts';
+import '../pwa/register.ts';
 import { Chat } from './chat.ts';
 import { enter } from './enter.ts';
 import { dropHeadStart, takeHeadStart } from './head.ts';
