@@ -25,8 +25,10 @@ async function register(): Promise<void> {
   }
 }
 
-// Absent where the page came by plain HTTP. After everything that the page itself loads.
-if (globalThis.navigator?.serviceWorker !== undefined) {
+// Absent where the page came by plain HTTP. A page that came from the service worker needs none, and would bring one
+// back that has just gone away with its edge.
+if (navigator.serviceWorker?.controller === null) {
+  // After everything that the page itself loads.
   if (document.readyState === 'complete') void register();
   else addEventListener('load', () => void register(), { once: true });
 }

@@ -104,14 +104,17 @@ export class Shell {
   }
 
   async #document(url: string): Promise<Response> {
-    const cache = await this.#platform.caches.open(this.#name);
     // Its query is the page's own matter.
-    return (await cache.match(this.#build.document)) ?? (await this.#platform.fetch(url, { redirect: 'manual' }));
+    return (await this.#kept(this.#build.document)) ?? (await this.#platform.fetch(url, { redirect: 'manual' }));
   }
 
   async #file(path: string): Promise<Response> {
-    const cache = await this.#platform.caches.open(this.#name);
-    return (await cache.match(path)) ?? (await this.#platform.fetch(path, {}));
+    return (await this.#kept(path)) ?? (await this.#platform.fetch(path, {}));
+  }
+
+  /** Without making the cache anew, which may just have been deleted. */
+  async #kept(path: string): Promise<Response | undefined> {
+    return await this.#platform.caches.match(path, { cacheName: this.#name });
   }
 
   async #forget(path: string): Promise<void> {

@@ -25,6 +25,8 @@ async function tidy(): Promise<void> {
 
 async function revalidate(id: string): Promise<void> {
   const freshness = await shell.revalidate();
+  // Browsers look by themselves, but take their time.
+  if (freshness === 'newer') await registration.update();
   if (freshness === 'gone') {
     await shell.clear();
     await registration.unregister();
