@@ -6,6 +6,8 @@ import { type DeviceKeyStore, memoryDeviceKeys, storedDeviceKeys } from './devic
 import { globalNetwork, type Network } from './network.ts';
 import type { PeerConnectionClass } from './webrtc.ts';
 
+export type SessionRequests = typeof import('./session-requests.ts');
+
 /** See relay-attempt.ts. */
 export type RelayParts = Pick<typeof import('./relay-attempt.ts'), 'openRelay' | 'sealingIsSupported'>;
 
@@ -21,6 +23,8 @@ export interface ClientEnvironment extends SessionEnvironment {
   wallClock(): number;
   /** Whether WebCrypto can check what a host signs; without it requests go through the edge only. */
   canVerify(): Promise<boolean>;
+  /** All that requests take which go over the session. */
+  sessionRequests(): Promise<SessionRequests>;
   /** All that the relay path takes: apart, because a client has to be small, and needs it for nothing else. */
   relay(): Promise<RelayParts>;
   /** Where the keys of this device are: in the browser’s database, elsewhere in memory. */
@@ -56,6 +60,7 @@ export function completeEnvironment(given: Partial<ClientEnvironment> = {}): Cli
     network: globalNetwork(),
     wallClock: () => Date.now(),
     canVerify: signaturesAreSupported,
+    sessionRequests: () => import('./session-requests.ts'),
     relay: () => import('./relay-attempt.ts'),
     deviceKeys: globalThis.indexedDB === undefined ? inMemory : storedDeviceKeys(globalThis.indexedDB),
     newId,

@@ -4,13 +4,14 @@ import { isSafe } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { loggedPath } from './diagnostics.ts';
-import type { ClientEnvironment } from './environment.ts';
-import { exchangeOver, PathFailure, requestError } from './exchange-over.ts';
+import type { ClientEnvironment, SessionRequests } from './environment.ts';
+import type { PathFailure } from './exchange-over.ts';
 import { networkError } from './network-error.ts';
-import { type Hop, isRedirect, nextHop } from './redirect.ts';
-import { canStreamRequests, type RequestBody, readRequestBody } from './request-body.ts';
-import { opaqueRedirect, withOrigin } from './response.ts';
+import type { Hop } from './redirect.ts';
+import type { RequestBody } from './request-body.ts';
+import { canStreamRequests } from './streaming.ts';
 import { belongsToHost, isRequest } from './target.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 export interface FetchOptions {
   /** Requests to this origin are for the host. */
@@ -38,7 +39,17 @@ export type FetchInput = RequestInfo | URL;
 
 /** A `fetch` with the semantics of the Fetch standard. */
 export function createFetch(options: FetchOptions): (input: FetchInput, init?: RequestInit) => Promise<Response> {
-  return (input, init) => new Call(options, input, init).run();
+  let loading: Promise<SessionRequests> | undefined;
+  const load = () => {
+    loading ??= options.environment.sessionRequests().catch((cause: unknown) => {
+      loading = undefined;
+      throw networkError(new DirectError('E_PATH_LOST', 'the client’s files do not come', { cause }));
+    });
+    return loading;
+  };
+  // Before anyone asks: the session takes longer.
+  load().catch(() => {});
+  return (input, init) => new Call(options, load, input, init).run();
 }
 
 class Call {
@@ -46,9 +57,16 @@ class Call {
   readonly #input: FetchInput;
   readonly #init: RequestInit | undefined;
   readonly #signal: AbortSignal | undefined;
+  readonly #load: () => Promise<SessionRequests>;
 
-  constructor(options: FetchOptions, input: FetchInput, init: RequestInit | undefined) {
+  constructor(
+    options: FetchOptions,
+    load: () => Promise<SessionRequests>,
+    input: FetchInput,
+    init: RequestInit | undefined,
+  ) {
     this.#options = options;
+    this.#load = load;
     this.#input = input;
     this.#init = init;
     // The given one rather than the Request's, which follows it only as long as the Request lives.
@@ -62,14 +80,15 @@ class Call {
     if (!this.#staysOnPath(request)) return this.#https(request, undefined);
     const session = await this.#options.route(this.#signal);
     if (session === undefined) return this.#https(request, undefined);
+    const parts = await unlessAborted(this.#load(), this.#signal);
     let body: RequestBody | undefined;
     try {
-      body = await readRequestBody(request, this.#init?.body, this.#options.environment.timer);
+      body = await parts.readRequestBody(request, this.#init?.body, this.#options.environment.timer);
     } catch (error) {
       this.#signal?.throwIfAborted();
       throw networkError(error);
     }
-    return this.#follow(request, body, session);
+    return this.#follow(parts, request, body, session);
   }
 
   #makeRequest(): Request {
@@ -90,7 +109,12 @@ class Call {
     return !request.integrity && !request.keepalive && request.cache !== 'only-if-cached';
   }
 
-  async #follow(request: Request, given: RequestBody | undefined, first: Session): Promise<Response> {
+  async #follow(
+    parts: SessionRequests,
+    request: Request,
+    given: RequestBody | undefined,
+    first: Session,
+  ): Promise<Response> {
     let body = given;
     let session: Session | undefined = first;
     let hop: Hop = { url: new URL(request.url), method: request.method, headers: request.headers, count: 0 };
@@ -98,13 +122,13 @@ class Call {
       if (hop.count > 0 && !belongsToHost(hop.url, this.#options.origin)) {
         return this.#markRedirected(await this.#https(this.#requestFor(request, hop, body), undefined), hop);
       }
-      const response = await this.#overSession(request, session, hop, body);
-      if (!isRedirect(response.status)) return response;
-      if (request.redirect !== 'follow') return this.#unfollowed(request, response, hop);
+      const response = await this.#overSession(parts, request, session, hop, body);
+      if (!parts.isRedirect(response.status)) return response;
+      if (request.redirect !== 'follow') return this.#unfollowed(parts, request, response, hop);
       const location = response.headers.get('location');
       if (location === null) return response;
       drop(response);
-      const next = nextHop(hop, response.status, location, body);
+      const next = parts.nextHop(hop, response.status, location, body);
       session = await this.#options.route(this.#signal);
       hop = next;
       if (!next.keepsBody) body = undefined;
@@ -112,10 +136,10 @@ class Call {
   }
 
   /** A redirect that the caller does not want followed. */
-  #unfollowed(request: Request, response: Response, hop: Hop): Response {
+  #unfollowed(parts: SessionRequests, request: Request, response: Response, hop: Hop): Response {
     if (request.redirect === 'manual' && !this.#options.environment.browser) return response;
     drop(response);
-    if (request.redirect === 'manual') return opaqueRedirect(hop.url);
+    if (request.redirect === 'manual') return parts.opaqueRedirect(hop.url);
     throw new TypeError(`fetch failed: a redirect (${response.status}), and redirect is “error”`);
   }
 
@@ -124,6 +148,7 @@ class Call {
    * or over HTTPS if there is none.
    */
   async #overSession(
+    parts: SessionRequests,
     request: Request,
     first: Session | undefined,
     hop: Hop,
@@ -134,12 +159,12 @@ class Call {
     let sentAny: boolean | undefined;
     for (let attempt = 1; session !== undefined && attempt <= MAX_SESSIONS_PER_REQUEST; attempt++) {
       try {
-        const head = await exchangeOver(session, hop, body, { signal: this.#signal, environment, diagnostics });
-        return withOrigin(head, { url: hop.url, redirected: hop.count > 0 });
+        const head = await parts.exchangeOver(session, hop, body, { signal: this.#signal, environment, diagnostics });
+        return parts.withOrigin(head, { url: hop.url, redirected: hop.count > 0 });
       } catch (error) {
         this.#signal?.throwIfAborted();
-        if (!(error instanceof PathFailure)) throw networkError(error);
-        this.#checkRepeatable(error, hop, body);
+        if (!(error instanceof parts.PathFailure)) throw networkError(error);
+        this.#checkRepeatable(parts, error, hop, body);
         sentAny = error.sentAny || sentAny === true;
         session = await route(this.#signal);
       }
@@ -148,9 +173,14 @@ class Call {
   }
 
   /** @throws TypeError with our code in `cause` when the request may have run, or cannot be sent again. */
-  #checkRepeatable({ cause, sentAny, bodyUsed }: PathFailure, hop: Hop, body: RequestBody | undefined): void {
+  #checkRepeatable(
+    parts: SessionRequests,
+    { cause, sentAny, bodyUsed }: PathFailure,
+    hop: Hop,
+    body: RequestBody | undefined,
+  ): void {
     if (sentAny && !isSafe(hop.method)) {
-      const error = requestError(cause);
+      const error = parts.requestError(cause);
       throw networkError(
         error.code === 'E_HOST_RESTARTED' ? error : new DirectError('E_OUTCOME_UNKNOWN', undefined, { cause }),
       );
