@@ -1,4 +1,5 @@
 import { defineConfig } from 'vite';
+import { beside } from './build/beside.ts';
 import { headScript } from './build/head-script.ts';
 import { preloads } from './build/preloads.ts';
 import { serviceWorker } from './build/service-worker.ts';
@@ -13,7 +14,12 @@ export default defineConfig({
   root: import.meta.dirname,
   base: '/_direct/',
   publicDir: false,
-  plugins: [headScript(TARGET), preloads(), serviceWorker(TARGET)],
+  plugins: [
+    headScript(TARGET),
+    preloads(),
+    serviceWorker(TARGET),
+    beside({ dashboard: `${import.meta.dirname}/dashboard/index.html` }),
+  ],
   // One policy for every page: what is inlined by the bundler, a strict Content-Security-Policy refuses.
   build: {
     outDir: '../dist/web/_direct',
@@ -24,12 +30,13 @@ export default defineConfig({
     rolldownOptions: {
       input: {
         page: 'web/page/index.html',
-        dashboard: 'web/dashboard/index.html',
         client: 'web/client/index.ts',
       },
       // The entry's exports are its purpose, though nothing here imports them.
       preserveEntrySignatures: 'exports-only',
       output: {
+        // With all that it imports, also where what comes later imports it too: one file, which compresses best.
+        codeSplitting: { groups: [{ name: 'client', test: /\/web\/client\/connect\.ts$/ }] },
         entryFileNames: ({ name }) => (name === 'client' ? 'client.js' : 'assets/[name]-[hash].js'),
       },
     },

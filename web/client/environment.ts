@@ -25,6 +25,8 @@ export interface ClientEnvironment extends SessionEnvironment {
   canVerify(): Promise<boolean>;
   /** All that requests take which go over the session. */
   sessionRequests(): Promise<SessionRequests>;
+  /** For networks without WebSockets. */
+  polling(): Promise<typeof import('./signal-poll.ts')>;
   /** All that the relay path takes: apart, because a client has to be small, and needs it for nothing else. */
   relay(): Promise<RelayParts>;
   /** Where the keys of this device are: in the browser’s database, elsewhere in memory. */
@@ -61,6 +63,7 @@ export function completeEnvironment(given: Partial<ClientEnvironment> = {}): Cli
     wallClock: () => Date.now(),
     canVerify: signaturesAreSupported,
     sessionRequests: () => import('./session-requests.ts'),
+    polling: () => import('./signal-poll.ts'),
     relay: () => import('./relay-attempt.ts'),
     deviceKeys: globalThis.indexedDB === undefined ? inMemory : storedDeviceKeys(globalThis.indexedDB),
     newId,
