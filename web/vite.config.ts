@@ -36,7 +36,7 @@ export default defineConfig({
       preserveEntrySignatures: 'exports-only',
       output: {
         // With all that it imports, also where what comes later imports it too: one file, which compresses best.
-        codeSplitting: { groups: [{ name: 'client', test: /\/web\/client\/connect\.ts$/ }] },
+        codeSplitting: { groups: [{ name: 'client', test: /\/web\/client\/index\.ts$/ }] },
         entryFileNames: ({ name }) => (name === 'client' ? 'client.js' : 'assets/[name]-[hash].js'),
       },
     },

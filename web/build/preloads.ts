@@ -5,11 +5,11 @@
 import type { HtmlTagDescriptor, Plugin, Rolldown } from 'vite';
 
 /**
- * The client comes first, on the connection that the document came by: it is the largest, and what is waited for. What
- * the relay takes comes last: the direct path does without it.
+ * The client comes first, on the connection that the document came by: it is the largest, and what is waited for. Then
+ * the session layer; and what the relay takes comes last, as the direct path does without it.
  */
 const FIRST = 'web/client/connect.ts';
-const LAST = 'web/client/relay-attempt.ts';
+const LAST = ['web/client/session-parts.ts', 'web/client/relay-attempt.ts'];
 
 export function preloads(): Plugin {
   return {
@@ -28,9 +28,10 @@ export function preloads(): Plugin {
       order: 'post',
       handler: (_html, { bundle = {}, chunk }) => {
         const wanted = chunk?.imports ?? [];
-        const [first, last] = [ownerOf(bundle, FIRST), ownerOf(bundle, LAST)];
+        const first = ownerOf(bundle, FIRST);
+        const last = LAST.map((module) => ownerOf(bundle, module));
         const hasClient = first !== undefined && wanted.includes(first);
-        const names = hasClient ? [first, ...wanted, last] : wanted;
+        const names = hasClient ? [first, ...wanted, ...last] : wanted;
         return [...new Set(names)].filter((name) => name !== undefined).map(preload);
       },
     },

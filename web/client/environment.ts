@@ -6,7 +6,7 @@ import { type DeviceKeyStore, memoryDeviceKeys, storedDeviceKeys } from './devic
 import { globalNetwork, type Network } from './network.ts';
 import type { PeerConnectionClass } from './webrtc.ts';
 
-export type SessionRequests = typeof import('./session-requests.ts');
+export type SessionParts = typeof import('./session-parts.ts');
 
 /** See relay-attempt.ts. */
 export type RelayParts = Pick<typeof import('./relay-attempt.ts'), 'openRelay' | 'sealingIsSupported'>;
@@ -23,8 +23,8 @@ export interface ClientEnvironment extends SessionEnvironment {
   wallClock(): number;
   /** Whether WebCrypto can check what a host signs; without it requests go through the edge only. */
   canVerify(): Promise<boolean>;
-  /** All that requests take which go over the session. */
-  sessionRequests(): Promise<SessionRequests>;
+  /** The session layer, and what requests take which go over it. */
+  sessionParts(): Promise<SessionParts>;
   /** For networks without WebSockets. */
   polling(): Promise<typeof import('./signal-poll.ts')>;
   /** All that the relay path takes: apart, because a client has to be small, and needs it for nothing else. */
@@ -62,7 +62,7 @@ export function completeEnvironment(given: Partial<ClientEnvironment> = {}): Cli
     network: globalNetwork(),
     wallClock: () => Date.now(),
     canVerify: signaturesAreSupported,
-    sessionRequests: () => import('./session-requests.ts'),
+    sessionParts: () => import('./session-parts.ts'),
     polling: () => import('./signal-poll.ts'),
     relay: () => import('./relay-attempt.ts'),
     deviceKeys: globalThis.indexedDB === undefined ? inMemory : storedDeviceKeys(globalThis.indexedDB),

@@ -4,14 +4,13 @@ import { isSafe } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { loggedPath } from './diagnostics.ts';
-import type { ClientEnvironment, SessionRequests } from './environment.ts';
+import type { ClientEnvironment, SessionParts } from './environment.ts';
 import type { PathFailure } from './exchange-over.ts';
 import { networkError } from './network-error.ts';
 import type { Hop } from './redirect.ts';
 import type { RequestBody } from './request-body.ts';
 import { canStreamRequests } from './streaming.ts';
 import { belongsToHost, isRequest } from './target.ts';
-import { unlessAborted } from './unless-aborted.ts';
 
 export interface FetchOptions {
   /** Requests to this origin are for the host. */
@@ -39,17 +38,7 @@ export type FetchInput = RequestInfo | URL;
 
 /** A `fetch` with the semantics of the Fetch standard. */
 export function createFetch(options: FetchOptions): (input: FetchInput, init?: RequestInit) => Promise<Response> {
-  let loading: Promise<SessionRequests> | undefined;
-  const load = () => {
-    loading ??= options.environment.sessionRequests().catch((cause: unknown) => {
-      loading = undefined;
-      throw networkError(new DirectError('E_PATH_LOST', 'the client’s files do not come', { cause }));
-    });
-    return loading;
-  };
-  // Before anyone asks: the session takes longer.
-  load().catch(() => {});
-  return (input, init) => new Call(options, load, input, init).run();
+  return (input, init) => new Call(options, input, init).run();
 }
 
 class Call {
@@ -57,16 +46,9 @@ class Call {
   readonly #input: FetchInput;
   readonly #init: RequestInit | undefined;
   readonly #signal: AbortSignal | undefined;
-  readonly #load: () => Promise<SessionRequests>;
 
-  constructor(
-    options: FetchOptions,
-    load: () => Promise<SessionRequests>,
-    input: FetchInput,
-    init: RequestInit | undefined,
-  ) {
+  constructor(options: FetchOptions, input: FetchInput, init: RequestInit | undefined) {
     this.#options = options;
-    this.#load = load;
     this.#input = input;
     this.#init = init;
     // The given one rather than the Request's, which follows it only as long as the Request lives.
@@ -80,7 +62,7 @@ class Call {
     if (!this.#staysOnPath(request)) return this.#https(request, undefined);
     const session = await this.#options.route(this.#signal);
     if (session === undefined) return this.#https(request, undefined);
-    const parts = await unlessAborted(this.#load(), this.#signal);
+    const parts = await this.#options.environment.sessionParts();
     let body: RequestBody | undefined;
     try {
       body = await parts.readRequestBody(request, this.#init?.body, this.#options.environment.timer);
@@ -110,7 +92,7 @@ class Call {
   }
 
   async #follow(
-    parts: SessionRequests,
+    parts: SessionParts,
     request: Request,
     given: RequestBody | undefined,
     first: Session,
@@ -136,7 +118,7 @@ class Call {
   }
 
   /** A redirect that the caller does not want followed. */
-  #unfollowed(parts: SessionRequests, request: Request, response: Response, hop: Hop): Response {
+  #unfollowed(parts: SessionParts, request: Request, response: Response, hop: Hop): Response {
     if (request.redirect === 'manual' && !this.#options.environment.browser) return response;
     drop(response);
     if (request.redirect === 'manual') return parts.opaqueRedirect(hop.url);
@@ -148,7 +130,7 @@ class Call {
    * or over HTTPS if there is none.
    */
   async #overSession(
-    parts: SessionRequests,
+    parts: SessionParts,
     request: Request,
     first: Session | undefined,
     hop: Hop,
@@ -174,7 +156,7 @@ class Call {
 
   /** @throws TypeError with our code in `cause` when the request may have run, or cannot be sent again. */
   #checkRepeatable(
-    parts: SessionRequests,
+    parts: SessionParts,
     { cause, sentAny, bodyUsed }: PathFailure,
     hop: Hop,
     body: RequestBody | undefined,

@@ -188,7 +188,11 @@ export class Relay {
     const { signaling, host, trust } = this.#options;
     const { signal } = attempt.abort;
     // Beside the first round trips, which take longer.
-    const [{ openRelay, sealingIsSupported }, canVerify] = await Promise.all([this.#parts(), trust.canVerify()]);
+    const [{ openRelay, sealingIsSupported }, canVerify] = await Promise.all([
+      this.#parts(),
+      trust.canVerify(),
+      host.load(),
+    ]);
     this.#canSeal ??= sealingIsSupported();
     if (!canVerify || !(await this.#canSeal)) {
       if (this.#attempt !== attempt) return;

@@ -1,7 +1,8 @@
 /**
- * All that requests take which go over the session: a file of its own, which comes while the client connects, so that
- * it connects the sooner.
+ * The session layer, and what requests take which go over it: a file of its own, which comes while the client connects,
+ * so that it connects the sooner.
  */
+export { Session } from '../../shared/session.ts';
 export { exchangeOver, PathFailure, requestError } from './exchange-over.ts';
 export { isRedirect, nextHop } from './redirect.ts';
 export { readRequestBody } from './request-body.ts';
