@@ -16,7 +16,8 @@ async function pages(): Promise<readonly WindowClient[]> {
 }
 
 async function tidy(): Promise<void> {
-  if (left === undefined) return;
+  // What a newer one has begun to keep is not for this one to delete.
+  if (left === undefined || registration.installing !== null || registration.waiting !== null) return;
   const open = await pages();
   if (open.some(({ id }) => left?.has(id))) return;
   left = undefined;
