@@ -5,9 +5,11 @@
 import type { HtmlTagDescriptor, Plugin, Rolldown } from 'vite';
 
 /**
- * The client comes first, on the connection that the document came by: it is the largest, and what is waited for. Then
- * the session layer; and what the relay takes comes last, as the direct path does without it.
+ * Styles come first: small as they are, they soon leave the document's own connection to the first script's request,
+ * which would wait for another one to be made. The client comes next, which is waited for; then the session layer; and
+ * what the relay takes comes last, as the direct path does without it.
  */
+const STYLESHEET = /<link rel="stylesheet" crossorigin href="\/_direct\/([^"]+)">\s*/g;
 const FIRST = 'web/client/connect.ts';
 const LAST = ['web/client/session-parts.ts', 'web/client/relay-attempt.ts'];
 
@@ -26,13 +28,19 @@ export function preloads(): Plugin {
     },
     transformIndexHtml: {
       order: 'post',
-      handler: (_html, { bundle = {}, chunk }) => {
+      handler: (html, { bundle = {}, chunk }) => {
         const wanted = chunk?.imports ?? [];
         const first = ownerOf(bundle, FIRST);
         const last = LAST.map((module) => ownerOf(bundle, module));
         const hasClient = first !== undefined && wanted.includes(first);
-        const names = hasClient ? [first, ...wanted, ...last] : wanted;
-        return [...new Set(names)].filter((name) => name !== undefined).map(preload);
+        const names = hasClient ? [first, ...wanted, chunk?.fileName, ...last] : wanted;
+        const scripts = [...new Set(names)].filter((name) => name !== undefined);
+        const styles = [...html.matchAll(STYLESHEET)].map(([, name = '']) => name);
+        const tags = [
+          ...styles.map((name) => link('stylesheet', name)),
+          ...scripts.map((name) => link('modulepreload', name)),
+        ];
+        return { html: html.replaceAll(STYLESHEET, ''), tags };
       },
     },
   };
@@ -47,7 +55,7 @@ function ownerOf(bundle: Rolldown.OutputBundle, module: string): string | undefi
   return chunks(bundle).find(({ moduleIds }) => moduleIds.some((id) => id.endsWith(`/${module}`)))?.fileName;
 }
 
-function preload(fileName: string): HtmlTagDescriptor {
-  const attrs = { rel: 'modulepreload', crossorigin: true, href: `/_direct/${fileName}` };
+function link(rel: 'stylesheet' | 'modulepreload', fileName: string): HtmlTagDescriptor {
+  const attrs = { rel, crossorigin: true, href: `/_direct/${fileName}` };
   return { tag: 'link', attrs, injectTo: 'head-prepend' };
 }
