@@ -1,5 +1,6 @@
 /** Calls to the API of the edge (`/_direct/api`), and what each failure means to a person. */
 import { z } from 'zod';
+import { HINTS } from '../shared/error-hints.ts';
 import { ERRORS, type ErrorCode, isErrorCode } from '../shared/errors.ts';
 import { CommandError, EXIT, type ExitCode, plain } from './command-error.ts';
 
@@ -135,7 +136,7 @@ export class EdgeApi {
     }
     return new EdgeError(
       entry.retry ? EXIT.tryAgain : EXIT.refused,
-      `The edge ${edge} says: ${plain(message ?? entry.message)} ${entry.hint}`,
+      `The edge ${edge} says: ${plain(message ?? entry.message)} ${HINTS[code]}`,
       more,
     );
   }

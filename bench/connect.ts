@@ -6,24 +6,25 @@
  *
  * What it takes at least, in round trips, where nothing is computed and nobody waits:
  *
- *   page       TCP 1, HTML 1, script 1                                                                 3
+ *   page       TCP 1, HTML 1; the first script stands in it                                            2
  *   signaling  offer to the edge ½, to the agent ½, answer to the edge ½, to the client ½              2
  *   ICE        the client's check and its answer; the agent's own has opened its NAT meanwhile         1
  *   DTLS 1.2   ClientHello ½, ServerHello … ½, Finished ½: the agent is done; ½ more for the client    1½
  *   SCTP       the agent begins: INIT ½ (the client is done with DTLS), INIT ACK ½, COOKIE ECHO ½      1½
- *                                                                                                      9
+ *                                                                                                      8
  *
  * TLS, which loopback has none of, adds 1 to the page; HTTP/2 saves what connections beside the first take. The limit
- * is 8 round trips and 150 ms, that is 11¾ round trips of 40 ms: 110 ms for all that is computed, by three programs
+ * is 8 round trips and 150 ms, that is 11¾ round trips of 40 ms: 150 ms for all that is computed, by three programs
  * on one machine, beside the floor. A link with a token adds 1: signing in comes before anything else.
  */
 import { parseArgs } from 'node:util';
-import { type Browser, type BrowserContext, chromium } from 'playwright-core';
+import { type Browser, chromium } from 'playwright-core';
 import { startEdge } from '../scripts/edge.ts';
 import { buildWeb } from '../scripts/web.ts';
 import { CHROMIUM_OPTIONS } from '../test/chromium.ts';
 import { Coturn } from '../test/nat/coturn.ts';
 import { AGENT_TOKEN, HOST_ID, OWNER_TOKEN, Stack } from '../test/stack.ts';
+import { contextWith, type Memory, visit, type Watched, watch } from './page-load.ts';
 import { ready, SlowInternet } from './slow-internet.ts';
 import { median } from './statistics.ts';
 
@@ -94,50 +95,9 @@ async function onSlowInternet(roundTripMs: number): Promise<Place> {
   };
 }
 
-/** Set in the page by `watch`. */
-interface Watched {
-  __WEBRTC_DIAGNOSTICS__: boolean;
-  /** Time and text of each line of the diagnostics. */
-  lines: [number, string][];
-  script?: number;
-  direct?: number;
-}
-
-/** Runs in the page before anything else. */
-function watch(): void {
-  const seen = globalThis as unknown as Watched;
-  seen.__WEBRTC_DIAGNOSTICS__ = true;
-  seen.lines = [];
-  console.log = (line) => void seen.lines.push([performance.now(), String(line)]);
-  // What the page's first script does first.
-  const { getItem } = Storage.prototype;
-  Storage.prototype.getItem = function (this: Storage, key) {
-    seen.script ??= performance.now();
-    return getItem.call(this, key);
-  };
-  const look = () => {
-    if (document.querySelector('[data-testid=path]')?.textContent?.includes('direct'))
-      seen.direct ??= performance.now();
-  };
-  new MutationObserver(look).observe(document, { subtree: true, childList: true, characterData: true });
-}
-
-/** What a browser keeps of a person who has been here. */
-interface Memory {
-  cookies: Parameters<BrowserContext['addCookies']>[0];
-  storage: Record<string, string>;
-}
-
 async function measure(browser: Browser, url: string, memory?: Memory): Promise<Run> {
-  const context = await browser.newContext();
+  const context = await contextWith(browser, memory);
   try {
-    if (memory !== undefined) {
-      await context.addCookies(memory.cookies);
-      // Playwright's own way opens a connection, which the page would find open.
-      await context.addInitScript((storage) => {
-        for (const [key, value] of Object.entries(storage)) localStorage.setItem(key, value);
-      }, memory.storage);
-    }
     const page = await context.newPage();
     await page.addInitScript(watch);
     await page.goto(url);
@@ -157,19 +117,6 @@ async function measure(browser: Browser, url: string, memory?: Memory): Promise<
   } finally {
     await context.close();
   }
-}
-
-/** Comes by the link, and once more. */
-async function visit(browser: Browser, url: string): Promise<Memory> {
-  const context = await browser.newContext();
-  const page = await context.newPage();
-  for (const address of [url, new URL('/', url).href]) {
-    await page.goto(address);
-    await page.getByTestId('path').getByText('direct').waitFor();
-  }
-  const memory = { cookies: await context.cookies(), storage: await page.evaluate(() => ({ ...localStorage })) };
-  await context.close();
-  return memory;
 }
 
 function show(title: string, runs: readonly Run[], rtt: number): void {

@@ -10,6 +10,7 @@ import { discoverServers, type LocalServer } from '../agent/discovery.ts';
 import { hostLink } from '../agent/edge-address.ts';
 import { makeLog } from '../agent/log.ts';
 import { Store } from '../agent/store.ts';
+import { HINTS } from '../shared/error-hints.ts';
 import type { DirectError } from '../shared/errors.ts';
 import { startEdge } from './edge.ts';
 import { freePort } from './free-port.ts';
@@ -83,7 +84,7 @@ try {
   const identity = await new Store(FOLDER, (line) => log('warn', line)).identity();
   await new Promise<void>((resolve, reject) => {
     const refused = (error: DirectError) => {
-      log('error', `link: ${error.message} ${error.entry.hint}`);
+      log('error', `link: ${error.message} ${HINTS[error.code]}`);
       reject(error);
     };
     const up = () => resolve();

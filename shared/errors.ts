@@ -1,3 +1,5 @@
+import { HINTS } from './error-hints.ts';
+
 /**
  * The one table of errors. A code is stable: pages, tests, documents and other programs may depend on it.
  *
@@ -5,14 +7,13 @@
  *   (RFC 6455, section 7.4.2: 4000 to 4999 are for private use).
  * - `http`: status of the JSON error when the failure is answered over HTTP.
  * - `retry`: whether the same request may succeed later without anyone changing anything.
- * - `message`: what happened. `hint`: what to do.
+ * - `message`: what happened. What to do says error-hints.ts.
  */
 export interface ErrorEntry {
   readonly close: number;
   readonly http: number;
   readonly retry: boolean;
   readonly message: string;
-  readonly hint: string;
 }
 
 const table = {
@@ -21,154 +22,132 @@ const table = {
     http: 400,
     retry: false,
     message: 'The peer sent something that the protocol does not allow.',
-    hint: 'Update direct-agent on both ends; if it stays, report it with the reason in the log.',
   },
   E_VERSION: {
     close: 4001,
     http: 400,
     retry: false,
     message: 'The peer speaks another version of the protocol.',
-    hint: 'Reload the page, and update the agent and the edge to the same release.',
   },
   E_FLOW_CONTROL: {
     close: 4002,
     http: 400,
     retry: false,
     message: 'The peer sent more than its credit allows.',
-    hint: 'Update direct-agent on both ends; if it stays, report it.',
   },
   E_HANDSHAKE_TIMEOUT: {
     close: 4003,
     http: 504,
     retry: true,
     message: 'The connection was not set up in time.',
-    hint: 'A firewall may block UDP. Requests go over HTTPS meanwhile.',
   },
   E_HOST_OFFLINE: {
     close: 4004,
     http: 503,
     retry: true,
     message: 'The host is not connected to the edge.',
-    hint: 'Start the agent on the home machine: direct-agent up',
   },
   E_HOST_BUSY: {
     close: 4005,
     http: 503,
     retry: true,
     message: 'The host has as many connections as its max_conns allows.',
-    hint: 'Close another page, or raise max_conns in the agent’s configuration.',
   },
   E_STREAM_LIMIT: {
     close: 4006,
     http: 429,
     retry: true,
     message: 'The client opened more streams than the session allows.',
-    hint: 'Wait until earlier requests have ended.',
   },
   E_HEAD_TOO_LARGE: {
     close: 4007,
     http: 431,
     retry: false,
     message: 'The request or response head is too large.',
-    hint: 'Send fewer or shorter header fields; cookies are the usual cause.',
   },
   E_BAD_TARGET: {
     close: 4008,
     http: 400,
     retry: false,
     message: 'The request path is malformed.',
-    hint: 'Use an absolute path without “..”, “//”, backslashes or control characters.',
   },
   E_FORBIDDEN_TARGET: {
     close: 4009,
     http: 403,
     retry: false,
     message: 'The host does not serve this path or method.',
-    hint: 'Allow it in the agent’s configuration (allowed_prefixes, allow_management).',
   },
   E_BODY_TOO_LARGE: {
     close: 4010,
     http: 413,
     retry: false,
     message: 'The request body is larger than the host accepts.',
-    hint: 'Send less, or raise max_body_bytes in the agent’s configuration.',
   },
   E_NO_UPSTREAM: {
     close: 4011,
     http: 503,
     retry: true,
     message: 'No local LLM server was found on the host.',
-    hint: 'Start Ollama, llama.cpp, LM Studio or another server, or set upstream in the agent’s configuration.',
   },
   E_UPSTREAM_UNREACHABLE: {
     close: 4012,
     http: 502,
     retry: true,
     message: 'The host could not reach its LLM server.',
-    hint: 'Check that the server runs and that the agent’s upstream address is right.',
   },
   E_UPSTREAM_FAILED: {
     close: 4013,
     http: 502,
     retry: true,
     message: 'The LLM server broke off in the middle of its response.',
-    hint: 'Look at the LLM server’s own log.',
   },
   E_CANCELLED: {
     close: 4014,
     http: 499,
     retry: false,
     message: 'The request was cancelled.',
-    hint: 'Nothing to do: one side gave up the request on purpose.',
   },
   E_PATH_LOST: {
     close: 4015,
     http: 502,
     retry: true,
     message: 'The connection to the host was lost.',
-    hint: 'The client reconnects by itself.',
   },
   E_OUTCOME_UNKNOWN: {
     close: 4016,
     http: 502,
     retry: false,
     message: 'The connection was lost after the request was sent; the host may have run it.',
-    hint: 'Check the result before you send the request again.',
   },
   E_GOING_AWAY: {
     close: 4017,
     http: 503,
     retry: true,
     message: 'The peer is shutting down.',
-    hint: 'Start the agent again, or wait until it has restarted.',
   },
   E_BAD_REQUEST: {
     close: 4018,
     http: 400,
     retry: false,
     message: 'The request is malformed.',
-    hint: 'The text in brackets names what is wrong; shared/PROTOCOL.md has the messages and their limits.',
   },
   E_TOO_LARGE: {
     close: 4019,
     http: 413,
     retry: false,
     message: 'The signaling message is too large.',
-    hint: 'See shared/PROTOCOL.md for the messages and their limits.',
   },
   E_RATE_LIMITED: {
     close: 4020,
     http: 429,
     retry: true,
     message: 'Too many requests.',
-    hint: 'Wait for as long as Retry-After says.',
   },
   E_HOST_KEY: {
     close: 4021,
     http: 502,
     retry: false,
     message: 'The host’s key or signature is wrong.',
-    hint: 'Somebody between this device and the host may have changed something: do not trust this edge. If the key has expired, check this device’s clock.',
   },
   E_HOST_RESTARTED: {
     close: 4022,
@@ -176,98 +155,84 @@ const table = {
     retry: false,
     message:
       'The host has forgotten the request: its agent was stopped or restarted, or nothing reached it for a minute.',
-    hint: 'Check the result before you send the request again.',
   },
   E_HOST_KEY_CHANGED: {
     close: 4023,
     http: 502,
     retry: false,
     message: 'The host has another key than this device knows.',
-    hint: 'If the host was set up anew, open the link that its agent prints; if it was not, somebody else answers for it.',
   },
   E_HOST_KEY_UNCONFIRMED: {
     close: 4024,
     http: 502,
     retry: false,
     message: 'Nobody has confirmed the host’s key on this device.',
-    hint: 'Open the link that the agent prints, or compare the fingerprint with that of: direct-agent status',
   },
   E_DEVICE_UNKNOWN: {
     close: 4025,
     http: 403,
     retry: false,
     message: 'The host accepts paired devices only, and this is none of them.',
-    hint: 'On the home machine run: direct-agent pair, and open the link on this device.',
   },
   E_PAIRING: {
     close: 4026,
     http: 403,
     retry: false,
     message: 'The pairing link is wrong, used or expired.',
-    hint: 'Make another one on the home machine: direct-agent pair',
   },
   E_UNAUTHORIZED: {
     close: 4401,
     http: 401,
     retry: false,
     message: 'The credential is missing, wrong, expired or revoked.',
-    hint: 'Sign in again; programs need an API key, and an agent: direct-agent login',
   },
   E_FORBIDDEN: {
     close: 4402,
     http: 403,
     retry: false,
     message: 'This credential does not allow that.',
-    hint: 'Ask the owner of the edge for one that does.',
   },
   E_NOT_CONFIGURED: {
     close: 4403,
     http: 503,
     retry: false,
     message: 'This edge has no secrets yet and refuses everything.',
-    hint: 'Run: openssl rand -hex 32 | npx wrangler secret put OWNER_TOKEN',
   },
   E_NOT_FOUND: {
     close: 4404,
     http: 404,
     retry: false,
     message: 'There is nothing at this address.',
-    hint: 'Check the URL.',
   },
   E_METHOD: {
     close: 4405,
     http: 405,
     retry: false,
     message: 'This address does not accept the method.',
-    hint: 'See the Allow header.',
   },
   E_ORIGIN: {
     close: 4406,
     http: 403,
     retry: false,
     message: 'A page of another origin asked.',
-    hint: 'If the page is yours, add its origin to ALLOWED_ORIGINS of the edge.',
   },
   E_SESSION_UNKNOWN: {
     close: 4408,
     http: 404,
     retry: true,
     message: 'The session does not exist or has expired.',
-    hint: 'Ask for a new session; clients do so by themselves.',
   },
   E_REPLACED: {
     close: 4409,
     http: 409,
     retry: false,
     message: 'Another agent connected for this host.',
-    hint: 'Run one agent per host; stop the other one.',
   },
   E_INTERNAL: {
     close: 4500,
     http: 500,
     retry: true,
     message: 'Something went wrong inside direct-agent.',
-    hint: 'Try again; if it stays, report it with the log.',
   },
 } as const satisfies Record<string, ErrorEntry>;
 
@@ -335,7 +300,8 @@ export interface OllamaErrorBody {
 export function errorBody(error: unknown, path = ''): ErrorBody | OllamaErrorBody {
   const known = error instanceof DirectError ? error : new DirectError('E_INTERNAL');
   const { code, message } = known;
-  const { hint, retry } = known.entry;
+  const { retry } = known.entry;
+  const hint = HINTS[code];
   if (path.startsWith('/api/')) return { error: message, code, type: 'direct_agent_error', hint, retry };
   return { error: { code, type: 'direct_agent_error', message, hint, retry } };
 }

@@ -48,6 +48,14 @@ export async function generateHostKeys({ extractable = false } = {}): Promise<Ho
   return await crypto.subtle.generateKey('Ed25519', extractable, ['sign', 'verify']);
 }
 
+/** Whether this runtime has Ed25519: Chromium 137, Firefox 129, Safari 17, Node 22. */
+export async function signaturesAreSupported(): Promise<boolean> {
+  return await generateHostKeys().then(
+    () => true,
+    () => false,
+  );
+}
+
 /** The public key as its 32 bytes. */
 export async function hostKeyBytes(keys: HostKeys): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.exportKey('raw', keys.publicKey));

@@ -21,7 +21,7 @@ import type {
   Passkey,
 } from '../shared/account-api.ts';
 import { DirectError, type ErrorCode, errorBody } from '../shared/errors.ts';
-import { PAGE_HEADERS } from '../workers/page-headers.ts';
+import { pageHeaders } from '../workers/page-headers.ts';
 
 export const FAKE_OWNER_TOKEN = 'owner-token-of-the-fake-edge';
 export const FAKE_INVITATION = `dai_${'i'.repeat(43)}`;
@@ -33,6 +33,8 @@ const TYPES: Record<string, string> = {
   '.js': 'text/javascript',
   '.css': 'text/css',
   '.svg': 'image/svg+xml',
+  '.png': 'image/png',
+  '.webmanifest': 'application/manifest+json',
 };
 /** As the edge's (workers/pages.ts). */
 const PAGES: Readonly<Record<string, string>> = {
@@ -65,6 +67,8 @@ class Refusal extends Error {
 const newKey = () => randomBytes(32).toString('base64url');
 
 export class FakeEdge {
+  /** The build that it serves. */
+  web = WEB;
   /** What pages asked of the API. */
   readonly asked: Asked[] = [];
   hosts: Host[] = [];
@@ -127,7 +131,7 @@ export class FakeEdge {
       if (url.pathname === '/v1/models')
         return json(response, 200, { data: [{ id: 'llama3.2:3b' }, { id: 'qwen3:8b' }] });
       if (url.pathname === '/v1/chat/completions') return chat(response);
-      await file(response, url.pathname);
+      await file(response, this.web, url.pathname);
     } catch (error) {
       const code = error instanceof Refusal ? error.code : 'E_INTERNAL';
       const known = new DirectError(code);
@@ -320,14 +324,16 @@ function chat(response: ServerResponse): void {
   response.end(`${delta('This is the fake answer.')}data: [DONE]\n\n`);
 }
 
-async function file(response: ServerResponse, path: string): Promise<void> {
+async function file(response: ServerResponse, web: string, path: string): Promise<void> {
   const name = PAGES[path] ?? path;
-  const content = await readFile(WEB + name).catch(() => {
+  const content = await readFile(web + name).catch(() => {
     throw new Refusal('E_NOT_FOUND');
   });
+  const fields = await readFile(`${web}/_headers`, 'utf8');
+  const script = name === PAGES['/'] ? /Direct-Script: (.+)/.exec(fields)?.[1] : undefined;
   response.writeHead(200, {
     'Content-Type': TYPES[extname(name)] ?? 'application/octet-stream',
-    ...PAGE_HEADERS,
+    ...pageHeaders(script),
     'X-Content-Type-Options': 'nosniff',
     'Referrer-Policy': 'no-referrer',
   });

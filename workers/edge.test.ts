@@ -1,6 +1,6 @@
 import { env, exports } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
-import { PAGE_HEADERS } from './page-headers.ts';
+import { pageHeaders } from './page-headers.ts';
 import { AGENT, base, type Call, call, codeOf, newHost, OWNER, openSocket, post } from './test-edge.ts';
 
 const HOST = base('home');
@@ -138,11 +138,22 @@ describe('addresses', () => {
     expect(asked.map(({ url, headers }) => [url, [...headers]])).toEqual([
       [`https://edge.example${file}`, [['if-none-match', '"0"']]],
     ]);
-    for (const [name, value] of Object.entries(PAGE_HEADERS)) expect(response.headers.get(name)).toBe(value);
+    for (const [name, value] of Object.entries(pageHeaders())) expect(response.headers.get(name)).toBe(value);
+  });
+
+  it.each([
+    [`sha256-${'a'.repeat(43)}=`, `script-src 'self' 'sha256-${'a'.repeat(43)}=';`],
+    ["sha256-' 'unsafe-inline", "script-src 'self';"],
+  ])('lets the script in a document run by its hash: %s', async (hash, expected) => {
+    const page = new Response('<!doctype html>', { headers: { 'Direct-Script': hash } });
+    const assets = { fetch: () => Promise.resolve(page) } as unknown as Fetcher;
+    const { headers } = await call('/', { env: { ASSETS: assets } });
+    expect(headers.get('Content-Security-Policy')).toContain(expected);
+    expect(headers.get('Direct-Script')).toBeNull();
   });
 
   it('keeps its pages’ policy strict', () => {
-    const policy = PAGE_HEADERS['Content-Security-Policy'] ?? '';
+    const policy = pageHeaders()['Content-Security-Policy'] ?? '';
     expect(policy).toMatch(/^default-src 'none';/);
     expect(policy).not.toMatch(/unsafe|\*|https?:|wss?:/);
     expect(policy).toContain("frame-ancestors 'none'");

@@ -1,7 +1,7 @@
 /** The edge's own pages: files of the assets, with the header fields that keep a browser from being talked into things. */
 import { Hono } from 'hono';
 import type { EdgeContext, EdgeEnv } from './caller.ts';
-import { PAGE_HEADERS } from './page-headers.ts';
+import { pageHeaders, SCRIPT_FIELD } from './page-headers.ts';
 import { rootOfWebUi } from './tunnel-routes.ts';
 
 /** Addresses of pages, and the files that they show. One document is the dashboard, whatever its address. */
@@ -35,6 +35,8 @@ async function page(c: EdgeContext, file: string): Promise<Response> {
   }
   const asset = await c.env.ASSETS.fetch(new Request(new URL(file, raw.url), { method: raw.method, headers }));
   const response = new Response(asset.body, asset);
-  for (const [name, value] of Object.entries(PAGE_HEADERS)) response.headers.set(name, value);
+  const script = asset.headers.get(SCRIPT_FIELD) ?? undefined;
+  response.headers.delete(SCRIPT_FIELD);
+  for (const [name, value] of Object.entries(pageHeaders(script))) response.headers.set(name, value);
   return response;
 }

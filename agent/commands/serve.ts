@@ -1,4 +1,5 @@
 /** Runs the agent until somebody ends it: all of `up`, and the second half of `login`. */
+import { HINTS } from '../../shared/error-hints.ts';
 import { type DirectError, ERRORS } from '../../shared/errors.ts';
 import { startAgent } from '../agent.ts';
 import { CommandError, EXIT, type ExitCode } from '../command-error.ts';
@@ -77,7 +78,7 @@ function reasonOf({ code }: DirectError, edge: string): string {
     return `Another agent with the same key took over this host (see ${dashboard(edge)}). This one stops.`;
   }
   if (code === 'E_UNAUTHORIZED') return credentialRefused(edge);
-  return `${ERRORS[code].message} ${ERRORS[code].hint}`;
+  return `${ERRORS[code].message} ${HINTS[code]}`;
 }
 
 function aborted(signal: AbortSignal): Promise<undefined> {

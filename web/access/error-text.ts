@@ -1,5 +1,6 @@
 /** Errors in words: what happened and what to do. */
-import { DirectError, ERRORS, isErrorCode } from '../../shared/errors.ts';
+import { HINTS } from '../../shared/error-hints.ts';
+import { DirectError, isErrorCode } from '../../shared/errors.ts';
 import { ApiError } from './api-error.ts';
 
 export interface ErrorText {
@@ -10,9 +11,9 @@ export interface ErrorText {
 export function errorText(error: unknown): ErrorText {
   // `fetch` wraps what went wrong in a TypeError.
   const inner = error instanceof TypeError && error.cause !== undefined ? error.cause : error;
-  if (inner instanceof DirectError) return { message: inner.message, hint: inner.entry.hint };
+  if (inner instanceof DirectError) return { message: inner.message, hint: HINTS[inner.code] };
   if (inner instanceof ApiError) {
-    const known = isErrorCode(inner.code) ? ERRORS[inner.code].hint : undefined;
+    const known = isErrorCode(inner.code) ? HINTS[inner.code] : undefined;
     return { message: inner.message, hint: inner.hint ?? known };
   }
   if (error instanceof TypeError) return { message: 'The edge cannot be reached.', hint: 'Check the network.' };

@@ -5,7 +5,6 @@ import { PROTOCOL_VERSION } from '../../shared/limits.ts';
 import { type ClientPath, Connector } from './connector.ts';
 import type { DeviceIdentity } from './device.ts';
 import { addressFlags, createDiagnostics, type LogLine } from './diagnostics.ts';
-import { dial } from './dial.ts';
 import type { DirectState } from './direct.ts';
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
 import { createFetch, type FetchOptions } from './fetch.ts';
@@ -182,7 +181,7 @@ export function connect(options: ConnectOptions): Client {
   return {
     ...createHeld(createFetch(requests), origin),
     WebSocket: socketClass({
-      dial: (request) => dial(requests, request),
+      dial: async (request) => (await environment.sessionParts()).dial(requests, request),
       baseUrl: () => environment.baseUrl() ?? origin,
     }),
     origin,
@@ -212,7 +211,7 @@ export function connect(options: ConnectOptions): Client {
         path,
         state,
         rtt,
-        error: error && { code: error.code, message: error.message, hint: error.entry.hint },
+        error: error && { code: error.code, message: error.message },
         webrtc,
         iceTransportPolicy,
         pair,

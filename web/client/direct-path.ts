@@ -49,13 +49,13 @@ export class DirectPath {
     this.#path = peer.path();
     this.#stopSignaling = environment.timer(SIGNALING_LINGER_MS, () => signaling.close());
     this.ready = this.#opened.promise;
-    void this.#attach();
+    this.#attach().catch((error: DirectError) => this.#end(error));
   }
 
   async #attach(): Promise<void> {
     const { host, sessionId, binding } = this.#options;
     // First, so that the path is shown as what it is from the start.
-    const kind = await this.#readPair();
+    const [kind] = await Promise.all([this.#readPair(), host.load()]);
     if (this.#ended !== undefined) return;
     this.#link = host.attach(
       this.#path,

@@ -1,11 +1,16 @@
 /** What the client takes from its runtime. Everything has a default; tests and Node programs replace what they need. */
+import { signaturesAreSupported } from '../../shared/host-identity.ts';
 import { newId } from '../../shared/new-id.ts';
 import type { SessionEnvironment } from '../../shared/path-link.ts';
-import { sealingIsSupported } from '../../shared/sealing-support.ts';
 import { type DeviceKeyStore, memoryDeviceKeys, storedDeviceKeys } from './device-key.ts';
 import { globalNetwork, type Network } from './network.ts';
 import { type Cookies, documentCookies } from './web-ui.ts';
 import type { PeerConnectionClass } from './webrtc.ts';
+
+export type SessionParts = typeof import('./session-parts.ts');
+
+/** See relay-attempt.ts. */
+export type RelayParts = Pick<typeof import('./relay-attempt.ts'), 'openRelay' | 'sealingIsSupported'>;
 
 export interface ClientEnvironment extends SessionEnvironment {
   /** Plain HTTPS: signaling, and requests when the session has no path. */
@@ -17,8 +22,14 @@ export interface ClientEnvironment extends SessionEnvironment {
   network: Network;
   /** Milliseconds since 1970: the host's keys expire. */
   wallClock(): number;
-  /** Whether WebCrypto can check what a host signs, and seal for it; without it requests go through the edge only. */
-  canSeal(): Promise<boolean>;
+  /** Whether WebCrypto can check what a host signs; without it requests go through the edge only. */
+  canVerify(): Promise<boolean>;
+  /** The session layer, and what requests take which go over it. */
+  sessionParts(): Promise<SessionParts>;
+  /** For networks without WebSockets. */
+  polling(): Promise<typeof import('./signal-poll.ts')>;
+  /** All that the relay path takes: apart, because a client has to be small, and needs it for nothing else. */
+  relay(): Promise<RelayParts>;
   /** Where the keys of this device are: in the browser’s database, elsewhere in memory. */
   deviceKeys: DeviceKeyStore;
   /** See shared/new-id.ts. */
@@ -53,7 +64,10 @@ export function completeEnvironment(given: Partial<ClientEnvironment> = {}): Cli
     WebSocket: globalThis.WebSocket,
     network: globalNetwork(),
     wallClock: () => Date.now(),
-    canSeal: sealingIsSupported,
+    canVerify: signaturesAreSupported,
+    sessionParts: () => import('./session-parts.ts'),
+    polling: () => import('./signal-poll.ts'),
+    relay: () => import('./relay-attempt.ts'),
     deviceKeys: globalThis.indexedDB === undefined ? inMemory : storedDeviceKeys(globalThis.indexedDB),
     newId,
     random: () => Math.random(),

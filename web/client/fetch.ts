@@ -4,12 +4,12 @@ import { DIRECT_HOLD, DIRECT_RESUME, encodeResume } from '../../shared/hold.ts';
 import { isSafe } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
 import type { Diagnostics } from './diagnostics.ts';
-import type { ClientEnvironment } from './environment.ts';
-import { exchangeOver, type Holding, PathFailure, requestError } from './exchange-over.ts';
+import type { ClientEnvironment, SessionParts } from './environment.ts';
+import type { Holding, PathFailure } from './exchange-over.ts';
 import { networkError } from './network-error.ts';
-import { type Hop, isRedirect, nextHop } from './redirect.ts';
-import { canStreamRequests, type RequestBody, readRequestBody } from './request-body.ts';
-import { opaqueRedirect, withOrigin } from './response.ts';
+import type { Hop } from './redirect.ts';
+import type { RequestBody } from './request-body.ts';
+import { canStreamRequests } from './streaming.ts';
 import { belongsToHost, isRequest } from './target.ts';
 
 export interface FetchOptions {
@@ -74,14 +74,15 @@ class Call {
     if (!this.#staysOnPath(request)) return this.#https(request, undefined);
     const session = await this.#options.route(this.#signal);
     if (session === undefined) return this.#https(request, undefined);
+    const parts = await this.#options.environment.sessionParts();
     let body: RequestBody | undefined;
     try {
-      body = await readRequestBody(request, this.#init?.body, this.#options.environment.timer);
+      body = await parts.readRequestBody(request, this.#init?.body, this.#options.environment.timer);
     } catch (error) {
       this.#signal?.throwIfAborted();
       throw networkError(error);
     }
-    return this.#follow(request, body, session);
+    return this.#follow(parts, request, body, session);
   }
 
   #makeRequest(): Request {
@@ -102,7 +103,12 @@ class Call {
     return !request.integrity && !request.keepalive && request.cache !== 'only-if-cached';
   }
 
-  async #follow(request: Request, given: RequestBody | undefined, first: Session): Promise<Response> {
+  async #follow(
+    parts: SessionParts,
+    request: Request,
+    given: RequestBody | undefined,
+    first: Session,
+  ): Promise<Response> {
     let body = given;
     let session: Session | undefined = first;
     let hop: Hop = { url: new URL(request.url), method: request.method, headers: request.headers, count: 0 };
@@ -113,13 +119,13 @@ class Call {
           throw new TypeError('fetch failed: a redirect to the edge itself');
         return this.#markRedirected(await this.#https(this.#requestFor(request, hop, body), undefined), hop);
       }
-      const response = await this.#overSession(request, session, hop, body);
-      if (!isRedirect(response.status)) return response;
-      if (request.redirect !== 'follow') return this.#unfollowed(request, response, hop);
+      const response = await this.#overSession(parts, request, session, hop, body);
+      if (!parts.isRedirect(response.status)) return response;
+      if (request.redirect !== 'follow') return this.#unfollowed(parts, request, response, hop);
       const location = response.headers.get('location');
       if (location === null) return response;
       drop(response);
-      const next = nextHop(hop, response.status, location, body);
+      const next = parts.nextHop(hop, response.status, location, body);
       session = await this.#options.route(this.#signal);
       hop = next;
       if (!next.keepsBody) body = undefined;
@@ -127,10 +133,10 @@ class Call {
   }
 
   /** A redirect that the caller does not want followed. */
-  #unfollowed(request: Request, response: Response, hop: Hop): Response {
+  #unfollowed(parts: SessionParts, request: Request, response: Response, hop: Hop): Response {
     if (request.redirect === 'manual' && !this.#options.environment.browser) return response;
     drop(response);
-    if (request.redirect === 'manual') return opaqueRedirect(hop.url);
+    if (request.redirect === 'manual') return parts.opaqueRedirect(hop.url);
     throw new TypeError(`fetch failed: a redirect (${response.status}), and redirect is “error”`);
   }
 
@@ -139,6 +145,7 @@ class Call {
    * or over HTTPS if there is none.
    */
   async #overSession(
+    parts: SessionParts,
     request: Request,
     first: Session | undefined,
     hop: Hop,
@@ -153,12 +160,12 @@ class Call {
     let sentAny: boolean | undefined;
     for (let attempt = 1; session !== undefined && attempt <= MAX_SESSIONS_PER_REQUEST; attempt++) {
       try {
-        const head = await exchangeOver(session, hop, body, options);
-        return withOrigin(head, { url: hop.url, redirected: hop.count > 0 });
+        const head = await parts.exchangeOver(session, hop, body, options);
+        return parts.withOrigin(head, { url: hop.url, redirected: hop.count > 0 });
       } catch (error) {
         this.#signal?.throwIfAborted();
-        if (!(error instanceof PathFailure)) throw networkError(error);
-        this.#checkRepeatable(error, hop, body);
+        if (!(error instanceof parts.PathFailure)) throw networkError(error);
+        this.#checkRepeatable(parts, error, hop, body);
         sentAny = error.sentAny || sentAny === true;
         session = await route(this.#signal);
       }
@@ -167,9 +174,14 @@ class Call {
   }
 
   /** @throws TypeError with our code in `cause` when the request may have run, or cannot be sent again. */
-  #checkRepeatable({ cause, sentAny, bodyUsed }: PathFailure, hop: Hop, body: RequestBody | undefined): void {
+  #checkRepeatable(
+    parts: SessionParts,
+    { cause, sentAny, bodyUsed }: PathFailure,
+    hop: Hop,
+    body: RequestBody | undefined,
+  ): void {
     if (sentAny && !isSafe(hop.method)) {
-      const error = requestError(cause);
+      const error = parts.requestError(cause);
       throw networkError(
         error.code === 'E_HOST_RESTARTED' ? error : new DirectError('E_OUTCOME_UNKNOWN', undefined, { cause }),
       );

@@ -3,10 +3,10 @@ import type { DeviceProof } from '../../shared/device-identity.ts';
 import { DirectError, type ErrorCode } from '../../shared/errors.ts';
 import type { Path } from '../../shared/path.ts';
 import type { PathLink } from '../../shared/path-link.ts';
-import { type PathOptions, Session } from '../../shared/session.ts';
+import type { PathOptions, Session } from '../../shared/session.ts';
 import { isDeviceRefusal } from './device.ts';
 import type { Diagnostics } from './diagnostics.ts';
-import type { ClientEnvironment } from './environment.ts';
+import type { ClientEnvironment, SessionParts } from './environment.ts';
 
 /** Requests wait so long for the next path, before they go by HTTPS: a network that is gone for longer has changed. */
 const BETWEEN_PATHS_MS = 10_000;
@@ -41,6 +41,8 @@ export class HostSession {
   readonly #diagnostics: Diagnostics;
   readonly #events: HostSessionEvents;
   readonly #listeners = new Map<PathLink, PathListener>();
+  #loading: Promise<void> | undefined;
+  #parts: SessionParts | undefined;
   #session: Session | undefined;
   /** Something of the session may have reached the agent. */
   #begun = false;
@@ -51,6 +53,22 @@ export class HostSession {
     this.#environment = environment;
     this.#diagnostics = diagnostics;
     this.#events = events;
+    // Before any path asks: those take longer.
+    this.load().catch(() => {});
+  }
+
+  /** Makes `attach` possible. @throws DirectError `E_PATH_LOST`: an edge that is out of reach sends no files either. */
+  load(): Promise<void> {
+    this.#loading ??= this.#environment.sessionParts().then(
+      (parts) => {
+        this.#parts = parts;
+      },
+      (cause: unknown) => {
+        this.#loading = undefined;
+        throw new DirectError('E_PATH_LOST', 'the files for the session do not come', { cause });
+      },
+    );
+    return this.#loading;
   }
 
   /** The session if it has a path: the first request leaves together with HELLO. */
@@ -73,9 +91,10 @@ export class HostSession {
     return this.#session?.active;
   }
 
-  /** Adds a path to the session, or begins one with it. */
+  /** Adds a path to the session, or begins one with it; after `load`. */
   attach(path: Path, options: PathOptions, listener: PathListener): PathLink {
-    this.#session ??= this.#begin();
+    if (this.#parts === undefined) throw new DirectError('E_INTERNAL', 'the session layer is not there yet');
+    this.#session ??= this.#begin(this.#parts);
     const { prove } = this.#events;
     const { sessionId, binding } = options;
     const proof = prove && binding && { prove: () => prove(sessionId, binding) };
@@ -91,7 +110,7 @@ export class HostSession {
     this.#session?.close(code);
   }
 
-  #begin(): Session {
+  #begin({ Session }: SessionParts): Session {
     this.#begun = false;
     const session: Session = new Session({
       role: 'client',

@@ -44,7 +44,7 @@ function trusting(options: Partial<HostTrustOptions> = {}) {
   const trust = new HostTrust(
     {
       host: 'home',
-      environment: { canSeal: async () => true, timer: clock.timer, wallClock: () => NOW },
+      environment: { canVerify: async () => true, timer: clock.timer, wallClock: () => NOW },
       diagnostics: createDiagnostics(clock.now, (line) => log.push(line)),
       ...options,
     },
@@ -237,7 +237,7 @@ describe('a person', () => {
 });
 
 describe('a runtime that cannot check a signature', () => {
-  const environment = { canSeal: async () => false, timer: () => () => {}, wallClock: () => NOW };
+  const environment = { canVerify: async () => false, timer: () => () => {}, wallClock: () => NOW };
 
   test('says so to whom it may concern, and does not pretend to have a pinned key', async () => {
     const { trust, log } = trusting({ hostKey: mine.key, environment });

@@ -33,7 +33,7 @@ export interface HostTrustOptions {
   hostKey?: string | undefined;
   /** Asked once, when nothing is pinned. Absent: the first key that proves itself is believed. */
   confirm?: ((question: HostKeyQuestion) => Promise<boolean>) | undefined;
-  environment: Pick<ClientEnvironment, 'canSeal' | 'timer' | 'wallClock'>;
+  environment: Pick<ClientEnvironment, 'canVerify' | 'timer' | 'wallClock'>;
   diagnostics: Diagnostics;
 }
 
@@ -110,7 +110,7 @@ export class HostTrust {
 
   /** Whether this runtime can check what a host signs. Without that there is neither a direct path nor a relay. */
   canVerify(): Promise<boolean> {
-    this.#supported ??= this.#options.environment.canSeal().then((can) => {
+    this.#supported ??= this.#options.environment.canVerify().then((can) => {
       this.#isUnable = !can;
       if (!can) this.#log('this runtime’s WebCrypto cannot check the host’s key: requests go through the edge only');
       return can;

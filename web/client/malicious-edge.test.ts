@@ -431,7 +431,7 @@ describe('a runtime without Ed25519', () => {
     const edge = new TestEdge();
     const log: string[] = [];
     const client = connected(edge, {
-      environment: { ...edge.environment, canSeal: async () => false },
+      environment: { ...edge.environment, canVerify: async () => false },
       diagnostics: (line) => log.push(line),
       ...(isPinned ? { hostKey: await keyOf(edge) } : {}),
     });

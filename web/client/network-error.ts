@@ -3,6 +3,6 @@ import { DirectError } from '../../shared/errors.ts';
 
 /** A network error (Fetch, section 2.2.6) for `cause`. */
 export function networkError(cause: unknown): TypeError {
-  const text = cause instanceof DirectError ? `${cause.message} ${cause.entry.hint}` : String(cause);
+  const text = cause instanceof DirectError ? cause.message : String(cause);
   return new TypeError(`fetch failed: ${text}`, { cause });
 }

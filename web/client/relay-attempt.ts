@@ -10,6 +10,8 @@ import { RelayPath } from './relay-path.ts';
 import { createSession, type Signaling } from './signaling.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
+export { sealingIsSupported } from '../../shared/sealing-support.ts';
+
 /** A signaling session that another path asks for. */
 export interface Admission {
   sessionId: string;

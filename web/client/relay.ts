@@ -11,9 +11,10 @@ import {
 } from '../../shared/limits.ts';
 import type { PathLink } from '../../shared/path-link.ts';
 import type { Diagnostics } from './diagnostics.ts';
+import type { RelayParts } from './environment.ts';
 import type { HostSession } from './host-session.ts';
 import type { HostTrust } from './host-trust.ts';
-import { type Admission, openRelay } from './relay-attempt.ts';
+import type { Admission } from './relay-attempt.ts';
 import type { RelayPath } from './relay-path.ts';
 import type { Fact } from './report.ts';
 import { attemptError, FINAL_CODES, isNewlyRestarted, MIN_INTERVAL_MS, STABLE_AFTER_MS } from './retry.ts';
@@ -65,6 +66,7 @@ export class Relay {
   #cancelReplacement: (() => void) | undefined;
   /** Attempts without success since the last stable path. */
   #failures = 0;
+  #canSeal: Promise<boolean> | undefined;
   #current: { link: PathLink; socket: RelayPath; since: number } | undefined;
 
   constructor(options: RelayOptions) {
@@ -173,11 +175,27 @@ export class Relay {
     this.#open(attempt, admission).catch((error: unknown) => this.#failed(attempt, error));
   }
 
+  /** @throws DirectError `E_PATH_LOST`: an edge that is out of reach sends no files either. */
+  async #parts(): Promise<RelayParts> {
+    try {
+      return await this.#options.signaling.environment.relay();
+    } catch (cause) {
+      throw new DirectError('E_PATH_LOST', 'the files for the relay do not come', { cause });
+    }
+  }
+
   /** From here on the session's listener tells what becomes of the attempt. */
   async #open(attempt: Attempt, admission: Admission | undefined): Promise<void> {
     const { signaling, host, trust } = this.#options;
     const { signal } = attempt.abort;
-    if (!(await trust.canVerify())) {
+    // Beside the first round trips, which take longer.
+    const [{ openRelay, sealingIsSupported }, canVerify] = await Promise.all([
+      this.#parts(),
+      trust.canVerify(),
+      host.load(),
+    ]);
+    this.#canSeal ??= sealingIsSupported();
+    if (!canVerify || !(await this.#canSeal)) {
       if (this.#attempt !== attempt) return;
       this.#endAttempt(new DirectError('E_CANCELLED'));
       this.#enter('off');

@@ -66,7 +66,7 @@ export interface ConnectionReport {
   path: ClientPath;
   state: DirectState;
   rtt: number | undefined;
-  error: { code: ErrorCode; message: string; hint: string } | undefined;
+  error: { code: ErrorCode; message: string } | undefined;
   /** What the program or the page's address asked for. */
   webrtc: boolean;
   iceTransportPolicy: RTCIceTransportPolicy;

@@ -2,6 +2,7 @@
  * The body of a request as the session layer needs it: its length if it can be known, since small HTTP servers want
  * Content-Length, and whether it can be sent a second time.
  */
+import { canStreamRequests } from './streaming.ts';
 
 export interface RequestBody {
   /** Undefined: not known before the end. */
@@ -42,11 +43,6 @@ export async function readRequestBody(
     return given == null && bytes.length === 0 ? undefined : new BytesBody(bytes);
   }
   return request.body === null ? undefined : peek(request.body.getReader(), timer);
-}
-
-/** Whether the platform's Request shows its body as a stream, and takes one. */
-export function canStreamRequests(): boolean {
-  return 'body' in Request.prototype;
 }
 
 function isBuffer(value: unknown): boolean {

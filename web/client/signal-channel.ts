@@ -1,7 +1,6 @@
 /** The messages of one signaling session, by WebSocket or, where that is blocked, by long poll. */
-import type { DirectError } from '../../shared/errors.ts';
+import { DirectError } from '../../shared/errors.ts';
 import type { SessionSignal } from '../../shared/signal.ts';
-import { SignalPoll } from './signal-poll.ts';
 import { SignalSocket } from './signal-socket.ts';
 import type { SignalTransport, SignalTransportEvents } from './signal-transport.ts';
 import type { Signaling } from './signaling.ts';
@@ -41,8 +40,15 @@ export class SignalChannel implements SignalTransport {
     this.#transport?.close();
   }
 
-  #poll(): SignalTransport {
-    return new SignalPoll(this.#options.signaling, this.#options.sessionId, this.#events);
+  /** Which few need: a file of its own. */
+  async #poll(): Promise<SignalTransport> {
+    const { signaling, sessionId } = this.#options;
+    try {
+      const { SignalPoll } = await signaling.environment.polling();
+      return new SignalPoll(signaling, sessionId, this.#events);
+    } catch (cause) {
+      throw new DirectError('E_PATH_LOST', 'the files for polling do not come', { cause });
+    }
   }
 
   /** `early`: the edge may not have heard of the session when the socket arrives there. */
@@ -69,15 +75,22 @@ export class SignalChannel implements SignalTransport {
   }
 
   /** Goes on by what `make` makes, once there is a session. */
-  #later(make: () => SignalTransport): undefined {
+  #later(make: () => SignalTransport | Promise<SignalTransport>): undefined {
     this.#transport = undefined;
-    const begin = () => {
+    const begin = async () => {
       if (this.#closed) return;
-      const transport = make();
+      const transport = await make();
+      if (this.#closed) return transport.close();
       this.#transport = transport;
       for (const signal of this.#sent) transport.send(signal);
     };
+    const failed = (error: unknown) => {
+      if (!this.#closed) this.#events.failed(error as DirectError);
+    };
     // Whoever asked for the session hears why there is none.
-    this.#options.session.then(begin, () => {});
+    this.#options.session.then(
+      () => begin().catch(failed),
+      () => {},
+    );
   }
 }

@@ -6,7 +6,7 @@ import { candidate, events, testReport } from './test-report.ts';
 const BROWSER = 'Mozilla/5.0 (X11; Linux x86_64) Chrome/153.0.0.0';
 
 const report: ConnectionReport = testReport({
-  error: { code: 'E_PATH_LOST', message: 'lost: 198.51.100.9 is gone', hint: '' },
+  error: { code: 'E_PATH_LOST', message: 'lost: 198.51.100.9 is gone' },
   timeline: [
     { at: 3, text: 'attempt 1', fact: { type: 'attempt' } },
     { at: 61_000, text: 'raddr 198.51.100.4 and 2001:db8:5::7' },

@@ -21,7 +21,6 @@ const ours = (...found: object[]) => [...found.map((one) => candidate('local', o
 const error = (code: NonNullable<ConnectionReport['error']>['code']) => ({
   code,
   message: 'What happened.',
-  hint: 'What to do.',
 });
 const failed = (way: 'direct' | 'relay') => ({ type: 'failed', way, code: 'E_HANDSHAKE_TIMEOUT' }) as const;
 const ICE = { source: 'default', endAt: undefined, clockAheadMs: 0 };

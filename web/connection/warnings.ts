@@ -1,5 +1,6 @@
 /** What stands in the way of a better connection, or may soon, and what a person can do about it. */
 import type { IceStatus } from '../../shared/account-api.ts';
+import { HINTS } from '../../shared/error-hints.ts';
 import type { CandidateFacts, ConnectionReport } from '../client/index.ts';
 import { familyOf } from './addresses.ts';
 import { type Candidates, lastCandidates } from './candidates.ts';
@@ -211,7 +212,7 @@ export function warningsOf(situation: Situation): Warning[] {
   };
   const found = RULES.filter((rule) => rule.applies(facts)).map(({ id, text, advice }) => ({ id, text, advice }));
   if (error !== undefined && !EXPLAINED.has(error.code)) {
-    found.unshift({ id: error.code, text: error.message, advice: error.hint });
+    found.unshift({ id: error.code, text: error.message, advice: HINTS[error.code] });
   }
   return found;
 }

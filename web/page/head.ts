@@ -1,59 +1,30 @@
-/**
- * The first script of the page: small, alone in its file, and there a round trip or two before the rest. Where this
- * browser has been before and nobody has to be asked anything, it begins to connect (head-start.ts).
- */
-import { type HeadStart, headStart, type KnownServers } from './head-start.ts';
+/** What the page's first script (head-script.ts) has begun, for the module that goes on with it. */
+import type { HeadStart } from './head-start.ts';
 
-let begun: { host: string; headStart: HeadStart } | undefined;
+export interface BegunHeadStart extends HeadStart {
+  host: string;
+}
+
+/** The script stands in the document and exports nothing: it leaves here what it has begun. */
+const BEGUN = Symbol.for('direct-agent.head-start');
+
+const holder = globalThis as { [BEGUN]?: BegunHeadStart | undefined };
+
+export function leaveHeadStart(begun: BegunHeadStart): void {
+  holder[BEGUN] = begun;
+}
 
 /** What was begun for `host`, once; what was begun for another one ends. */
 export function takeHeadStart(host: string): HeadStart['environment'] | undefined {
-  const taken = begun;
-  begun = undefined;
-  if (taken?.host === host) return taken.headStart.environment;
-  taken?.headStart.drop();
+  const taken = holder[BEGUN];
+  holder[BEGUN] = undefined;
+  if (taken?.host === host) return taken.environment;
+  taken?.drop();
   return undefined;
 }
 
 /** Nobody goes on with what was begun, if anything was. */
 export function dropHeadStart(): void {
-  begun?.headStart.drop();
-  begun = undefined;
-}
-
-/** As main.ts chooses: the link's host or that of the last visit, with a key that this browser knows. */
-function knownHost(): string | undefined {
-  const link = new URLSearchParams(location.hash.slice(1));
-  // The edge has to be told of a token first, and the host of a pairing; switches for tests stand in the query.
-  if (link.has('token') || link.has('pair') || location.search !== '') return undefined;
-  const host = link.get('host') ?? localStorage.getItem('direct-agent.host');
-  const pins = JSON.parse(localStorage.getItem('direct-agent.pins') ?? '{}') as Partial<Record<string, unknown>>;
-  if (host === null || !Object.hasOwn(pins, host)) return undefined;
-  return (link.get('key') ?? pins[host]) === pins[host] ? host : undefined;
-}
-
-const SERVERS = 'direct-agent.stun';
-
-/** None is as good a list as any, and gathered from at once, too. */
-const servers: KnownServers = {
-  get: () => (JSON.parse(localStorage.getItem(SERVERS) ?? 'null') as RTCIceServer[] | null) ?? undefined,
-  set: (servers) => {
-    if (servers === undefined) localStorage.removeItem(SERVERS);
-    else localStorage.setItem(SERVERS, JSON.stringify(servers));
-  },
-};
-
-try {
-  const host = knownHost();
-  if (host !== undefined) {
-    const platform = {
-      RTCPeerConnection,
-      WebSocket,
-      fetch: (request: Request) => fetch(request),
-      randomBytes: (count: number) => crypto.getRandomValues(new Uint8Array(count)),
-    };
-    begun = { host, headStart: headStart(location.origin, host, servers, platform) };
-  }
-} catch {
-  // A browser without storage or WebRTC: the client finds out by itself.
+  holder[BEGUN]?.drop();
+  holder[BEGUN] = undefined;
 }

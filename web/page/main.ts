@@ -13,6 +13,7 @@ import { Pins } from '../access/pins.ts';
 import { type Client, type ConnectOptions, connect } from '../client/index.ts';
 import { ConnectionIndicator, type Forced } from '../connection/indicator.tsx';
 import { element } from '../look/element.ts';
+import '../pwa/register.ts';
 import { Chat } from './chat.ts';
 import { enter } from './enter.ts';
 import { dropHeadStart, takeHeadStart } from './head.ts';
