@@ -41,7 +41,7 @@ async function openPage(browser: Browser, stack: Stack, way: Way): Promise<Page>
         // Nothing but plain addresses passes, as behind some firewalls.
         class TunnelOnly extends WebSocket {
           constructor(url: string, protocols?: string[]) {
-            super(url.includes('/_direct/') ? 'ws://localhost:1' : url, protocols);
+            super(/\/(?:relay|signal)\?/.test(url) ? 'ws://localhost:1' : url, protocols);
           }
         }
         const environment = { WebSocket: TunnelOnly };

@@ -181,7 +181,7 @@ describe.skipIf(withoutChromium)(`the script of web UIs in Chromium (${withoutCh
     const page = await openUi({ host: HOST_ID }, '?no_webrtc=1', () => {
       globalThis.WebSocket = class extends WebSocket {
         constructor(url: string | URL, protocols?: string | string[]) {
-          super(String(url).includes('/_direct/') ? 'ws://localhost:1' : url, protocols);
+          super(/\/(?:relay|signal)\?/.test(String(url)) ? 'ws://localhost:1' : url, protocols);
         }
       };
     });
@@ -208,7 +208,7 @@ describe.skipIf(withoutChromium)(`the script of web UIs in Chromium (${withoutCh
       socket,
     );
     expect(answer).toBe('through the edge');
-    expect(wentByHttps(socket)).toBe(true);
+    expect(wentByHttps(`${encodeURIComponent(socket)}&service=web_ui`)).toBe(true);
     await page.context().close();
   });
 

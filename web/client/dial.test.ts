@@ -102,8 +102,10 @@ test('a client that was closed opens nothing elsewhere', async () => {
 
 test('without a session it goes through the edge; fields go along where the platform takes them', async () => {
   const browser = options({});
-  await ended(new browser.Socket('/live', ['a']));
-  expect(browser.asked).toEqual([['wss://edge.example/live', ['a']]]);
+  const socket = new browser.Socket('/live?a=1', ['a']);
+  await ended(socket);
+  expect(socket.url).toBe('wss://edge.example/live?a=1');
+  expect(browser.asked).toEqual([['wss://edge.example/_direct/h/box/socket?path=%2Flive%3Fa%3D1', ['a']]]);
   const node = options({}, false);
   await ended(new node.Socket('/live', ['a']));
   const headers = { 'direct-host': 'box', authorization: 'Bearer edge-token' };

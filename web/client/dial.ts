@@ -70,13 +70,21 @@ async function overTunnel(options: FetchOptions, request: SocketRequest, name: s
   request.signal.throwIfAborted();
   if (refusal !== undefined) throw refusal;
   diagnostics.log(`→ ${name} over HTTPS`);
-  // Browsers let nobody put fields into a handshake, so that there the cookie has to do. Node’s WebSocket takes them.
-  if (environment.browser || origin !== edgeOrigin) return overPlatform(options, request, {});
+  if (origin !== edgeOrigin) return overPlatform(options, request, {});
+  // Browsers let nobody put fields into a handshake: there the cookie has to do, and the address names the host.
+  if (environment.browser) return overPlatform(options, { ...request, url: namedUrl(options, request.url) }, {});
   return overPlatform(options, request, {
     'direct-host': host,
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
     ...(service === undefined ? {} : { 'direct-service': service }),
   });
+}
+
+function namedUrl({ host, service }: FetchOptions, { origin, pathname, search }: URL): URL {
+  const url = new URL(`/_direct/h/${encodeURIComponent(host)}/socket`, origin);
+  url.searchParams.set('path', pathname + search);
+  if (service !== undefined) url.searchParams.set('service', service);
+  return url;
 }
 
 function overPlatform(
