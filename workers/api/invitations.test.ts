@@ -73,7 +73,7 @@ it('signs a guest in, who sees and uses the chosen hosts alone', async () => {
     session: expect.any(String),
     passkeys: false,
     access: false,
-    hosts: [{ id: home.host_id, name: 'My home', host_key: home.agent.hostKey, online: false }],
+    hosts: [{ id: home.host_id, name: 'My home', host_key: home.agent.hostKey, online: false, web_ui: false }],
   });
   const { hosts } = await (await call(`${API}/hosts`, { headers })).json<{ hosts: { id: string }[] }>();
   expect(hosts.map((host) => host.id)).toEqual([home.host_id]);
