@@ -5,6 +5,7 @@ import { DirectError } from '../shared/errors.ts';
 import { api } from './api/index.ts';
 import type { EdgeEnv } from './caller.ts';
 import { withErrorPage } from './error-page.ts';
+import { namedSocket } from './named-socket.ts';
 import { checkSocketOrigin } from './origin.ts';
 import { isPage, pages } from './pages.ts';
 import { errorResponse } from './responses.ts';
@@ -64,6 +65,10 @@ edge.use(atWebUiSites);
 
 edge.route('/', pages);
 edge.route('/_direct/api', api);
+// Once more through all of this, as a request that could say so itself.
+edge.get('/_direct/h/:host/socket', (c) =>
+  edge.fetch(namedSocket(c.req.raw, c.req.param('host')), c.env, c.executionCtx),
+);
 edge.route('/_direct/h/:host', signaling);
 
 edge.all('/_direct/*', () => errorResponse(new DirectError('E_NOT_FOUND')));

@@ -211,6 +211,8 @@ const DECISIONS: Readonly<Record<string, Decision>> = {
   'POST /_direct/h/:host/channels': agent,
   // By the session's id.
   'GET /_direct/h/:host/relay': anybody,
+  // What is no WebSocket is told so; one is decided about as a request of the tunnel (named-socket.test.ts).
+  'GET /_direct/h/:host/socket': anybody,
 
   // The tunnel.
   'ALL /*': client,

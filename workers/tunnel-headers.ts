@@ -95,7 +95,7 @@ function setsOurs(setCookie: string): boolean {
  * Whether a redirection leads to the edge's own addresses. With 307 or 308 the client repeats its method there, with its
  * credential: the host could have the owner's program delete another host. Of any origin, since ours is not known here.
  */
-function leadsToUs(location: string, url: string): boolean {
+export function leadsToUs(location: string, url: string): boolean {
   const path = URL.parse(location, url)?.pathname ?? '';
   const decoded = path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
   return /^\/_direct(?:\/|$)/.test(decoded);

@@ -4,13 +4,15 @@ import type { DirectError } from '../../shared/errors.ts';
 import { type ClientPath, Connector } from './connector.ts';
 import type { DeviceIdentity } from './device.ts';
 import { addressFlags, createDiagnostics, type LogLine } from './diagnostics.ts';
+import { dial } from './dial.ts';
 import type { DirectState } from './direct.ts';
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
-import { createFetch, type FetchInput } from './fetch.ts';
+import { type ClientRequestInit, createFetch, type FetchInput, type FetchOptions } from './fetch.ts';
 import type { HostKeyQuestion } from './host-trust.ts';
 import { checkedIceServers } from './ice-servers.ts';
 import { Listeners } from './listeners.ts';
 import { hostId, signalingBase } from './signaling.ts';
+import { socketClass, type WebSocketClass } from './socket.ts';
 
 export interface ConnectOptions {
   /** The signaling base `https://edge/_direct/h/{host id}`, or the edge if `host` is given. */
@@ -47,6 +49,8 @@ export interface ConnectOptions {
   pairing?: string;
   /** What the host’s owner reads in the list of devices, when it is paired. */
   deviceName?: string;
+  /** `web_ui`: requests are for the host's web UI and not for its models, and the page's cookies go with them. */
+  service?: 'web_ui';
   /** Requests to this origin are for the host; the edge's own unless told otherwise. */
   origin?: string;
   /** False: no direct path; requests go through the edge. */
@@ -81,7 +85,13 @@ export interface ClientEvents {
 
 export interface Client {
   /** A `fetch` with the semantics of the standard one. Needs no `this`. */
-  readonly fetch: (input: FetchInput, init?: RequestInit) => Promise<Response>;
+  readonly fetch: (input: FetchInput, init?: ClientRequestInit) => Promise<Response>;
+  /**
+   * The standard's class: `new client.WebSocket('/v1/realtime')`. A socket goes over the session if there is one when
+   * it begins, and follows it from path to path; else it goes through the edge, where a browser can show its cookie only,
+   * and no token.
+   */
+  readonly WebSocket: WebSocketClass;
   /** Requests to this origin go to the host. */
   readonly origin: string;
   /** Which way a request would go now. */
@@ -145,17 +155,23 @@ export function connect(options: ConnectOptions): Client {
     },
   );
   const origin = options.origin ?? base.origin;
+  const requests: FetchOptions = {
+    origin,
+    host: hostId(base),
+    token,
+    cookie,
+    edgeOrigin: base.origin,
+    environment,
+    diagnostics,
+    route: (signal) => connector.route(signal),
+    noTunnel: () => connector.noTunnel(),
+    service: options.service,
+  };
   return {
-    fetch: createFetch({
-      origin,
-      host: hostId(base),
-      token,
-      cookie,
-      edgeOrigin: base.origin,
-      environment,
-      diagnostics,
-      route: (signal) => connector.route(signal),
-      noTunnel: () => connector.noTunnel(),
+    fetch: createFetch(requests),
+    WebSocket: socketClass({
+      dial: (request) => dial(requests, request),
+      baseUrl: () => environment.baseUrl() ?? origin,
     }),
     origin,
     get path() {

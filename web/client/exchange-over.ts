@@ -13,6 +13,7 @@ import type { Hop } from './redirect.ts';
 import type { RequestBody } from './request-body.ts';
 import { responseBody, responseHeaders, withBodyError } from './response.ts';
 import { Upload } from './upload.ts';
+import { type UiRequest, uiRequestFields, uiResponse } from './web-ui.ts';
 
 /** The path ended before the response began. `cause` is the session's error. */
 export class PathFailure extends Error {
@@ -33,6 +34,11 @@ interface ExchangeOptions {
   signal: AbortSignal | undefined;
   environment: ClientEnvironment;
   diagnostics: Diagnostics;
+  /** See `ConnectOptions`. */
+  service: 'web_ui' | undefined;
+  credentials: RequestCredentials;
+  /** Told how many bytes of the body have been sent, after each piece. */
+  uploaded: ((bytes: number) => void) | undefined;
 }
 
 /**
@@ -43,16 +49,19 @@ export async function exchangeOver(
   session: Session,
   hop: Hop,
   body: RequestBody | undefined,
-  { signal, environment, diagnostics }: ExchangeOptions,
+  { signal, environment, diagnostics, service, credentials, uploaded }: ExchangeOptions,
 ): Promise<Response> {
   if (session.error !== undefined) throw new PathFailure(session.error, false, false);
   const started = environment.now();
   const name = `${hop.method} ${loggedPath(hop.url)}`;
-  const head: RequestHead = { method: hop.method, path: hop.url.pathname + hop.url.search, headers: fields(hop, body) };
+  const path = hop.url.pathname + hop.url.search;
+  const head: RequestHead = { method: hop.method, path, headers: fields(hop, body), ...(service && { service }) };
+  const ui = { url: hop.url, credentials, hasOrigin: hop.method !== 'GET' && hop.method !== 'HEAD' };
+  if (service !== undefined) head.headers.push(...uiFields(head.headers, ui, environment));
   // Thrown here, before anything is sent: `sendHead` would say it too late for `finish`.
   encodeHead(head);
   const exchange = new ClientExchange(session.openStream());
-  const upload = new Upload(exchange, body);
+  const upload = new Upload(exchange, body, uploaded);
   diagnostics.log(`→ ${name} (${body === undefined ? 0 : (body.length ?? 'streaming')}b)`);
   const abort = () => {
     exchange.abort('E_CANCELLED');
@@ -65,7 +74,8 @@ export async function exchangeOver(
     signal?.throwIfAborted();
     upload.start(head);
     // Whichever comes first: the head, or the failure of the source of the body, which ends the request.
-    const { status, statusText, ...rest } = await Promise.race([exchange.readHead(), upload.failed]);
+    const first = await Promise.race([exchange.readHead(), upload.failed]);
+    const { status, statusText, ...rest } = service === undefined ? first : uiResponse(first, ui, environment.cookies);
     const headers = responseHeaders({ status, statusText, ...rest }, environment.browser);
     if (!hasBody(hop.method, status)) {
       done(`${status} 0b`);
@@ -105,11 +115,17 @@ function asPathFailure(
   error: unknown,
 ): PathFailure | undefined {
   const ended = session.error;
-  if (ended === undefined || !(error instanceof DirectError)) return undefined;
-  if (ended.code === 'E_CANCELLED' || isKeyError(ended)) return undefined;
-  // A host that refuses the device has run nothing; one that has accepted it before may have.
-  if (isDeviceRefusal(ended) && !session.isEstablished) return undefined;
+  if (ended === undefined || !hasLostPath(session, error)) return undefined;
   return new PathFailure(ended, exchange.stream.sentAny, upload.begun);
+}
+
+/** Whether `error` came because the session has ended, and what ran on it may go on elsewhere. */
+export function hasLostPath(session: Session, error: unknown): boolean {
+  const ended = session.error;
+  if (ended === undefined || !(error instanceof DirectError)) return false;
+  if (ended.code === 'E_CANCELLED' || isKeyError(ended)) return false;
+  // A host that refuses the device has run nothing; one that has accepted it before may have.
+  return !isDeviceRefusal(ended) || session.isEstablished;
 }
 
 /** What the end of a session is to its requests: an agent that stops has forgotten them as one that was restarted. */
@@ -132,6 +148,12 @@ function fields({ method, headers }: Hop, body: RequestBody | undefined): Header
   if (!headers.has('accept')) list.push(['accept', '*/*']);
   if (length !== undefined) list.push(['content-length', String(length)]);
   return list;
+}
+
+/** Those of the page that the caller has not set. */
+function uiFields(given: HeaderList, request: UiRequest, environment: ClientEnvironment): HeaderList {
+  const names = new Set(given.map(([name]) => name));
+  return uiRequestFields(request, environment.cookies).filter(([name]) => !names.has(name));
 }
 
 /** Reads what follows a response without a body, which should be nothing. */

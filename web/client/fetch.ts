@@ -23,6 +23,8 @@ export interface FetchOptions {
   cookie: boolean;
   /** Where the token may go. */
   edgeOrigin: string;
+  /** See `ConnectOptions`. */
+  service?: 'web_ui' | undefined;
   environment: ClientEnvironment;
   diagnostics: Diagnostics;
   /** The session for a new request, or undefined: HTTPS. */
@@ -32,22 +34,27 @@ export interface FetchOptions {
 }
 
 /** A request is sent again over a new session at most so often, then over HTTPS. */
-const MAX_SESSIONS_PER_REQUEST = 2;
+export const MAX_SESSIONS_PER_REQUEST = 2;
 
 export type FetchInput = RequestInfo | URL;
 
+export interface ClientRequestInit extends RequestInit {
+  /** Told how many bytes of the body have been sent, after each piece; not over HTTPS, where nothing tells. */
+  uploaded?: (bytes: number) => void;
+}
+
 /** A `fetch` with the semantics of the Fetch standard. */
-export function createFetch(options: FetchOptions): (input: FetchInput, init?: RequestInit) => Promise<Response> {
+export function createFetch(options: FetchOptions): (input: FetchInput, init?: ClientRequestInit) => Promise<Response> {
   return (input, init) => new Call(options, input, init).run();
 }
 
 class Call {
   readonly #options: FetchOptions;
   readonly #input: FetchInput;
-  readonly #init: RequestInit | undefined;
+  readonly #init: ClientRequestInit | undefined;
   readonly #signal: AbortSignal | undefined;
 
-  constructor(options: FetchOptions, input: FetchInput, init: RequestInit | undefined) {
+  constructor(options: FetchOptions, input: FetchInput, init: ClientRequestInit | undefined) {
     this.#options = options;
     this.#input = input;
     this.#init = init;
@@ -96,6 +103,9 @@ class Call {
     let hop: Hop = { url: new URL(request.url), method: request.method, headers: request.headers, count: 0 };
     for (;;) {
       if (hop.count > 0 && !belongsToHost(hop.url, this.#options.origin)) {
+        // With the method, the body and the credential of this request, the host could have the edge do what it likes.
+        if (hop.url.origin === this.#options.edgeOrigin)
+          throw new TypeError('fetch failed: a redirect to the edge itself');
         return this.#markRedirected(await this.#https(this.#requestFor(request, hop, body), undefined), hop);
       }
       const response = await this.#overSession(request, session, hop, body);
@@ -129,12 +139,15 @@ class Call {
     hop: Hop,
     body: RequestBody | undefined,
   ): Promise<Response> {
-    const { diagnostics, environment, route } = this.#options;
+    const { diagnostics, environment, route, service } = this.#options;
+    const { credentials } = request;
+    const uploaded = this.#init?.uploaded;
+    const options = { signal: this.#signal, environment, diagnostics, service, credentials, uploaded };
     let session = first;
     let sentAny: boolean | undefined;
     for (let attempt = 1; session !== undefined && attempt <= MAX_SESSIONS_PER_REQUEST; attempt++) {
       try {
-        const head = await exchangeOver(session, hop, body, { signal: this.#signal, environment, diagnostics });
+        const head = await exchangeOver(session, hop, body, options);
         return withOrigin(head, { url: hop.url, redirected: hop.count > 0 });
       } catch (error) {
         this.#signal?.throwIfAborted();
@@ -177,7 +190,7 @@ class Call {
 
   /** `again`: undefined for the first way that was tried, else whether the host may have seen the request before. */
   async #https(given: Request, again: boolean | undefined): Promise<Response> {
-    const { environment, diagnostics, host, token, cookie, edgeOrigin, origin } = this.#options;
+    const { environment, diagnostics, host, token, cookie, edgeOrigin, origin, service } = this.#options;
     const url = new URL(given.url);
     const refusal = belongsToHost(url, origin) ? await this.#options.noTunnel?.() : undefined;
     this.#signal?.throwIfAborted();
@@ -187,9 +200,12 @@ class Call {
     const request = anonymous ? new Request(given, { credentials: 'same-origin' }) : given;
     if (url.origin === edgeOrigin) {
       request.headers.set('direct-host', host);
+      if (service !== undefined) request.headers.set('direct-service', service);
       const own = request.headers.get('authorization');
       if (own !== null) request.headers.set('upstream-authorization', own);
       if (token !== undefined) request.headers.set('authorization', `Bearer ${token}`);
+      // The edge would take it for its own, and the cookie for nothing.
+      else if (cookie) request.headers.delete('authorization');
     }
     // Other requests of the page are not ours to show.
     if (!belongsToHost(url, origin)) return environment.fetch(request);

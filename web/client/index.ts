@@ -6,5 +6,6 @@ export type { DeviceIdentity } from './device.ts';
 export type { DeviceKeyStore } from './device-key.ts';
 export type { DirectState } from './direct.ts';
 export type { ClientEnvironment } from './environment.ts';
+export type { ClientRequestInit } from './fetch.ts';
 export type { HostKeyQuestion } from './host-trust.ts';
 export { type PatchOptions, patchFetch } from './patch-fetch.ts';
