@@ -39,9 +39,9 @@ export function edgeOf(signalingUrl: string): string {
   return signalingUrl.replace(/\/_direct\/h\/[^/]*$/, '');
 }
 
-/** The page that opens the host and knows its key from here, not from the edge. */
+/** The page that opens the host and knows its key from here, not from the edge. At the root a host's web UI may be. */
 export function hostLink(edge: string, hostId: string, hostKey: string): string {
-  return `${edge}/#host=${hostId}&key=${hostKey}`;
+  return `${edge}/_direct/chat#host=${hostId}&key=${hostKey}`;
 }
 
 /** As `hostLink`; the device that opens it is paired. Secret. */

@@ -61,7 +61,7 @@ describe.skipIf(withoutChromium)('the account’s pages with a real edge', () =>
     await page.getByTestId('approve').click();
     const chat = await page.getByTestId('open-chat').getAttribute('href');
     const { host_id, token } = await login;
-    expect([chat, token.slice(0, 4)]).toEqual([`/#host=${host_id}&key=${identity.hostKey}`, 'dah_']);
+    expect([chat, token.slice(0, 4)]).toEqual([`/_direct/chat#host=${host_id}&key=${identity.hostKey}`, 'dah_']);
 
     await page.goto(`${edge}/_direct/`);
     await page.getByText('The key that this browser knows').waitFor();

@@ -163,9 +163,9 @@ describe.skipIf(withoutChromium)('the dashboard in Chromium', () => {
       expect(await home.textContent()).toContain('The key that this browser knows');
       expect(await attic.textContent()).toContain('Not pinned');
       const links = page.getByTestId('open-chat');
-      expect(await links.nth(0).getAttribute('href')).toBe(`/#host=home&key=${HOST_KEYS.home}`);
+      expect(await links.nth(0).getAttribute('href')).toBe(`/_direct/chat#host=home&key=${HOST_KEYS.home}`);
       // What the edge says alone is not passed off as known.
-      expect(await links.nth(1).getAttribute('href')).toBe('/#host=attic');
+      expect(await links.nth(1).getAttribute('href')).toBe('/_direct/chat#host=attic');
     });
 
     test('whose key is not the pinned one are marked', async () => {
@@ -333,7 +333,7 @@ describe.skipIf(withoutChromium)('the dashboard in Chromium', () => {
       await page.getByTestId('host-name').fill('Studio');
       await page.getByTestId('approve').click();
       const chat = page.getByTestId('open-chat');
-      expect(await chat.getAttribute('href')).toBe(`/#host=studio&key=${HOST_KEYS.studio}`);
+      expect(await chat.getAttribute('href')).toBe(`/_direct/chat#host=studio&key=${HOST_KEYS.studio}`);
       expect(await pins(page)).toEqual({ studio: HOST_KEYS.studio });
       expect(edge.asked.at(-1)?.body).toEqual({ user_code: 'WDJB-MJHT', name: 'Studio' });
       expect(await page.evaluate(() => sessionStorage.length)).toBe(0);

@@ -45,7 +45,9 @@ function groupOf(pgid: number): string[] {
 describe('npm start', () => {
   test.skipIf(withoutChromium)('serves the demo model at a printed URL, and Ctrl+C ends everything', async () => {
     const { child, output } = start('--demo', '--port', '0');
-    await expect.poll(() => output.stdout, { timeout: 30_000 }).toMatch(/^http:\/\/localhost:\d+\/#\S+\n$/);
+    await expect
+      .poll(() => output.stdout, { timeout: 30_000 })
+      .toMatch(/^http:\/\/localhost:\d+\/_direct\/chat#\S+\n$/);
     expect(output.stderr).toContain('built-in demo model');
     const browser = await launchChromium();
     try {

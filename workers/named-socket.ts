@@ -4,7 +4,7 @@
  */
 import { DirectError } from '../shared/errors.ts';
 import { isId } from '../shared/signal.ts';
-import { DIRECT_HOST, leadsToUs, wantsSocket } from './tunnel-headers.ts';
+import { DIRECT_HOST, DIRECT_SERVICE, leadsToUs, wantsSocket } from './tunnel-headers.ts';
 
 /** The request of the tunnel that is meant. @throws DirectError `E_NOT_FOUND`, `E_BAD_REQUEST` */
 export function namedSocket(request: Request, host: string | undefined): Request {
@@ -19,6 +19,6 @@ export function namedSocket(request: Request, host: string | undefined): Request
   const named = new Request(target, request);
   named.headers.set(DIRECT_HOST, host);
   const service = searchParams.get('service');
-  if (service !== null) named.headers.set('direct-service', service);
+  if (service !== null) named.headers.set(DIRECT_SERVICE, service);
   return named;
 }

@@ -268,6 +268,25 @@ describe('the session there', () => {
     expect(await codeOf(await at(base(HOST), { headers: { ...inside, Origin: ORIGIN } }))).toBe('E_ORIGIN');
   });
 
+  it('opens WebSockets, also at the address that names the host', async () => {
+    const asked: RequestHead[] = [];
+    await TestAgent.connect(HOST, async (exchange, head) => {
+      asked.push(head);
+      await exchange.sendHead({ status: 101, statusText: '', headers: [] });
+      exchange.socket().close(1000);
+    });
+    const headers = { ...(await entered()), Origin: SITE, Upgrade: 'websocket' };
+    for (const path of ['/live', `${base(HOST)}/socket?path=/live&service=web_ui`]) {
+      const { status, webSocket } = await at(path, { headers });
+      expect([status, asked.at(-1)]).toMatchObject([101, { path: '/live', protocol: 'websocket', service: 'web_ui' }]);
+      webSocket?.accept();
+      webSocket?.close();
+    }
+    expect(asked).toHaveLength(2);
+    expect((await at(`${base('other')}/socket?path=/live`, { headers })).status).toBe(404);
+    expect((await at(`${base(HOST)}/socket?path=/_direct/api/hosts`, { headers })).status).toBe(400);
+  });
+
   it('brings the UI its own Authorization, whatever it looks like', async () => {
     const asked = await serve();
     const inside = { ...(await entered()), ...OWN };

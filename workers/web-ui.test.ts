@@ -153,6 +153,31 @@ describe('a request of a signed-in browser', () => {
     }
   });
 
+  it('may open one at the address that names the host, which one that is not switched on has none at', async () => {
+    const [on, off] = [await register(), await register(false)];
+    const asked: RequestHead[] = [];
+    for (const host of [on, off]) {
+      await TestAgent.connect(host, async (exchange, head) => {
+        asked.push(head);
+        await exchange.sendHead({ status: 101, statusText: '', headers: [] });
+        exchange.socket().close(1000);
+      });
+    }
+    const headers = { ...(await browser()), Upgrade: 'websocket', Origin: ORIGIN };
+    const open = async (host: string, path: string) => {
+      const url = `/_direct/h/${host}/socket?path=${path}&service=web_ui`;
+      const { status, webSocket } = await call(url, { headers });
+      webSocket?.accept();
+      webSocket?.close();
+      return status;
+    };
+    expect([await open(on, '/live'), await open(on, '/'), await open(off, '/live')]).toEqual([101, 101, 403]);
+    expect(asked.map(({ path, service }) => [path, service])).toEqual([
+      ['/live', 'web_ui'],
+      ['/', 'web_ui'],
+    ]);
+  });
+
   it.each(['/', '/app'])('to %s costs one call of the account', async (path) => {
     await serve(await register());
     const asked: string[] = [];

@@ -134,7 +134,7 @@ describe('status', () => {
       host_name: 'Attic',
       host_key: hostKey,
       fingerprint: await fingerprint(hostKey),
-      url: `${edge.url}/#host=attic&key=${hostKey}`,
+      url: `${edge.url}/_direct/chat#host=attic&key=${hostKey}`,
       credential: 'accepted',
       online: true,
       problem: null,
@@ -168,7 +168,7 @@ describe('status', () => {
       DIRECT_AGENT_TOKEN: 'hunter2',
     };
     expect(await shell.run(status({ ...shell.context, env }, { upstream }))).toEqual([0]);
-    expect(shell.printed).toContain(`Open:         ${edge.url}/below/#host=x&key=`);
+    expect(shell.printed).toContain(`Open:         ${edge.url}/below/_direct/chat#host=x&key=`);
     expect(shell.printed).not.toContain('hunter2');
   });
 

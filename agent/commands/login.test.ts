@@ -39,7 +39,7 @@ describe('login', () => {
     const shell = new FakeProcess();
     expect(await shell.run(login(shell.context, `${edge.url}/_direct/`, flags))).toEqual([0]);
     const { public_key: host_key, private_key } = keyOf(shell);
-    expect(shell.stdout).toEqual([`${edge.url}/#host=attic&key=${host_key}`]);
+    expect(shell.stdout).toEqual([`${edge.url}/_direct/chat#host=attic&key=${host_key}`]);
     expect(shell.printed).toContain(`${edge.url}/_direct/approve#code=${USER_CODE}&key=${host_key}`);
     expect(shell.printed).toContain(await fingerprint(host_key));
     expect(shell.sleeps).toEqual([5_000, 5_000, 5_000]);

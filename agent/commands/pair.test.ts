@@ -41,7 +41,9 @@ describe('pair', () => {
     };
     const steady = { ...shell.context, sleep: pausing(shell) };
     expect(await shell.run(pair(steady, { name: 'My phone' }))).toEqual([0]);
-    expect(shell.stdout).toEqual([expect.stringMatching(/^https:\/\/edge\.example\/#host=attic&key=[\w-]{43}&pair=/)]);
+    expect(shell.stdout).toEqual([
+      expect.stringMatching(/^https:\/\/edge\.example\/_direct\/chat#host=attic&key=[\w-]{43}&pair=/),
+    ]);
     const said = shell.stderr.join('\n');
     expect(said).toContain('valid for 10 minutes, once');
     expect(said).toContain('Paired “My phone”');

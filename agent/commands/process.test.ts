@@ -43,7 +43,7 @@ test('login goes on to serve with what it was given, until the edge refuses; the
   const first = run(folder, 'login', edge.url);
   expect(await first.exit).toBe(69);
   const { public_key, private_key } = JSON.parse(readFileSync(join(folder, 'host-key.json'), 'utf8'));
-  expect(first.output.stdout).toBe(`${edge.url}/#host=attic&key=${public_key}\n`);
+  expect(first.output.stdout).toBe(`${edge.url}/_direct/chat#host=attic&key=${public_key}\n`);
   expect(first.output.stderr).toContain(`Run: direct-agent login ${edge.url}\n`);
   expect(edge.to('/_direct/h/attic/signal')).toMatchObject([{ authorization: `Bearer ${TOKEN}` }]);
   edge.on('UPGRADE', 'E_REPLACED');
@@ -65,7 +65,7 @@ test('up says where to go once the link is up, on stdout for programs, and ends 
   expect(await run(folder, 'login', edge.url, '--no-serve').exit).toBe(0);
   expect(edge.agents).toEqual([]);
   const { child, output, exit } = run(folder, 'up');
-  await expect.poll(() => output.stdout, { timeout: 25_000 }).toMatch(/\/#host=attic&key=[\w-]{43}\n$/);
+  await expect.poll(() => output.stdout, { timeout: 25_000 }).toMatch(/\/_direct\/chat#host=attic&key=[\w-]{43}\n$/);
   child.kill('SIGINT');
   expect(await exit).toBe(0);
   const other = run(folder, 'up', '--web-ui', 'http://127.0.0.1:3000/', '--web-ui-https-paths', '/static,/login');

@@ -71,5 +71,5 @@ test('keys of an invitation that are none are left out', () => {
 
 test('the link to a chat is one that a chat understands', () => {
   expect(parseChatLink(new URL(chatUrl('https://edge.example', 'home', KEY)).hash)).toEqual({ host: 'home', key: KEY });
-  expect(chatUrl('https://edge.example', 'home', undefined)).toBe('https://edge.example/#host=home');
+  expect(chatUrl('https://edge.example', 'home', undefined)).toBe('https://edge.example/_direct/chat#host=home');
 });

@@ -1,7 +1,7 @@
 /** Links that carry keys and secrets, in their fragment: browsers keep it to themselves. */
 import { decodeBase64url } from '../../shared/base64url.ts';
 
-/** `/#host=…&key=…`: where the chat is, and how the host is known. */
+/** `/_direct/chat#host=…&key=…`: where the chat is, and how the host is known. */
 export interface ChatLink {
   host?: string;
   /** The host's key. */
@@ -66,7 +66,8 @@ export function parseInvitationLink(fragment: string): InvitationLink | undefine
 
 export function chatUrl(origin: string, host: string, key: string | undefined): string {
   const fragment = new URLSearchParams({ host, ...(key === undefined ? {} : { key }) });
-  return `${origin}/#${fragment}`;
+  // Not at the root, where a host's web UI may be: what a link says is for the chat alone.
+  return `${origin}/_direct/chat#${fragment}`;
 }
 
 export function invitationUrl(origin: string, secret: string, keys: ReadonlyMap<string, string>): string {

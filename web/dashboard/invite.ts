@@ -63,7 +63,7 @@ export function invite(visit: Visit, me: Me): void {
 async function chatOf(visit: Visit, { keys }: InvitationLink): Promise<string> {
   for (const [host, key] of keys) await pin(visit, host, host, key);
   const [first] = keys.keys();
-  return first === undefined ? '/' : chatUrl('', first, visit.pins.get(first));
+  return first === undefined ? '/_direct/chat' : chatUrl('', first, visit.pins.get(first));
 }
 
 function words(error: unknown): string {

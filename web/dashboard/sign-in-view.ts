@@ -23,7 +23,7 @@ export function signIn(visit: Visit, me: Me, wanted: keyof typeof REASONS): void
         h('h1', {}, 'Sign in as the owner'),
         h('p', { class: 'quiet-text' }, REASONS[wanted]),
         me.kind === 'guest' &&
-          h('p', { class: 'warning' }, 'You are here as a guest. ', h('a', { href: '/' }, 'Open the chat')),
+          h('p', { class: 'warning' }, 'You are here as a guest. ', h('a', { href: '/_direct/chat' }, 'Open the chat')),
         form,
       ),
     ),
