@@ -340,6 +340,20 @@ describe('cookies', () => {
     expect((await ask('/me', { headers })).body).toBe('session=secret; odder=1; sessions=other; =session; odd=2');
   });
 
+  test('are neither sent nor kept for a request that wants none', async () => {
+    const { ask, seen } = await rig(login);
+    await ask('/login');
+    const headers: HeaderList = [
+      ['direct-credentials', 'omit'],
+      ['cookie', 'theme=dark'],
+    ];
+    expect((await ask('/me', { headers })).body).toBe('none');
+    expect(seen.at(-1)?.headers).not.toHaveProperty('direct-credentials');
+    const other: Grant = { subject: 'session:other' };
+    expect(valuesOf(await ask('/login', { headers }, other), 'set-cookie')).toEqual([]);
+    expect((await ask('/me', {}, other)).body).toBe('none');
+  });
+
   test('are the same on all paths of a subject, and of that subject only', async () => {
     const { ask } = await rig(login);
     await ask('/login');

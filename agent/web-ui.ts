@@ -6,11 +6,9 @@ import { DirectError } from '../shared/errors.ts';
 import type { Grant } from '../shared/grant.ts';
 import type { HeaderList, RequestHead } from '../shared/head.ts';
 import { parseOpenTarget } from '../shared/target.ts';
+import { DIRECT_CREDENTIALS, DIRECT_WEB_UI } from '../shared/web-ui.ts';
 import { CookieJars, type HiddenCookies } from './cookie-jars.ts';
 import type { Routed } from './routed.ts';
-
-/** Tells whoever puts the client into a page which paths are not for it. */
-const DIRECT_WEB_UI = 'direct-web-ui';
 
 export interface WebUiOptions {
   /** Base URL of the UI, without a slash at the end. */
@@ -49,30 +47,32 @@ export class WebUi {
     if (grant.subject === 'anonymous') throw new DirectError('E_FORBIDDEN', 'the web UI is for those who signed in');
     const { path, query } = parseOpenTarget(head.path);
     const base = this.#base;
-    const jar = this.#jars.of(grant);
+    const isAnonymous = head.headers.some(([name, value]) => name === DIRECT_CREDENTIALS && value === 'omit');
+    const jar = isAnonymous ? undefined : this.#jars.of(grant);
     const shown = publicAddress(head.headers);
     const uiPath = prefixOf(base) + path;
     return {
       // Ours replaces it.
-      head: { ...head, headers: head.headers.filter(([name]) => name !== 'cookie') },
+      head: { ...head, headers: head.headers.filter(([name]) => name !== 'cookie' && name !== DIRECT_CREDENTIALS) },
       base,
       target: uiPath + query,
       own: {
         ...forwarded(shown),
         ...provenance(head.headers, shown, base),
-        ...withCookies(head.headers, jar, uiPath),
+        ...(jar && withCookies(head.headers, jar, uiPath)),
       },
       received: (fields) => this.#received(fields, jar, uiPath, shown),
     };
   }
 
-  #received(fields: HeaderList, jar: HiddenCookies, uiPath: string, shown: URL | undefined): HeaderList {
+  #received(fields: HeaderList, jar: HiddenCookies | undefined, uiPath: string, shown: URL | undefined): HeaderList {
     const kept: HeaderList = [];
     // First: what the same response sets is new (Clear Site Data, section 4.1).
-    if (fields.some(([name, value]) => name === 'clear-site-data' && /"(?:cookies|\*)"/.test(value))) jar.clear();
+    if (fields.some(([name, value]) => name === 'clear-site-data' && /"(?:cookies|\*)"/.test(value))) jar?.clear();
     for (const [name, value] of fields) {
       if (name === DIRECT_WEB_UI) continue;
       if (name === 'set-cookie') {
+        if (jar === undefined) continue;
         const taken = jar.take(value, uiPath);
         if (!isHttpOnly(value)) kept.push([name, forBrowser(value, prefixOf(this.#base))]);
         else if (!taken) this.#log('web UI: a cookie is dropped, as browsers would: it is too long, or has no name');

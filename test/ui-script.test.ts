@@ -6,7 +6,8 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { launchChromium, withoutChromium } from './chromium.ts';
 import { addModule } from './client-page.ts';
-import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
+import { logIn, serveWebUi } from './log-in.ts';
+import { OWNER_TOKEN, Stack } from './stack.ts';
 import type * as behaviours from './ui-behaviours.ts';
 import { BEHAVIOURS, type Scope } from './ui-behaviours.ts';
 
@@ -19,6 +20,7 @@ describe.skipIf(withoutChromium)(`the script of web UIs in Chromium (${withoutCh
   let stack: Stack;
   let browser: Browser;
   let page: Page;
+  let host = '';
   /** Addresses that the page asked for by the browser's own means. */
   const https: string[] = [];
 
@@ -58,7 +60,10 @@ describe.skipIf(withoutChromium)(`the script of web UIs in Chromium (${withoutCh
 
   beforeAll(async () => {
     [stack, browser] = await Promise.all([Stack.start(), launchChromium()]);
-    page = await openUi({ host: HOST_ID, httpsPaths: '["/v1/test/status/"]' });
+    const login = await logIn(stack);
+    host = login.host;
+    await serveWebUi(stack, login, { webUi: stack.fake.url });
+    page = await openUi({ host, httpsPaths: '["/v1/test/status/"]' });
     await addModule(page, 'uiTable', `export * from './ui-behaviours.ts';`);
     await untilMoved(page);
     await page.evaluate(() => document.body.append(document.createElement('iframe')));
@@ -150,9 +155,10 @@ describe.skipIf(withoutChromium)(`the script of web UIs in Chromium (${withoutCh
     await xhrText(page, set('deep=1'));
     await fetchText(page, set('secret=1; HttpOnly; Path=/'));
     await fetchText(page, set('omitted=1; Path=/'), { credentials: 'omit' });
+    // What is HttpOnly stays with the host, which adds it.
     expect(await page.evaluate(() => document.cookie)).toBe('theme=dark');
-    expect((await echoed(fetchText(page, '/v1/test/echo'))).get('cookie')).toBe('theme=dark');
-    expect((await echoed(xhrText(page, '/v1/test/echo'))).get('cookie')).toBe('theme=dark');
+    expect((await echoed(fetchText(page, '/v1/test/echo'))).get('cookie')).toBe('secret=1; theme=dark');
+    expect((await echoed(xhrText(page, '/v1/test/echo'))).get('cookie')).toBe('secret=1; theme=dark');
     expect((await echoed(fetchText(page, '/v1/test/echo', { credentials: 'omit' }))).has('cookie')).toBe(false);
     // As the path of the one that names none: it is for the folder of the address that set it.
     const cookies = await page.context().cookies(`${stack.origin}/v1/test/x`);
@@ -178,7 +184,7 @@ describe.skipIf(withoutChromium)(`the script of web UIs in Chromium (${withoutCh
   });
 
   test('without a session everything goes through the edge, XMLHttpRequests by the browser’s own', async () => {
-    const page = await openUi({ host: HOST_ID }, '?no_webrtc=1', () => {
+    const page = await openUi({ host }, '?no_webrtc=1', () => {
       globalThis.WebSocket = class extends WebSocket {
         constructor(url: string | URL, protocols?: string | string[]) {
           super(/\/(?:relay|signal)\?/.test(String(url)) ? 'ws://localhost:1' : url, protocols);
@@ -213,11 +219,11 @@ describe.skipIf(withoutChromium)(`the script of web UIs in Chromium (${withoutCh
   });
 
   test.each([
-    ['no host', {}],
-    ['HTTPS paths that are no list', { host: HOST_ID, httpsPaths: '{' }],
-    ['a host that is none', { host: '' }],
-  ])('with %s the page goes on natively', async (_, script) => {
-    const page = await openUi(script as Record<string, string>);
+    ['no host', () => ({})],
+    ['HTTPS paths that are no list', () => ({ host, httpsPaths: '{' })],
+    ['a host that is none', () => ({ host: '' })],
+  ])('with %s the page goes on natively', async (_, script: () => Record<string, string>) => {
+    const page = await openUi(script());
     const isNative = await page.evaluate(() => {
       const frame = document.body.appendChild(document.createElement('iframe'))
         .contentWindow as unknown as typeof globalThis;

@@ -6,38 +6,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { deviceFlow } from '../agent/device-flow.ts';
-import { EdgeApi } from '../agent/edge-api.ts';
 import { launchChromium, withoutChromium } from './chromium.ts';
 import { type FakeWebUi, startFakeWebUi, USER } from './fake-web-ui.ts';
+import { logIn, serveWebUi } from './log-in.ts';
 import { type RealWebUi, startNodeRed, startTiddlyWiki } from './real-web-uis.ts';
 import { OWNER_TOKEN, Stack } from './stack.ts';
-
-/** Only hosts that have logged in are in the account, where the owner switches their UI on. */
-async function logIn(stack: Stack): Promise<{ host: string; token: string }> {
-  const signal = AbortSignal.timeout(30_000);
-  const approved = Promise.withResolvers<void>();
-  const credentials = await deviceFlow({
-    api: new EdgeApi({ edge: stack.edge.url, fetch, signal }),
-    edge: stack.edge.url,
-    identity: { keys: stack.hostKeys, hostKey: stack.hostKey },
-    hostName: 'studio',
-    serves: [],
-    now: () => performance.now(),
-    sleep: () => approved.promise,
-    signal,
-    show: ({ userCode }) => {
-      const body = JSON.stringify({ user_code: userCode });
-      const headers = { 'content-type': 'application/json', authorization: `Bearer ${OWNER_TOKEN}` };
-      fetch(`${stack.edge.url}/_direct/api/device/approve`, { method: 'POST', headers, body }).then(
-        ({ ok, status }) => (ok ? approved.resolve() : approved.reject(new Error(`not approved: ${status}`))),
-        approved.reject,
-      );
-    },
-    trouble: () => {},
-  });
-  return { host: credentials.host_id, token: credentials.token };
-}
 
 describe.skipIf(withoutChromium)('a web UI in Chromium', () => {
   let stack: Stack;
@@ -66,10 +39,7 @@ describe.skipIf(withoutChromium)('a web UI in Chromium', () => {
 
   /** The agent serves `webUi`, the owner has switched it on and is signed in in a new browser. */
   async function serve(webUi: string, flags: Record<string, unknown> = {}): Promise<Page> {
-    await stack.stopAgent();
-    stack.log.splice(0);
-    const signalingUrl = `${stack.edge.url}/_direct/h/${login.host}`;
-    await stack.startAgent({ signalingUrl, token: login.token, webUi, ...flags });
+    await serveWebUi(stack, login, { webUi, ...flags });
     context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
     context.setDefaultTimeout(20_000);
     const ask = async (method: string, path: string, data: object) => {
@@ -78,7 +48,6 @@ describe.skipIf(withoutChromium)('a web UI in Chromium', () => {
       expect([path, answer.ok()]).toEqual([path, true]);
     };
     await ask('POST', '/sign-in', { token: OWNER_TOKEN });
-    await ask('PATCH', `/hosts/${login.host}`, { web_ui: true });
     const page = await context.newPage();
     complaints = [];
     relayed = 0;

@@ -1,5 +1,6 @@
 /** What the tunnel changes in header fields. The agent takes off what a proxy must (agent/headers.ts); this is ours. */
 import type { HeaderList, Service } from '../shared/head.ts';
+import { DIRECT_WEB_UI } from '../shared/web-ui.ts';
 import { isOurCookie } from './session-cookie.ts';
 
 /** Names the host that a request is for. */
@@ -8,8 +9,6 @@ export const DIRECT_HOST = 'direct-host';
 export const DIRECT_SERVICE = 'direct-service';
 /** Between the Worker and the object only: the origin at which a web UI is seen. */
 export const PUBLIC_ORIGIN = 'direct-origin';
-/** What a host says about its web UI to whoever puts the client into its documents (web-ui-document.ts). */
-export const DIRECT_WEB_UI = 'direct-web-ui';
 /**
  * `Authorization` for the upstream, since that field holds the tunnel's key here. Not the other way round: when the
  * upstream redirects to another origin, browsers take `Authorization` off and no other field, and the tunnel's key

@@ -1,6 +1,6 @@
 /** What the edge changes in responses of a web UI. */
+import { DIRECT_WEB_UI } from '../shared/web-ui.ts';
 import { newSecret } from './secret.ts';
-import { DIRECT_WEB_UI } from './tunnel-headers.ts';
 import { injectClient } from './web-ui-document.ts';
 import { admitClient } from './web-ui-policy.ts';
 

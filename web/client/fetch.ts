@@ -3,6 +3,7 @@ import { DirectError } from '../../shared/errors.ts';
 import { DIRECT_HOLD, DIRECT_RESUME, encodeResume } from '../../shared/hold.ts';
 import { isSafe } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
+import { DIRECT_CREDENTIALS } from '../../shared/web-ui.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { ClientEnvironment, SessionParts } from './environment.ts';
 import type { Holding, PathFailure } from './exchange-over.ts';
@@ -218,7 +219,10 @@ class Call {
     const request = anonymous ? new Request(given, { credentials: 'same-origin' }) : given;
     if (url.origin === edgeOrigin) {
       request.headers.set('direct-host', host);
-      if (service !== undefined) request.headers.set('direct-service', service);
+      if (service !== undefined) {
+        request.headers.set('direct-service', service);
+        if (anonymous) request.headers.set(DIRECT_CREDENTIALS, 'omit');
+      }
       const own = request.headers.get('authorization');
       if (own !== null) request.headers.set('upstream-authorization', own);
       if (token !== undefined) request.headers.set('authorization', `Bearer ${token}`);

@@ -3,6 +3,7 @@
  * address at which people see the UI, their languages, and the page's cookies.
  */
 import type { HeaderList, ResponseHead } from '../../shared/head.ts';
+import { DIRECT_CREDENTIALS, DIRECT_WEB_UI } from '../../shared/web-ui.ts';
 
 /** The page's cookies, as far as scripts may see them; the others are with the host. */
 export interface Cookies {
@@ -43,13 +44,14 @@ export function uiRequestFields({ url, credentials, hasOrigin }: UiRequest, cook
     ['accept-language', languages],
     ['user-agent', navigator?.userAgent ?? ''],
     ['cookie', latin1(cookie)],
+    [DIRECT_CREDENTIALS, credentials === 'omit' ? credentials : ''],
   ];
   return fields.filter(([, value]) => value !== '');
 }
 
 /** Applies what a response says to the page, and takes off what is not for it. */
 export function uiResponse(head: ResponseHead, request: UiRequest, cookies: Cookies | undefined): ResponseHead {
-  const headers = head.headers.filter(([name]) => name !== 'direct-web-ui');
+  const headers = head.headers.filter(([name]) => name !== DIRECT_WEB_UI);
   if (request.credentials !== 'omit') {
     for (const [name, value] of headers) if (name === 'set-cookie') cookies?.set(withPath(utf8(value), request.url));
   }
