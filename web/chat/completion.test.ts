@@ -1,9 +1,6 @@
 import { expect, test } from 'vitest';
 import { ApiError } from '../access/api-error.ts';
-import { type ChatMessage, complete, type Delta } from './completion.ts';
-
-const messages: ChatMessage[] = [{ role: 'user', content: 'hi' }];
-const { signal } = new AbortController();
+import { type Delta, readAnswer } from './completion.ts';
 
 /** Every byte by itself, so that characters, lines and events are split everywhere. */
 function bytewise(text: string): ReadableStream<Uint8Array> {
@@ -19,32 +16,18 @@ function bytewise(text: string): ReadableStream<Uint8Array> {
 const sse = (text: string) => new Response(bytewise(text), { headers: { 'content-type': 'text/event-stream' } });
 const delta = (value: object) => `data: ${JSON.stringify({ choices: [{ delta: value }] })}\n\n`;
 
-async function run(response: Response): Promise<{ deltas: Delta[]; error?: unknown }> {
-  const deltas: Delta[] = [];
+async function run(response: Response, from = 0): Promise<{ deltas: Delta[]; consumed: number; error?: unknown }> {
+  const read = { deltas: [] as Delta[], consumed: from };
   try {
-    for await (const one of complete(async () => response, 'm', messages, signal)) deltas.push(one);
+    for await (const { deltas, consumed } of readAnswer(response, from)) {
+      read.deltas.push(...deltas);
+      read.consumed = consumed;
+    }
   } catch (error) {
-    return { deltas, error };
+    return { ...read, error };
   }
-  return { deltas };
+  return read;
 }
-
-test('asks for a stream', async () => {
-  const calls: [string, RequestInit | undefined][] = [];
-  const answers = complete(
-    async (url, init) => {
-      calls.push([url, init]);
-      return sse('data: [DONE]\n\n');
-    },
-    'qwen3',
-    messages,
-    signal,
-  );
-  for await (const _ of answers) throw new Error('there is nothing');
-  expect(calls[0]?.[0]).toBe('/v1/chat/completions');
-  expect(JSON.parse(String(calls[0]?.[1]?.body))).toEqual({ model: 'qwen3', messages, stream: true });
-  expect(calls[0]?.[1]?.signal).toBe(signal);
-});
 
 test('gives text as it comes, split anywhere', async () => {
   const { deltas, error } = await run(
@@ -59,9 +42,42 @@ test('gives text as it comes, split anywhere', async () => {
   expect(error).toBeUndefined();
 });
 
-test.each(['reasoning_content', 'reasoning'])('says that the model thinks when it sends %s', async (name) => {
+test.each(['reasoning_content', 'reasoning'])('gives what the model thinks as %s', async (name) => {
   const { deltas } = await run(sse(`${delta({ [name]: 'hm', content: null })}data: [DONE]\n\n`));
-  expect(deltas).toEqual([{ type: 'thinking' }]);
+  expect(deltas).toEqual([{ type: 'reasoning', text: 'hm' }]);
+});
+
+test('gives how many tokens there were, and llama.cpp’s own speed', async () => {
+  const end = { choices: [], usage: { completion_tokens: 12 }, timings: { predicted_per_second: 31.5 } };
+  const { deltas } = await run(sse(`data: ${JSON.stringify(end)}\n\ndata: [DONE]\n\n`));
+  expect(deltas).toEqual([
+    { type: 'usage', tokens: 12 },
+    { type: 'speed', tokensPerSecond: 31.5 },
+  ]);
+});
+
+test('whoever reads from where another stopped, wherever that was, has the whole answer', async () => {
+  const texts = ['grü', 'ße ', '\u{1F642}', ' end'];
+  const body = new TextEncoder().encode(`${texts.map((content) => delta({ content })).join('')}data: [DONE]\n\n`);
+  const all = (deltas: Delta[]) => deltas.map((one) => ('text' in one ? one.text : '')).join('');
+  for (let cut = 0; cut <= body.length; cut++) {
+    const type = { headers: { 'content-type': 'text/event-stream' } };
+    const first = await run(new Response(body.slice(0, cut), type));
+    // An end without an empty line is an event of servers that leave it out, but not where the rest is to come.
+    const whole = new TextDecoder().decode(body.slice(0, cut)).lastIndexOf('\n\n') + 2;
+    const from =
+      whole < 2 ? 0 : new TextEncoder().encode(new TextDecoder().decode(body.slice(0, cut)).slice(0, whole)).length;
+    const before = await run(new Response(body.slice(0, from), type));
+    const after = await run(new Response(body.slice(before.consumed), type), before.consumed);
+    expect(before.consumed).toBe(from);
+    expect(all(before.deltas) + all(after.deltas)).toBe(texts.join(''));
+    expect(first.consumed).toBeLessThanOrEqual(cut);
+  }
+});
+
+test('what is resumed after the word that ended it is whole', async () => {
+  expect((await run(sse(''), 100)).error).toBeUndefined();
+  expect((await run(sse(''), 0)).error).toMatchObject({ message: 'The answer ended early.' });
 });
 
 test('reads no further than [DONE], and lets the response go', async () => {
@@ -72,7 +88,9 @@ test('reads no further than [DONE], and lets the response go', async () => {
       cancelled = true;
     },
   });
-  expect(await run(new Response(body, { headers: { 'content-type': 'text/event-stream' } }))).toEqual({ deltas: [] });
+  expect(await run(new Response(body, { headers: { 'content-type': 'text/event-stream' } }))).toMatchObject({
+    deltas: [],
+  });
   await new Promise((resolve) => setTimeout(resolve));
   expect(cancelled).toBe(true);
 });
