@@ -86,8 +86,10 @@ class Reply {
         return;
       } catch (error) {
         signal.throwIfAborted();
+        const code = codeOf(error);
         // The edge’s word about a request is final, but not about what a host holds.
-        const passes = PASSING.has(codeOf(error)) && (error instanceof TypeError || next === undefined);
+        const answered = !(error instanceof TypeError);
+        const passes = PASSING.has(code) && (!answered || (next === undefined && code !== undefined));
         if (!passes || this.#held === undefined || now() >= until) throw error;
         this.#cause ??= error;
       }
