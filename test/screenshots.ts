@@ -1,6 +1,7 @@
 /** Pictures of every view, for eyes: `node test/screenshots.ts [folder] [name…]`, over dist/web. */
 import { mkdirSync } from 'node:fs';
 import type { Page } from 'playwright-core';
+import { chatArchive, MARKDOWN_ANSWER, REASONING } from './chat-archive.ts';
 import { launchChromium } from './chromium.ts';
 import { fillAccount, HOST_KEYS } from './fake-account.ts';
 import { FAKE_INVITATION, FAKE_OWNER_TOKEN, FakeEdge } from './fake-edge.ts';
@@ -30,6 +31,32 @@ const locked = (edge: FakeEdge) => {
   edge.lockedFor = 299;
 };
 const click = (testid: string) => (page: Page) => page.getByTestId(testid).first().click();
+
+/** With some conversations on the device, and the newest open. */
+async function withConversations(page: Page): Promise<void> {
+  const buffer = Buffer.from(chatArchive(Date.now()));
+  await page.getByTestId('import').setInputFiles({ name: 'chats.json', mimeType: 'application/json', buffer });
+  await page.getByTestId('notice').getByLabel('Close').click();
+  if (isPhone(page)) await click('open-conversations')(page);
+  await page.getByTestId('conversation').first().locator('.conversation-open').click();
+  await page.getByTestId('message-assistant').first().waitFor();
+  await page.waitForTimeout(250);
+}
+
+const isPhone = (page: Page) => (page.viewportSize()?.width ?? 0) < 900;
+
+async function openSidebar(page: Page): Promise<void> {
+  if (isPhone(page)) await click('open-conversations')(page);
+  await page.waitForTimeout(300);
+}
+
+async function say(page: Page, text: string): Promise<void> {
+  await page.getByTestId('model').and(page.locator(':enabled')).waitFor();
+  await page.getByTestId('prompt').fill(text);
+  await page.getByTestId('prompt').press('Enter');
+}
+
+const CHAT = `/#host=home&key=${HOST_KEYS.home}`;
 
 const VIEWS: Record<string, View> = {
   'sign-in': { path: '/_direct/', prepare: withoutPasskeys },
@@ -147,10 +174,128 @@ const VIEWS: Record<string, View> = {
     act: async (page) => {
       await page.getByTestId('prompt').fill('What is a fjord?');
       await page.getByTestId('prompt').press('Enter');
-      await page.getByText('This is the fake answer').waitFor();
+      await page.getByTestId('message-assistant').getByText('This is the fake answer').waitFor();
     },
   },
   'chat-menu': { path: `/#host=home&key=${HOST_KEYS.home}`, as: 'owner', act: click('menu') },
+  'chat-empty': { path: CHAT, as: 'owner' },
+  'chat-conversation': { path: CHAT, as: 'owner', act: withConversations },
+  'chat-streaming': {
+    path: CHAT,
+    as: 'owner',
+    prepare: (edge) => {
+      edge.answer = {
+        deltas: [{ reasoning_content: REASONING }, { content: MARKDOWN_ANSWER.slice(0, 420) }],
+        ends: false,
+      };
+    },
+    act: async (page) => {
+      await withConversations(page);
+      await say(page, 'And how do I measure its depth?');
+      await page.getByTestId('message-assistant').last().getByText('sounding').first().waitFor();
+    },
+  },
+  'chat-thinking': {
+    path: CHAT,
+    as: 'owner',
+    prepare: (edge) => {
+      edge.answer = { deltas: [{ reasoning_content: REASONING }], ends: false };
+    },
+    act: async (page) => {
+      await say(page, 'How deep is the Sognefjord?');
+      await page.getByTestId('reasoning').locator('summary').click();
+    },
+  },
+  'chat-sidebar': {
+    path: CHAT,
+    as: 'owner',
+    act: async (page) => {
+      await withConversations(page);
+      await openSidebar(page);
+      await click('conversation-menu')(page);
+    },
+  },
+  'chat-search': {
+    path: CHAT,
+    as: 'owner',
+    act: async (page) => {
+      await withConversations(page);
+      await page.keyboard.press('Control+k');
+      await page.getByTestId('search').fill('water');
+      await page.waitForTimeout(300);
+    },
+  },
+  'chat-deleted': {
+    path: CHAT,
+    as: 'owner',
+    act: async (page) => {
+      await withConversations(page);
+      await openSidebar(page);
+      await click('conversation-menu')(page);
+      await click('delete')(page);
+      await page.getByTestId('notice').waitFor();
+    },
+  },
+  'chat-settings': {
+    path: CHAT,
+    as: 'owner',
+    act: async (page) => {
+      await click('settings')(page);
+      await page.getByTestId('system-prompt').fill('You are a sailor. Answer in two sentences.');
+      await page.getByTestId('setting-temperature').fill('9');
+      await click('settings-save')(page);
+    },
+  },
+  'chat-attachments': {
+    path: CHAT,
+    as: 'owner',
+    prepare: (edge) => {
+      edge.models = ['gemma3:12b', 'whisper-1', 'kokoro'];
+    },
+    act: async (page) => {
+      await page.getByTestId('model').and(page.locator(':enabled')).waitFor();
+      const image = await page.screenshot();
+      const files = [
+        { name: 'page.png', mimeType: 'image/png', buffer: image },
+        { name: 'gull.wav', mimeType: 'audio/wav', buffer: Buffer.alloc(100) },
+      ];
+      await page.getByTestId('files').setInputFiles(files);
+      await page.locator('.attachment img').waitFor();
+      await say(page, 'What is in the picture?');
+      await page.getByTestId('read-aloud').waitFor();
+      await page.getByTestId('files').setInputFiles(files);
+      await page.locator('.attachment img').waitFor();
+    },
+  },
+  'chat-edit': {
+    path: CHAT,
+    as: 'owner',
+    act: async (page) => {
+      await withConversations(page);
+      await page.getByTestId('prompt').press('ArrowUp');
+    },
+  },
+  'chat-error': {
+    path: CHAT,
+    as: 'owner',
+    prepare: (edge) => {
+      edge.answer = 'E_UPSTREAM_UNREACHABLE';
+    },
+    act: async (page) => {
+      await say(page, 'What is a fjord?');
+      await page.getByRole('alert').waitFor();
+    },
+  },
+  'chat-offline': {
+    path: CHAT,
+    as: 'owner',
+    act: async (page) => {
+      await withConversations(page);
+      await page.route('**/v1/**', (route) => route.abort());
+      await page.getByTestId('host').selectOption('attic');
+      await page.locator('#status:not(:empty)').waitFor();
+    },
+  },
   'chat-guest': { path: '/', as: 'guest', act: click('menu') },
   'chat-no-host': { path: '/', as: 'owner', prepare: empty },
   'chat-key-changed': {

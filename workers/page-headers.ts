@@ -5,6 +5,8 @@ export const PAGE_HEADERS: Readonly<Record<string, string>> = {
     "script-src 'self'",
     "style-src 'self'",
     "img-src 'self' data:",
+    // What a model reads aloud.
+    "media-src 'self' blob:",
     // With WebSockets of the same origin, in Firefox and Chrome since 2018 and in Safari since 16 (w3c/webappsec-csp#7):
     // older browsers also lack the keys that the relay needs. Any `wss:` would let a script tell everyone everything.
     "connect-src 'self'",
@@ -15,5 +17,5 @@ export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   ].join('; '),
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Resource-Policy': 'same-origin',
-  'Permissions-Policy': 'camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()',
+  'Permissions-Policy': 'camera=(), display-capture=(), geolocation=(), microphone=(self), payment=(), usb=()',
 };

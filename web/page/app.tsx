@@ -103,7 +103,7 @@ export function App({ page: pageStore, chats, visit, notices, hostKey }: AppProp
         onRemove={(conversation) => void remove(conversation)}
         onExport={() => void saveAll(chats)}
         onImport={(file) => void importFile(chats, file).then(say)}
-        onTheme={() => setTheme(nextTheme(theme))}
+        onTheme={() => setTheme(nextTheme)}
       />
       {sidebar.drawer && (
         <button type="button" class="backdrop" aria-label="Close the list" tabIndex={-1} onClick={sidebar.hide} />

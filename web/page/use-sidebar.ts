@@ -28,10 +28,10 @@ export function useSidebar(): SidebarState {
   }, []);
   const drawer = !wide && before;
   useEffect(() => {
+    if (!drawer) return;
     // Focus goes with what can be used, and back.
-    if (drawer) document.querySelector<HTMLElement>('.sidebar .new-chat')?.focus();
-    else if (document.activeElement === document.body && !wide)
-      document.querySelector<HTMLElement>('.bar-list')?.focus();
+    document.querySelector<HTMLElement>('.sidebar .new-chat')?.focus();
+    return () => document.querySelector<HTMLElement>('.bar-list')?.focus();
   }, [drawer]);
   const set = (shown: boolean) => {
     if (!wide) return setBefore(shown);
