@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { ArchiveError, fromArchive, type Kept, toArchive } from './archive.ts';
+import { ArchiveError, fromArchive, toArchive } from './archive.ts';
+import type { Kept } from './conversation.ts';
 
 const PNG = 'data:image/png;base64,iVBORw0KGgo=';
 const kept: Kept = {

@@ -1,5 +1,5 @@
 /** All conversations in one file of JSON, and back. Anybody may have made the file that comes back. */
-import { type Answer, type Attachment, type Conversation, inOrder, type Message } from './conversation.ts';
+import { type Answer, type Attachment, type Conversation, inOrder, type Kept, type Message } from './conversation.ts';
 import { parametersFrom } from './parameters.ts';
 
 const FORMAT = 'direct-agent.chats';
@@ -13,11 +13,6 @@ const MAX_SHORT_TEXT = 300;
 const MAX_ATTACHMENTS = 16;
 /** What this page itself makes is under 2 MB; recordings may be longer. */
 const MAX_ATTACHMENT = 16 * 1024 * 1024;
-
-export interface Kept {
-  conversation: Conversation;
-  messages: Message[];
-}
 
 export class ArchiveError extends Error {
   override readonly name = 'ArchiveError';

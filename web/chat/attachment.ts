@@ -2,12 +2,8 @@
 import type { Attachment } from './conversation.ts';
 import { type ImagePlatform, smallImage } from './image.ts';
 
-export const MAX_ATTACHMENTS = 8;
 /** In base64 it is just under what hosts accept of a request. */
 const MAX_AUDIO_BYTES = 7 * 1024 * 1024;
-/** For file pickers. */
-export const ACCEPTED = 'image/*,audio/wav,audio/x-wav,audio/mpeg,.wav,.mp3';
-
 export class AttachmentError extends Error {
   override readonly name = 'AttachmentError';
 }

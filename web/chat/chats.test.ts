@@ -310,12 +310,12 @@ test('settings, title and model are the conversation’s, and another tab’s ar
 test('all conversations go out and come back once, and nothing here is overwritten', async () => {
   const tab = openTab();
   await answered(tab, 'a', 'b');
-  const file = await tab.export();
-  expect(await tab.import(file)).toEqual({ added: 0, known: 1 });
+  const file = await tab.all();
+  expect(await tab.add(file)).toEqual({ added: 0, known: 1 });
   const { id } = tab.state.current;
   await tab.remove(id);
   await answered(tab, 'c', 'd');
-  expect(await tab.import(file)).toEqual({ added: 1, known: 0 });
+  expect(await tab.add(file)).toEqual({ added: 1, known: 0 });
   expect(tab.state.conversations).toHaveLength(2);
   await tab.open(id);
   expect(said(tab)).toEqual(['user: a', 'assistant: b']);

@@ -1,6 +1,5 @@
 /** The conversations of this device, the one that is open, and what a person may do with them. */
 import { isUnauthorized } from '../access/error-text.ts';
-import { fromArchive, type Kept, toArchive } from './archive.ts';
 import type { Clients } from './chat-client.ts';
 import {
   type Answer,
@@ -8,6 +7,7 @@ import {
   byAge,
   type Conversation,
   inOrder,
+  type Kept,
   type Message,
   newConversation,
   nextTurn,
@@ -169,14 +169,13 @@ export class Chats {
     return inOrder(await this.#options.records.messages(id));
   }
 
-  /** As a file; all of them. */
-  async export(): Promise<string> {
-    return toArchive(await this.#kept(() => true), this.#options.now());
+  /** All of them, with what was said. */
+  all(): Promise<Kept[]> {
+    return this.#kept(() => true);
   }
 
-  /** Adds what is new of a file; what this device has already stays as it is. @throws ArchiveError */
-  async import(text: string): Promise<{ added: number; known: number }> {
-    const file = fromArchive(text);
+  /** Adds what is new of a file; what this device has already stays as it is. */
+  async add(file: readonly Kept[]): Promise<{ added: number; known: number }> {
     const known = new Set((await this.#options.records.conversations()).map(({ id }) => id));
     const added = file.filter(({ conversation: { id } }) => !known.has(id) && known.add(id));
     // Ids of a file’s messages could be those of other conversations here.

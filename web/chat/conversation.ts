@@ -15,6 +15,9 @@ export interface Conversation {
   parameters: Parameters;
 }
 
+/** Of one question. */
+export const MAX_ATTACHMENTS = 8;
+
 export type Attachment =
   | { kind: 'image'; name: string /** `data:image/…;base64,…` */; url: string }
   | { kind: 'audio'; name: string; format: 'wav' | 'mp3' /** Base64. */; data: string };
@@ -64,6 +67,11 @@ export interface Answer extends Said {
 }
 
 export type Message = Question | Answer;
+
+export interface Kept {
+  conversation: Conversation;
+  messages: Message[];
+}
 
 const TITLE_CHARACTERS = 60;
 

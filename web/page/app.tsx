@@ -4,12 +4,11 @@ import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Chats } from '../chat/chats.ts';
 import type { Attachment, Conversation } from '../chat/conversation.ts';
 import { Composer } from './composer.tsx';
-import { importFile, saveAll, saveMarkdown } from './files.ts';
 import { Header } from './header.tsx';
 import { Messages } from './messages.tsx';
 import { type Notices, NoticeView } from './notices.tsx';
 import type { PageStore } from './page-state.ts';
-import { SettingsDialog } from './settings-dialog.tsx';
+import type { SettingsDialog } from './settings-dialog.tsx';
 import { Sidebar } from './sidebar.tsx';
 import { StatusLine } from './status-line.tsx';
 import { applyTheme, nextTheme, storedTheme } from './theme.ts';
@@ -35,7 +34,7 @@ export function App({ page: pageStore, chats, visit, notices, hostKey }: AppProp
   const page = useStateOf(pageStore);
   const { conversations, current, messages, loaded } = useStateOf(chats);
   const [editing, setEditing] = useState<string>();
-  const [settings, setSettings] = useState(false);
+  const [Settings, setSettings] = useState<typeof SettingsDialog>();
   const [theme, setTheme] = useState(storedTheme);
   const sidebar = useSidebar();
   const searchField = useRef<HTMLInputElement>(null);
@@ -77,6 +76,14 @@ export function App({ page: pageStore, chats, visit, notices, hostKey }: AppProp
   const regenerate = useCallback((id: string) => void chats.regenerate(id, model), [chats, model]);
   const search = useCallback((query: string) => chats.search(query), [chats]);
   const send = (text: string, attachments: readonly Attachment[]) => void chats.send(text, attachments, model);
+  // What is not needed at every visit is loaded when it is; offline it may not be there.
+  const withFiles = (use: (files: typeof import('./files.ts')) => Promise<unknown>) =>
+    void import('./files.ts').then(use).catch(() => say('This part of the page cannot be loaded.'));
+  const showSettings = () =>
+    void import('./settings-dialog.tsx').then(
+      ({ SettingsDialog: loaded }) => setSettings(() => loaded),
+      () => say('This part of the page cannot be loaded.'),
+    );
   const remove = async (conversation: Conversation) => {
     const undo = await chats.remove(conversation.id);
     notices.show({ text: `“${conversation.title}” is deleted.`, action: { label: 'Undo', run: () => void undo() } });
@@ -99,10 +106,10 @@ export function App({ page: pageStore, chats, visit, notices, hostKey }: AppProp
           sidebar.leave();
         }}
         onRename={(id, title) => void chats.change(id, { title })}
-        onMarkdown={(conversation) => void saveMarkdown(chats, conversation)}
+        onMarkdown={(conversation) => withFiles(({ saveMarkdown }) => saveMarkdown(chats, conversation))}
         onRemove={(conversation) => void remove(conversation)}
-        onExport={() => void saveAll(chats)}
-        onImport={(file) => void importFile(chats, file).then(say)}
+        onExport={() => withFiles(({ saveAll }) => saveAll(chats))}
+        onImport={(file) => withFiles(({ importFile }) => importFile(chats, file).then(say))}
         onTheme={() => setTheme(nextTheme)}
       />
       {sidebar.drawer && (
@@ -126,6 +133,7 @@ export function App({ page: pageStore, chats, visit, notices, hostKey }: AppProp
         />
         <Messages
           conversation={current.id}
+          title={current.title}
           messages={messages}
           loaded={loaded}
           ready={page.ready}
@@ -144,15 +152,15 @@ export function App({ page: pageStore, chats, visit, notices, hostKey }: AppProp
           dictation={dictation}
           onSend={send}
           onStop={() => chats.stop()}
-          onSettings={() => setSettings(true)}
+          onSettings={showSettings}
           onUp={() => last !== undefined && setEditing(last.id)}
         />
       </div>
-      {settings && (
-        <SettingsDialog
+      {Settings !== undefined && (
+        <Settings
           conversation={current}
           onSave={(fields) => void chats.change(current.id, fields)}
-          onClose={() => setSettings(false)}
+          onClose={() => setSettings(undefined)}
         />
       )}
       <NoticeView notices={notices} />

@@ -1,13 +1,14 @@
 /** Where a person writes: Enter sends, Shift+Enter starts a line, the button stops what is running. */
 import type { VNode } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { ACCEPTED } from '../chat/attachment.ts';
 import type { Attachment } from '../chat/conversation.ts';
 import { AttachmentStrip } from './attachment-strip.tsx';
 import { type Dictation, DictationButton } from './dictation-button.tsx';
 import { Icon } from './icons.tsx';
 import { endsLine, fitToText } from './text-field.ts';
 import type { Files } from './use-files.ts';
+
+const ACCEPTED = 'image/*,audio/wav,audio/x-wav,audio/mpeg,.wav,.mp3';
 
 export interface ComposerProps {
   /** Whether there is a model to send to. */

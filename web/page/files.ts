@@ -1,5 +1,5 @@
 /** Conversations as files, in and out. */
-import { MAX_ARCHIVE_BYTES } from '../chat/archive.ts';
+import { fromArchive, MAX_ARCHIVE_BYTES, toArchive } from '../chat/archive.ts';
 import type { Chats } from '../chat/chats.ts';
 import type { Conversation } from '../chat/conversation.ts';
 import { fileName, toMarkdown } from '../chat/markdown-file.ts';
@@ -12,14 +12,17 @@ export async function saveMarkdown(chats: Chats, conversation: Conversation): Pr
 
 export async function saveAll(chats: Chats): Promise<void> {
   const day = new Date().toISOString().slice(0, 10);
-  download(`conversations-${day}.json`, new Blob([await chats.export()], { type: 'application/json' }));
+  download(
+    `conversations-${day}.json`,
+    new Blob([toArchive(await chats.all(), Date.now())], { type: 'application/json' }),
+  );
 }
 
 /** @returns what came of it, in words */
 export async function importFile(chats: Chats, file: File): Promise<string> {
   if (file.size > MAX_ARCHIVE_BYTES) return 'The file is larger than 256 MB.';
   try {
-    const { added, known } = await chats.import(await file.text());
+    const { added, known } = await chats.add(fromArchive(await file.text()));
     const before = known === 0 ? '' : ` ${known} ${known === 1 ? 'was' : 'were'} here already.`;
     return `${counted(added, 'conversation')} imported.${before}`.replace(/^\w/, (first) => first.toUpperCase());
   } catch (error) {

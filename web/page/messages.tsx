@@ -12,6 +12,7 @@ import { useFollowing } from './use-following.ts';
 export interface MessagesProps {
   /** Id of the conversation. */
   conversation: string;
+  title: string;
   messages: readonly Message[];
   loaded: boolean;
   ready: boolean;
@@ -24,7 +25,7 @@ export interface MessagesProps {
 }
 
 export function Messages(props: MessagesProps): VNode {
-  const { conversation, messages, loaded } = props;
+  const { conversation, title, messages, loaded } = props;
   const questions = messages.filter(({ role }) => role === 'user').length;
   const { list, following, follow } = useFollowing(`${conversation} ${questions}`);
   return (
@@ -32,7 +33,7 @@ export function Messages(props: MessagesProps): VNode {
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: whoever has no mouse scrolls it by keys */}
       <section id="messages" class="messages" ref={list} aria-label="Conversation" tabIndex={0}>
         <div class="messages-column">
-          {messages.length === 0 && loaded && <Welcome />}
+          {messages.length === 0 && loaded ? <Welcome /> : <h1 class="visually-hidden">{title}</h1>}
           {messages.map((message, index) => (
             <Row key={message.id} message={message} last={index === messages.length - 1} {...props} />
           ))}

@@ -1,8 +1,6 @@
 /** The files that go along with the next question. */
 import { useCallback, useRef, useState } from 'preact/hooks';
-import { attachmentOf, MAX_ATTACHMENTS } from '../chat/attachment.ts';
-import type { Attachment } from '../chat/conversation.ts';
-import { browserImages } from '../chat/image.ts';
+import { type Attachment, MAX_ATTACHMENTS } from '../chat/conversation.ts';
 
 export interface Files {
   attachments: readonly Attachment[];
@@ -26,7 +24,7 @@ export function useFiles(problem: (text: string) => void): Files {
       if (taken.length < files.length) problem(`At most ${MAX_ATTACHMENTS} files go along with a message.`);
       setPending((before) => before + taken.length);
       for (const file of taken) {
-        attachmentOf(file, browserImages)
+        read(file)
           .then(
             (attachment) => setAttachments((before) => [...before, attachment]),
             (error: unknown) => problem(error instanceof Error ? error.message : String(error)),
@@ -42,4 +40,13 @@ export function useFiles(problem: (text: string) => void): Files {
   );
   const clear = useCallback(() => setAttachments([]), []);
   return { attachments, busy: pending > 0, add, remove, clear };
+}
+
+/** @throws in words for the person */
+async function read(file: File): Promise<Attachment> {
+  const [{ attachmentOf }, { browserImages }] = await Promise.all([
+    import('../chat/attachment.ts'),
+    import('../chat/image.ts'),
+  ]);
+  return await attachmentOf(file, browserImages);
 }
