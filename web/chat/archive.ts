@@ -43,7 +43,7 @@ function keptFrom(value: unknown): Kept {
   const id = idFrom(given.id);
   const conversation: Conversation = {
     id,
-    title: string(given.title, MAX_SHORT_TEXT, 'title'),
+    title: string(given.title, MAX_SHORT_TEXT, 'title').trim() || 'Untitled',
     createdAt: time(given.createdAt),
     updatedAt: time(given.updatedAt),
     model: string(given.model, MAX_SHORT_TEXT, 'model'),

@@ -58,8 +58,8 @@ function openTab(given: { records?: Records; locks?: Locks; connected?: boolean 
     newId: () => `id${ids++}`,
     now: () => clock++,
     pause: async () => {},
-    tell: (conversation) => {
-      for (const other of tabs) if (other !== tab) void other.refresh(conversation);
+    tell: (news) => {
+      for (const other of tabs) if (other !== tab) void other.hear(news);
     },
     unauthorized: (error) => unauthorized.push(error),
   });
@@ -220,6 +220,17 @@ test('stop ends it at the host, too', async () => {
   await until(() => lastAnswer(tab).state === 'stopped');
   expect(lastAnswer(tab).text).toBe('one ');
   await until(() => host.released.includes(heldId()));
+});
+
+test('stop in a tab that only looks on ends it in the one that reads', async () => {
+  const reader = openTab();
+  await reader.send('a', [], 'qwen3');
+  await until(() => asked() === 1);
+  const other = openTab();
+  await other.start(reader.state.current.id);
+  other.stop();
+  await until(() => lastAnswer(other).state === 'stopped');
+  expect(lastAnswer(reader).state).toBe('stopped');
 });
 
 test('an answer that an edge refuses because nobody is signed in leads to the sign-in', async () => {

@@ -31,6 +31,14 @@ export interface ChatsState {
   loaded: boolean;
 }
 
+/** What one tab tells the others. */
+export interface News {
+  /** It, or the list, is not as it was. */
+  conversation: string;
+  /** Its answer is to end, in whatever tab that comes. */
+  stop?: true;
+}
+
 export interface ChatsOptions {
   records: Records;
   clients: Clients;
@@ -38,8 +46,8 @@ export interface ChatsOptions {
   newId: () => string;
   now: () => number;
   pause: (ms: number, signal: AbortSignal) => Promise<void>;
-  /** Tells the other tabs that a conversation, or the list, is not as it was. */
-  tell: (conversation: string) => void;
+  /** Tells the other tabs. */
+  tell: (news: News) => void;
   /** The edge does not know this browser any more. */
   unauthorized: (error: unknown) => void;
 }
@@ -56,7 +64,7 @@ export class Chats {
     const { records, clients, locks, now, pause, tell } = options;
     const changed = (answer: Answer) => this.#show(answer);
     const ended = (end: ReplyEnd) => this.#ended(end);
-    const saved = ({ conversation }: Answer) => tell(conversation);
+    const saved = ({ conversation }: Answer) => tell({ conversation });
     this.#replies = new Replies({ records, clients, locks, now, pause, changed, ended, saved });
   }
 
@@ -91,8 +99,9 @@ export class Chats {
     await this.#load(id);
   }
 
-  /** Another tab has changed something. */
-  async refresh(conversation: string): Promise<void> {
+  /** Another tab tells something. */
+  async hear({ conversation, stop }: News): Promise<void> {
+    if (stop === true) return this.#replies.stop(conversation);
     await this.#list();
     const { current, conversations } = this.#state;
     if (current.id !== conversation) return;
@@ -114,7 +123,7 @@ export class Chats {
     const { messages } = this.#state;
     const at = messages.findIndex((message) => message.id === id);
     const question = messages[at];
-    if (question?.role !== 'user') return;
+    if (question?.role !== 'user' || this.#options.clients.host === undefined) return;
     this.stop();
     await this.#forget(messages.slice(at));
     await this.#ask(messages.slice(0, at), { text, attachments: question.attachments }, model);
@@ -125,14 +134,16 @@ export class Chats {
     const { messages } = this.#state;
     const at = messages.findIndex((message) => message.id === id);
     const answer = messages[at];
-    if (answer?.role !== 'assistant') return;
+    if (answer?.role !== 'assistant' || this.#options.clients.host === undefined) return;
     this.stop();
     await this.#forget(messages.slice(at));
     await this.#answer(messages.slice(0, at), [], answer.turn, model);
   }
 
   stop(): void {
-    this.#replies.stop(this.#state.current.id);
+    const conversation = this.#state.current.id;
+    this.#replies.stop(conversation);
+    this.#options.tell({ conversation, stop: true });
   }
 
   /** Keeps what came so far, before the page may be gone. */
@@ -146,7 +157,7 @@ export class Chats {
     const { current, conversations } = this.#state;
     if (current.id === id) this.#set({ current: { ...current, ...fields } });
     this.#set({ conversations: conversations.map((one) => (one.id === id ? { ...one, ...fields } : one)) });
-    if (await this.#options.records.patch(id, fields)) this.#options.tell(id);
+    if (await this.#options.records.patch(id, fields)) this.#options.tell({ conversation: id });
   }
 
   /** Gone from the device. What is returned brings it back. */
@@ -155,7 +166,7 @@ export class Chats {
     const kept = await this.#kept((conversation) => conversation.id === id);
     this.#replies.stop(id);
     await records.write({ gone: { conversations: [id] } });
-    tell(id);
+    tell({ conversation: id });
     if (this.#state.current.id === id) this.begin();
     await this.#list();
     return () => this.#put(kept);
@@ -234,7 +245,7 @@ export class Chats {
     const kept = records.write({ conversations: [conversation], messages: [...added, answer] });
     this.#replies.start(answer, host, requestBody(conversation, model, said), kept);
     await kept;
-    tell(current.id);
+    tell({ conversation: current.id });
     await this.#list();
   }
 
@@ -281,7 +292,7 @@ export class Chats {
   async #put(kept: readonly Kept[]): Promise<void> {
     const conversations = kept.map(({ conversation }) => conversation);
     await this.#options.records.write({ conversations, messages: kept.flatMap(({ messages }) => messages) });
-    for (const { id } of conversations) this.#options.tell(id);
+    for (const { id } of conversations) this.#options.tell({ conversation: id });
     await this.#list();
   }
 

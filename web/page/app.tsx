@@ -1,6 +1,6 @@
 /** The chat page. */
 import type { VNode } from 'preact';
-import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { Chats } from '../chat/chats.ts';
 import type { Attachment, Conversation } from '../chat/conversation.ts';
 import { Composer } from './composer.tsx';
@@ -88,13 +88,12 @@ export function App({ page: pageStore, chats, visit, notices, hostKey }: AppProp
     const undo = await chats.remove(conversation.id);
     notices.show({ text: `“${conversation.title}” is deleted.`, action: { label: 'Undo', run: () => void undo() } });
   };
-  const list = useMemo(() => conversations.filter(({ title }) => title !== ''), [conversations]);
 
   return (
-    <div class={`app${sidebar.open ? ' with-sidebar' : ''}`}>
+    <div class={`app${sidebar.open ? ' with-sidebar' : ''}`} {...drop.handlers}>
       <Sidebar
         open={sidebar.open}
-        conversations={list}
+        conversations={conversations}
         current={current.id}
         theme={theme}
         searchField={searchField}
@@ -115,7 +114,7 @@ export function App({ page: pageStore, chats, visit, notices, hostKey }: AppProp
       {sidebar.drawer && (
         <button type="button" class="backdrop" aria-label="Close the list" tabIndex={-1} onClick={sidebar.hide} />
       )}
-      <div class={`page${drop.over ? ' drop' : ''}`} inert={sidebar.drawer} {...drop.handlers}>
+      <div class={`page${drop.over ? ' drop' : ''}`} inert={sidebar.drawer}>
         <Header
           page={page}
           model={model}

@@ -3,12 +3,13 @@ import { options, render } from 'preact';
 import { EdgeApi } from '../access/edge-api.ts';
 import { Pins } from '../access/pins.ts';
 import { Clients } from '../chat/chat-client.ts';
-import { Chats } from '../chat/chats.ts';
+import { Chats, type News } from '../chat/chats.ts';
 import { openDatabase } from '../chat/database.ts';
 import { browserLocks } from '../chat/locks.ts';
 import { SafeRecords } from '../chat/safe-records.ts';
 import { element } from '../look/element.ts';
 import { App } from './app.tsx';
+import { followKeyboard } from './keyboard-room.ts';
 import { Notices } from './notices.tsx';
 import { newPageStore } from './page-state.ts';
 import { pauseUnless } from './pause.ts';
@@ -50,7 +51,7 @@ const chats = new Chats({
   newId,
   now: () => Date.now(),
   pause: pauseUnless,
-  tell: (conversation) => channel?.postMessage(conversation),
+  tell: (news) => channel?.postMessage(news),
   unauthorized: (error) => void visit.refused(error),
 });
 
@@ -101,9 +102,8 @@ show();
 const open = rememberedConversation();
 chats.subscribe(rememberConversation);
 void chats.start(open);
-channel?.addEventListener('message', ({ data }) => {
-  if (typeof data === 'string') void chats.refresh(data);
-});
+channel?.addEventListener('message', ({ data }: MessageEvent<News>) => void chats.hear(data));
+followKeyboard();
 addEventListener('pagehide', () => chats.flush());
 document.addEventListener('visibilitychange', () => {
   // On a phone it may be the last thing that the page is told.
