@@ -18,6 +18,7 @@ import { createPortMapper } from './port-mapping.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { Upstreams } from './upstreams.ts';
+import { WebUi } from './web-ui.ts';
 import { WebRtc, type WebRtcOptions } from './webrtc.ts';
 
 export interface AgentOptions {
@@ -63,6 +64,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const proxy = new UpstreamProxy({
     upstream: (path) => upstreams.choose(path),
     policy: config,
+    webUi: config.webUi && new WebUi({ ...config.webUi, log: (line) => log('warn', line) }),
     maxBodyBytes: config.maxBodyBytes,
     upstreamHeaders: config.upstreamHeaders,
     log: (line) => log('debug', `proxy: ${line}`),
@@ -137,7 +139,13 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     token: config.token,
     channels,
     announcement: () => announcement,
-    info: () => hostInfoMessage({ serves: upstreams.servers, access: config.access, devices: devices.all }),
+    info: () =>
+      hostInfoMessage({
+        serves: upstreams.servers,
+        ...(config.webUi === undefined ? {} : { web_ui: true }),
+        access: config.access,
+        devices: devices.all,
+      }),
     forgetDevice: (id) => {
       log('info', `devices: the owner removes ${id}`);
       devices.remove(id).catch((error: unknown) => log('error', `devices: ${id} is not removed: ${error}`));

@@ -53,6 +53,7 @@ describe('loadConfig', () => {
       allowedPrefixes: [],
       allowManagement: false,
       upstreamHeaders: {},
+      webUi: undefined,
       access: 'edge',
       tunnel: true,
       logLevel: 'info',
@@ -83,6 +84,9 @@ allowed_prefixes: [/custom/, /sdapi]
 allow_management: true
 upstream_headers:
   Authorization: Bearer local
+web_ui: http://127.0.0.1:3000/ui/
+web_ui_https_paths:
+  - /static/
 access: paired
 tunnel: no
 log_level: debug
@@ -108,6 +112,7 @@ log_level: debug
       allowedPrefixes: ['/custom', '/sdapi'],
       allowManagement: true,
       upstreamHeaders: { authorization: 'Bearer local' },
+      webUi: { base: 'http://127.0.0.1:3000/ui', httpsPaths: ['/static'] },
       access: 'paired',
       tunnel: false,
       logLevel: 'debug',
@@ -132,6 +137,8 @@ log_level: debug
       DIRECT_AGENT_ALLOWED_PREFIXES: '/a,/b',
       DIRECT_AGENT_ALLOW_MANAGEMENT: 'yes',
       DIRECT_AGENT_UPSTREAM_HEADERS: 'X-One: 1\nX-Two: a:b, c',
+      DIRECT_AGENT_WEB_UI: 'https://ui.lan',
+      DIRECT_AGENT_WEB_UI_HTTPS_PATHS: '/a, /b/c',
       DIRECT_AGENT_ACCESS: 'paired',
       DIRECT_AGENT_TUNNEL: 'off',
       DIRECT_AGENT_LOG_LEVEL: 'warn',
@@ -157,6 +164,7 @@ log_level: debug
       allowedPrefixes: ['/a', '/b'],
       allowManagement: true,
       upstreamHeaders: { 'x-one': '1', 'x-two': 'a:b, c' },
+      webUi: { base: 'https://ui.lan', httpsPaths: ['/a', '/b/c'] },
       access: 'paired',
       tunnel: false,
       logLevel: 'warn',
@@ -245,6 +253,18 @@ log_level: debug
       [
         "upstream: left out the /v1 at its end; requests bring it.",
         "allowed_prefixes: / lets clients reach every path of the upstream.",
+      ]
+    `);
+  });
+
+  it('warns about a web UI that no browser can open', () => {
+    const warningsOf = (more: string) =>
+      loadConfig(withFile(`${required}web_ui: http://localhost:3000\n${more}`)).warnings;
+    expect(warningsOf('')).toEqual([]);
+    expect([...warningsOf('tunnel: no'), ...warningsOf('access: paired')]).toMatchInlineSnapshot(`
+      [
+        "web_ui: browsers load pages by plain HTTPS, which this host does not take (tunnel), so they cannot open the web UI. Set tunnel to yes, or remove web_ui.",
+        "web_ui: browsers load pages by plain HTTPS, which this host does not take (access), so they cannot open the web UI. Set access to edge, or remove web_ui.",
       ]
     `);
   });
@@ -382,6 +402,12 @@ describe('mistakes', () => {
       prefixDots: problemsOf(yaml('allowed_prefixes: [/a, /../b]')),
       bool: problemsOf(env('ALLOW_MANAGEMENT', 'maybe')),
       level: problemsOf(env('LOG_LEVEL', 'verbose')),
+      webUi: problemsOf(yaml('web_ui: localhost:3000')),
+      webUiSecret: problemsOf(env('WEB_UI', 'http://me:hunter2@localhost:3000')),
+      webUiQuery: problemsOf(flag('webUi', 'http://localhost:3000/?token=hunter2')),
+      webUiSocket: problemsOf(yaml('web_ui: ws://localhost:3000')),
+      webUiPath: problemsOf(yaml('web_ui: http://localhost:3000\nweb_ui_https_paths: [/a, static]')),
+      webUiPathsAlone: problemsOf(env('WEB_UI_HTTPS_PATHS', '/static')),
       access: problemsOf(yaml('access: pared')),
       tunnel: problemsOf(env('TUNNEL', 'never')),
       spacedToken: problemsOf(env('TOKEN', 'Bearer hunter2')),
@@ -413,7 +439,7 @@ describe('mistakes', () => {
         "emptyTokenFile": "token_file (/etc/da/config.yaml:2): the file /etc/da/t is empty or contains spaces. Copy the whole token, nothing else.",
         "family": "ip_family (DIRECT_AGENT_IP_FAMILY): "v6" is not valid. Write any, ipv4 or ipv6.",
         "familyAndNat": "nat_1to1 (/etc/da/config.yaml:4): 2001:db8::7 has no effect, because ip_family (/etc/da/config.yaml:3) is ipv4. Remove it, or set ip_family to any.",
-        "foreign": "zzz (/etc/da/config.yaml:3) is no known key. Known keys: signaling_url, token, token_file, upstream, interfaces, exclude_interfaces, nat_1to1, udp_ports, ip_family, relay_only, port_mapping, stun_urls, max_conns, max_body_bytes, allowed_prefixes, allow_management, upstream_headers, access, tunnel, log_level",
+        "foreign": "zzz (/etc/da/config.yaml:3) is no known key. Known keys: signaling_url, token, token_file, upstream, interfaces, exclude_interfaces, nat_1to1, udp_ports, ip_family, relay_only, port_mapping, stun_urls, max_conns, max_body_bytes, allowed_prefixes, allow_management, upstream_headers, web_ui, web_ui_https_paths, access, tunnel, log_level",
         "headerBreak": "upstream_headers (--upstream-headers): the value (secret, not shown) has a control or non-ASCII character in X-Key. Remove it.",
         "headerFraming": "upstream_headers (/etc/da/config.yaml:3): the value (secret, not shown) sets Content-Length, which the agent sets itself. Remove that line.",
         "headerName": "upstream_headers (DIRECT_AGENT_UPSTREAM_HEADERS): the value (secret, not shown) has a line without a field name. Write a map, or lines of the form “Name: value”.",
@@ -477,6 +503,12 @@ describe('mistakes', () => {
         "type": "max_conns (/etc/da/config.yaml:3): [1] is not valid. Write a whole number from 1 to 1000.",
         "upstream": "upstream[0] (/etc/da/config.yaml:3): "localhost:11434" is no http URL. Write the base URL of your LLM server, such as http://127.0.0.1:11434; secrets go to upstream_headers.",
         "upstreamSecret": "upstream[0] (/etc/da/config.yaml:3): "http://…@gpu.lan" contains a password. Write the base URL of your LLM server, such as http://127.0.0.1:11434; secrets go to upstream_headers.",
+        "webUi": "web_ui (/etc/da/config.yaml:3): "localhost:3000" is no http URL. Write the base URL of a web UI, such as http://127.0.0.1:3000.",
+        "webUiPath": "web_ui_https_paths[1] (/etc/da/config.yaml:4): "static" is no path (not an absolute path). Write a path such as /custom.",
+        "webUiPathsAlone": "web_ui_https_paths (DIRECT_AGENT_WEB_UI_HTTPS_PATHS) is set, and web_ui is not. Set web_ui as well, or remove it.",
+        "webUiQuery": "web_ui (--web-ui): "http://localhost:3000/?…" has a query or a fragment. Write the base URL of a web UI, such as http://127.0.0.1:3000.",
+        "webUiSecret": "web_ui (DIRECT_AGENT_WEB_UI): "http://…@localhost:3000" contains a password. Write the base URL of a web UI, such as http://127.0.0.1:3000.",
+        "webUiSocket": "web_ui (/etc/da/config.yaml:3): "ws://localhost:3000" is no http URL. Write the base URL of a web UI, such as http://127.0.0.1:3000.",
         "words": "max_conns (DIRECT_AGENT_MAX_CONNS): "ten" is out of range. Write a whole number from 1 to 1000.",
       }
     `);

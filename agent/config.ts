@@ -51,6 +51,8 @@ export interface AgentSettings {
   readonly allowedPrefixes: readonly string[];
   readonly allowManagement: boolean;
   readonly upstreamHeaders: Readonly<Record<string, string>>;
+  /** The host's own web UI, if it serves one. */
+  readonly webUi: WebUiSettings | undefined;
   /** Whom the agent accepts of those whom the edge lets through. */
   readonly access: AccessMode;
   /** Whether it takes plain HTTPS requests, which the edge can read. */
@@ -60,6 +62,13 @@ export interface AgentSettings {
   readonly file: string | undefined;
   /** What works but should be changed; for stderr. */
   readonly warnings: readonly string[];
+}
+
+export interface WebUiSettings {
+  /** Without a slash at the end. */
+  readonly base: string;
+  /** Paths that stay on plain HTTPS, with all below them. */
+  readonly httpsPaths: readonly string[];
 }
 
 export interface ConfigSources {
@@ -166,6 +175,7 @@ function readConfig(sources: ConfigSources, complete = true): Read {
   }
   const network = parsed.success ? networkOf(parsed.data) : undefined;
   if (network !== undefined) problems.push(...contradictions(network, (key) => found.get(key)?.origin));
+  if (parsed.success) problems.push(...webUiProblems(found));
   if (problems.length > 0 || !parsed.success || network === undefined) throw new ConfigError(problems);
 
   const { data } = parsed;
@@ -173,6 +183,12 @@ function readConfig(sources: ConfigSources, complete = true): Read {
   if (bases.join() !== data.upstream.join()) warnings.push('upstream: left out the /v1 at its end; requests bring it.');
   if (data.allowed_prefixes.includes('/'))
     warnings.push('allowed_prefixes: / lets clients reach every path of the upstream.');
+  if (data.web_ui !== undefined && (data.access === 'paired' || !data.tunnel)) {
+    const [key, value] = data.tunnel ? ['access', 'edge'] : ['tunnel', 'yes'];
+    warnings.push(
+      `web_ui: browsers load pages by plain HTTPS, which this host does not take (${key}), so they cannot open the web UI. Set ${key} to ${value}, or remove web_ui.`,
+    );
+  }
   const agentSettings: AgentSettings = {
     upstreams: bases,
     // Nobody would be told of the port.
@@ -182,6 +198,7 @@ function readConfig(sources: ConfigSources, complete = true): Read {
     allowedPrefixes: data.allowed_prefixes,
     allowManagement: data.allow_management,
     upstreamHeaders: data.upstream_headers,
+    webUi: data.web_ui === undefined ? undefined : { base: data.web_ui, httpsPaths: data.web_ui_https_paths },
     access: data.access,
     tunnel: data.tunnel,
     logLevel: data.log_level,
@@ -206,6 +223,12 @@ function networkOf(data: z.infer<typeof settings>): NetworkSettings {
     stunUrls: data.stun_urls,
     portMapping: data.port_mapping,
   };
+}
+
+function webUiProblems(found: ReadonlyMap<Key, Found>): string[] {
+  const paths = found.get('web_ui_https_paths');
+  if (paths === undefined || found.has('web_ui')) return [];
+  return [`web_ui_https_paths (${paths.origin}) is set, and web_ui is not. Set web_ui as well, or remove it.`];
 }
 
 /**

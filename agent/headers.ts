@@ -1,5 +1,6 @@
 /** What a proxy changes in header fields, in each direction (RFC 9110, section 7.6). */
 import type { HeaderList } from '../shared/head.ts';
+import { DIRECT_HOLD, DIRECT_RESUME } from '../shared/hold.ts';
 
 /** RFC 9110, section 7.6.1: these belong to one connection; `connection` may name more. */
 const HOP_BY_HOP = new Set([
@@ -41,6 +42,8 @@ export function requestHeaders(headers: HeaderList, origin: string, own: Readonl
   const fields: string[] = [];
   for (const [name, value] of headers) {
     if (dropped.has(name) || replaced.has(name) || name === 'accept-encoding' || name === 'expect') continue;
+    // Meant for an edge, which this request has not passed.
+    if (name === DIRECT_HOLD || name === DIRECT_RESUME) continue;
     if (name === 'origin') fields.push('origin', origin);
     else if (!PROVENANCE.test(name)) fields.push(name, value);
   }
@@ -64,6 +67,8 @@ export function socketRequestHeaders(
 
 /** A redirect inside the upstream stays inside the session: its address means nothing to the client. */
 function relativeLocation(location: string, base: URL): string {
+  // Relative to the request's own path already, as which the client takes it.
+  if (!/^(?:[a-z][a-z0-9+.-]*:|\/)/i.test(location)) return location;
   const url = URL.parse(location, base.href);
   if (url === null || url.origin !== base.origin) return location;
   const prefix = base.pathname.replace(/\/$/, '');

@@ -117,6 +117,8 @@ function addServing(command: Command): Command {
     .option('--max-body-bytes <size>', 'largest request body, such as 10MB')
     .addOption(new Option('--allowed-prefixes <paths>', 'further paths to serve').argParser(list))
     .option('--allow-management', 'also serve the routes that pull, load or delete models')
+    .option('--web-ui <url>', 'a web UI of this machine, to be opened at the edge')
+    .addOption(new Option('--web-ui-https-paths <paths>', 'its paths that stay on plain HTTPS').argParser(list))
     .addOption(
       new Option('--access <who>', 'edge: whom the edge lets in; paired: of these, known devices only').choices(
         ACCESS_MODES,

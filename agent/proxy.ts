@@ -12,18 +12,27 @@ import type { Stream } from '../shared/stream.ts';
 import { admitTarget, type TargetPolicy } from '../shared/target.ts';
 import { checkPrefix, grantOf, RateLimited, RequestRates, withoutGrant } from './access.ts';
 import { fieldList, requestHeaders, responseHeaders, socketRequestHeaders, socketResponseHeaders } from './headers.ts';
+import type { HeldReader, ResponseSink } from './held-response.ts';
+import { HeldResponses } from './held-responses.ts';
 import { checkBody, filterList, type ModelUse, modelUse } from './model-scope.ts';
+import type { Routed } from './routed.ts';
+import { nodeEnvironment } from './runtime.ts';
 import { openSocket, proxySocket } from './socket-proxy.ts';
+import type { WebUi } from './web-ui.ts';
 
 export interface ProxyOptions {
   /** Base URL of the server that answers `path`, without a slash at the end; undefined when there is none. */
   upstream(path: string): Promise<string | undefined>;
   policy: TargetPolicy;
+  /** The host's own web UI, if it serves one. */
+  webUi?: WebUi | undefined;
   maxBodyBytes: number;
   /** Header fields of our own for the upstream, such as its API key. */
   upstreamHeaders: Readonly<Record<string, string>>;
   /** Monotonic milliseconds; tests have their own. */
   now?(): number;
+  /** For held responses; tests have their own. */
+  timer?(ms: number, run: () => void): () => void;
   /** A line for the log: method, path without query, status. Never headers or bodies. */
   log(line: string): void;
 }
@@ -37,13 +46,7 @@ interface Tagged {
   end(): void;
 }
 
-/** A request that may be forwarded, and where to. */
-interface Asked {
-  head: RequestHead;
-  /** Of the upstream. */
-  base: URL;
-  /** Path and query there. */
-  target: string;
+interface Asked extends Routed {
   signal: AbortSignal;
 }
 
@@ -66,12 +69,14 @@ export class UpstreamProxy {
   readonly #dispatcher: Agent;
   readonly #rates: RequestRates;
   readonly #tagged = new Set<Tagged>();
+  readonly #held: HeldResponses;
   /** Of MAX_CHECKED_BYTES. */
   #checkedBytes = 0;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
     this.#rates = new RequestRates(options.now ?? (() => performance.now()));
+    this.#held = new HeldResponses({ timer: options.timer ?? nodeEnvironment.timer });
     this.#dispatcher = new Agent({
       // A model may think for longer than undici's 300 s; whether the path lives is the session's business.
       headersTimeout: 0,
@@ -81,15 +86,21 @@ export class UpstreamProxy {
   }
 
   async close(): Promise<void> {
+    this.#held.close();
     await this.#dispatcher.destroy();
   }
 
-  /** Ends what runs for `subject` in sessions of the edge; all others end as a whole (`Sessions.revoke`). */
+  /**
+   * Ends what runs for `subject` in sessions of the edge, and what is held for it; all other sessions end as a whole
+   * (`Sessions.revoke`).
+   */
   revoke(subject: string): void {
     for (const request of [...this.#tagged]) {
       if (request.subject === undefined) request.revoked.add(subject);
       else if (request.subject === subject) request.end();
     }
+    this.#held.revoke(subject);
+    this.#options.webUi?.revoke(subject);
   }
 
   /**
@@ -101,8 +112,10 @@ export class UpstreamProxy {
     const gone = new AbortController();
     stream.onabort = (error) => gone.abort(error);
     const reply = new Reply(exchange);
+    // What waits for the client fails; before the head, an answer is still possible.
+    const breakOff = (code: ErrorCode) => (reply.hasBegun ? exchange.abort(code) : stream.stop(code));
     let head: RequestHead | undefined;
-    const tagged = sessionGrant === 'in-heads' ? this.#remember(gone, reply) : undefined;
+    const tagged = sessionGrant === 'in-heads' ? this.#remember(gone, breakOff) : undefined;
     try {
       const asked = await exchange.readHead();
       head = withoutGrant(asked);
@@ -112,29 +125,80 @@ export class UpstreamProxy {
         if (tagged.revoked.has(grant.subject)) throw new DirectError('E_UNAUTHORIZED');
         tagged.subject = grant.subject;
       }
-      await this.#forward(head, grant, exchange, reply, gone.signal);
+      if (head.hold === undefined && head.resume === undefined) {
+        await this.#forward(head, grant, exchange, reply, gone.signal);
+      } else {
+        const reader: HeldReader = {
+          head: (head) => reply.head(head),
+          data: (bytes) => reply.data(bytes),
+          finish: (trailers) => reply.finish(trailers),
+          breakOff,
+        };
+        if (head.resume !== undefined) await this.#resume(head, grant, reader, gone.signal);
+        else await this.#hold(head, grant, exchange, reader, gone.signal);
+      }
     } catch (error) {
       await reply.fail(gone.signal.aborted ? gone.signal.reason : error);
     }
     if (tagged !== undefined) this.#tagged.delete(tagged);
     // What the client still sends is of no use to anyone.
     stream.stop('E_CANCELLED');
-    if (head !== undefined) this.#options.log(`${head.method} ${withoutQuery(head.path)} ${reply.outcome}`);
+    if (head === undefined) return;
+    const service =
+      head.service === undefined ? '' : `${head.service}${tagged === undefined ? '' : ' by the tunnel'}: `;
+    this.#options.log(`${service}${nameOf(head)} ${reply.outcome}`);
   }
 
   /** For `revoke`, which may come in the same turn as the head, and so before that is read. */
-  #remember(gone: AbortController, reply: Reply): Tagged {
+  #remember(gone: AbortController, breakOff: (code: ErrorCode) => void): Tagged {
     const tagged: Tagged = {
       subject: undefined,
       revoked: new Set(),
       end: () => {
         gone.abort(new DirectError('E_UNAUTHORIZED'));
         // What waits for the client would not notice.
-        reply.breakOff('E_UNAUTHORIZED');
+        breakOff('E_UNAUTHORIZED');
       },
     };
     this.#tagged.add(tagged);
     return tagged;
+  }
+
+  /** A request whose response outlives its client: the upstream's goes into the log, and from there to the client. */
+  async #hold(
+    head: RequestHead,
+    grant: Grant,
+    exchange: AgentExchange,
+    reader: HeldReader,
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted();
+    const held = this.#held.begin(grant.subject, head.hold ?? '');
+    const reply = new Reply(held);
+    reply.path = head.path;
+    this.#forward(head, grant, exchange, reply, held.signal).catch((error: unknown) =>
+      reply.fail(held.signal.aborted ? held.signal.reason : error),
+    );
+    try {
+      await held.read(0, reader, signal);
+    } finally {
+      // A request of which the end will not come is of no use to anyone.
+      if (!exchange.hasEnded && !held.hasEnded) held.end(new DirectError('E_CANCELLED'));
+    }
+  }
+
+  async #resume(
+    { resume, method }: RequestHead,
+    { subject }: Grant,
+    reader: HeldReader,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { id = '', from = 0 } = resume ?? {};
+    const held = this.#held.get(subject, id);
+    if (method === 'GET') return held.read(from, reader, signal);
+    held.end(new DirectError('E_CANCELLED', 'given up'));
+    await reader.head({ status: 204, statusText: '', headers: [] });
+    reader.finish([]);
   }
 
   async #forward(
@@ -146,6 +210,7 @@ export class UpstreamProxy {
   ): Promise<void> {
     this.#rates.count(grant);
     if (TUNNELLING.includes(head.method)) throw new DirectError('E_FORBIDDEN_TARGET', head.method);
+    if (head.service === 'web_ui') return this.#toWebUi(head, grant, exchange, reply, signal);
     const { path, query } = admitTarget(head.path, head.method, this.#options.policy);
     if (grant.prefixes !== undefined) checkPrefix({ path, query }, grant.prefixes);
     const { models } = grant;
@@ -153,14 +218,31 @@ export class UpstreamProxy {
     const upstream = await this.#options.upstream(path);
     if (upstream === undefined) throw new DirectError('E_NO_UPSTREAM');
     const base = new URL(upstream);
-    const asked = { head, base, target: base.pathname.replace(/\/$/, '') + path + query, signal };
+    const target = base.pathname.replace(/\/$/, '') + path + query;
+    const own = this.#options.upstreamHeaders;
+    const asked: Asked = { head, base, target, own, received: (fields) => fields, signal };
     if (head.protocol === 'websocket') return this.#upgrade(asked, exchange, reply);
     const body = await this.#requestBody(head, exchange);
     if (models !== undefined && use !== undefined) {
       const answer = await this.#ofModels({ ...asked, body, path }, use, models);
-      return respond(answer, asked, exchange, reply);
+      return respond(answer, asked, reply);
     }
-    await respond(await this.#request({ ...asked, body }), asked, exchange, reply);
+    await respond(await this.#request({ ...asked, body }), asked, reply);
+  }
+
+  async #toWebUi(
+    head: RequestHead,
+    grant: Grant,
+    exchange: AgentExchange,
+    reply: Reply,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { webUi } = this.#options;
+    if (webUi === undefined) throw new DirectError('E_NO_UPSTREAM', 'web_ui is not set in the agent’s configuration');
+    const asked = { ...webUi.admit(head, grant), signal };
+    if (head.protocol === 'websocket') return this.#upgrade(asked, exchange, reply);
+    const body = await this.#requestBody(head, exchange);
+    await respond(await this.#request({ ...asked, body }), asked, reply);
   }
 
   /** A request with a grant for certain models. @throws DirectError `E_FORBIDDEN` */
@@ -195,17 +277,17 @@ export class UpstreamProxy {
 
   /** An upgrade that the upstream refuses is answered as any request. */
   async #upgrade(asked: Asked, exchange: AgentExchange, reply: Reply): Promise<void> {
-    const { head, base, target, signal } = asked;
-    const headers = socketRequestHeaders(head.headers, base.origin, this.#options.upstreamHeaders);
+    const { head, base, target, own, signal } = asked;
+    const headers = socketRequestHeaders(head.headers, base.origin, own);
     const opening = await openSocket(new URL(base.origin + target), headers, signal);
     if ('refusal' in opening) {
       const { refusal } = opening;
       const { statusCode = 502, rawHeaders, trailers } = refusal;
-      return respond({ statusCode, fields: fieldList(rawHeaders), body: refusal, trailers }, asked, exchange, reply);
+      return respond({ statusCode, fields: fieldList(rawHeaders), body: refusal, trailers }, asked, reply);
     }
     const { socket, fields } = opening;
     try {
-      await reply.head({ status: 101, statusText: '', headers: socketResponseHeaders(fields, base) });
+      await reply.head({ status: 101, statusText: '', headers: socketResponseHeaders(asked.received(fields), base) });
       await proxySocket(socket, exchange.socket());
     } finally {
       socket.terminate();
@@ -213,13 +295,13 @@ export class UpstreamProxy {
   }
 
   async #request(request: Asked & { body: Readable | Buffer | null }): Promise<Answer> {
-    const { head, base, target, body, signal } = request;
+    const { head, base, target, own, body, signal } = request;
     try {
       const response = await this.#dispatcher.request({
         origin: base.origin,
         path: target,
         method: head.method as Dispatcher.HttpMethod,
-        headers: requestHeaders(head.headers, base.origin, this.#options.upstreamHeaders),
+        headers: requestHeaders(head.headers, base.origin, own),
         body,
         signal,
         responseHeaders: 'raw',
@@ -304,15 +386,14 @@ async function filtered(answer: Answer, models: readonly string[]): Promise<Answ
 /** Passes a response on. @throws DirectError `E_UPSTREAM_FAILED` when it breaks off, or when the client gave up. */
 async function respond(
   { statusCode: status, fields, body, trailers }: Answer,
-  { head, base }: Asked,
-  exchange: AgentExchange,
+  { head, base, received }: Asked,
   reply: Reply,
 ): Promise<void> {
   const decoder = hasBody(head.method, status) ? decoderFor(fields) : undefined;
-  await reply.head({ status, statusText: '', headers: responseHeaders(fields, base, decoder !== undefined) });
+  await reply.head({ status, statusText: '', headers: responseHeaders(received(fields), base, decoder !== undefined) });
   try {
     const decoded = decoder === undefined ? body : pipe(body, decoder);
-    for await (const chunk of decoded) await exchange.sendData(chunk as Uint8Array);
+    for await (const chunk of decoded) await reply.data(chunk as Uint8Array);
   } catch (error) {
     throw error instanceof DirectError ? error : new DirectError('E_UPSTREAM_FAILED', reason(error));
   }
@@ -321,31 +402,33 @@ async function respond(
 
 /** What the client gets to see: a head once, then a body, or an error in the form that still fits. */
 class Reply {
-  readonly #exchange: AgentExchange;
+  readonly #sink: ResponseSink;
   #started = false;
   /** Of the request, once it is known: the form of an error depends on it. */
   path = '';
   /** For the log: the status, then how it ended if not well. */
   outcome = '';
 
-  constructor(exchange: AgentExchange) {
-    this.#exchange = exchange;
+  constructor(sink: ResponseSink) {
+    this.#sink = sink;
+  }
+
+  get hasBegun(): boolean {
+    return this.#started;
   }
 
   async head(head: ResponseHead): Promise<void> {
     this.#started = true;
     this.outcome = `${head.status}`;
-    await this.#exchange.sendHead(head);
+    await this.#sink.sendHead(head);
+  }
+
+  async data(bytes: Uint8Array): Promise<void> {
+    await this.#sink.sendData(bytes);
   }
 
   finish(trailers: HeaderList): void {
-    this.#exchange.finish(trailers);
-  }
-
-  /** What waits for the client fails; before the head, an answer is still possible. */
-  breakOff(code: ErrorCode): void {
-    if (this.#started) this.#exchange.abort(code);
-    else this.#exchange.stream.stop(code);
+    this.#sink.finish(trailers);
   }
 
   /** Before the head, an error is an HTTP response with our JSON; after it, a reset with the code. */
@@ -353,7 +436,7 @@ class Reply {
     const known = error instanceof DirectError ? error : new DirectError('E_INTERNAL');
     if (this.#started || known.code === 'E_CANCELLED' || known.code === 'E_PATH_LOST') {
       this.outcome = `${this.outcome} ${known.code}`.trim();
-      this.#exchange.stream.reset(known.code);
+      this.#sink.reset(known.code);
       return;
     }
     const body = Buffer.from(JSON.stringify(errorBody(known, this.path)));
@@ -366,12 +449,18 @@ class Reply {
     try {
       await this.head({ status: known.entry.http, statusText: '', headers });
       this.outcome += ` ${known.code}`;
-      await this.#exchange.sendData(body);
-      this.#exchange.finish();
+      await this.#sink.sendData(body);
+      this.#sink.finish();
     } catch {
       // The client is gone as well; the stream has ended with its code.
     }
   }
+}
+
+/** For the log. The id of a held response is the client's. */
+function nameOf({ method, path, resume }: RequestHead): string {
+  if (resume === undefined) return `${method} ${withoutQuery(path)}`;
+  return method === 'GET' ? 'resumed' : 'given up';
 }
 
 function withoutQuery(path: string): string {
@@ -411,7 +500,9 @@ function pipe(body: Readable, decoder: ReturnType<typeof createGunzip>): Readabl
 }
 
 function trailerList(trailers: Record<string, string | string[] | undefined>): HeaderList {
-  return Object.entries(trailers).flatMap(([name, value]) =>
+  const all = Object.entries(trailers).flatMap(([name, value]) =>
     [value ?? []].flat().map((item): [string, string] => [name.toLowerCase(), item]),
   );
+  // It means nothing there (RFC 9110, section 6.5.1), and must not pass by where HttpOnly ones are taken off.
+  return all.filter(([name]) => name !== 'set-cookie');
 }

@@ -42,6 +42,8 @@ export const settings = z.object({
     .union([z.record(z.string(), z.string()), z.array(z.string()), z.string()])
     .transform(checked(headers))
     .default({}),
+  web_ui: text(webUiUrl).optional(),
+  web_ui_https_paths: list(prefix),
   access: z.enum(ACCESS_MODES).default('edge'),
   tunnel: yesNo().default(true),
   log_level: z.enum(LEVELS).default('info'),
@@ -62,6 +64,8 @@ export const EXPECTED: Record<Key, string> = {
   allowed_prefixes: 'a list of paths such as /custom',
   allow_management: 'true or false',
   upstream_headers: 'a map, or lines of the form “Name: value”',
+  web_ui: 'the base URL of a web UI, such as http://127.0.0.1:3000',
+  web_ui_https_paths: 'a list of paths such as /static',
   access: 'edge or paired',
   tunnel: 'true or false',
   log_level: 'error, warn, info or debug',
@@ -126,7 +130,17 @@ function signalingUrl(value: string): { signalingUrl: string; hostId: string } {
 }
 
 function upstreamUrl(value: string): string {
-  const example = 'the base URL of your LLM server, such as http://127.0.0.1:11434; secrets go to upstream_headers';
+  return serverUrl(
+    value,
+    'the base URL of your LLM server, such as http://127.0.0.1:11434; secrets go to upstream_headers',
+  );
+}
+
+function webUiUrl(value: string): string {
+  return serverUrl(value, EXPECTED.web_ui);
+}
+
+function serverUrl(value: string, example: string): string {
   const url = httpUrl(value, example);
   if (!url.protocol.startsWith('http')) throw new Mistake(`is no http URL. Write ${example}`);
   return url.origin + url.pathname.replace(/\/+$/, '');

@@ -22,6 +22,8 @@ export interface UsableHost {
   host_key: string | null;
   online: boolean;
   since?: number | null;
+  /** The owner lets its web UI run at the edge's own address. */
+  web_ui?: boolean;
 }
 
 export interface ServedUpstream {
@@ -30,7 +32,10 @@ export interface ServedUpstream {
 }
 
 export interface Host extends UsableHost {
+  web_ui: boolean;
   serves: ServedUpstream[];
+  /** Its agent has said that it has one. */
+  serves_web_ui: boolean;
   access: 'edge' | 'paired' | null;
   created_at: number;
 }

@@ -90,6 +90,40 @@ describe('heads', () => {
     expect(parseResponseHead(encodeHead(answer))).toEqual(answer);
   });
 
+  test('a response is held under an id, and resumed or released with it, from a byte on', () => {
+    const id = 'AbCdEfGhIjKlMnOpQrSt-_';
+    const head = { method: 'POST', path: '/v1/x', headers: [], hold: id };
+    expect(parseRequestHead(encodeHead(head))).toEqual(head);
+    const resume = { method: 'GET', path: '/', headers: [], resume: { id, from: 2 ** 40 } };
+    expect(parseRequestHead(encodeHead(resume))).toEqual(resume);
+    expect(parseRequestHead(encodeHead({ ...resume, method: 'DELETE' }))).toEqual({ ...resume, method: 'DELETE' });
+    for (const hold of [id.slice(1), 'a'.repeat(65), `${id}=`, `${id} `, 1, null]) {
+      expect(() => parseRequestHead(json({ ...head, hold }))).toThrow(ProtocolError);
+      expect(() => parseRequestHead(json({ ...resume, resume: { id: hold, from: 0 } }))).toThrow(ProtocolError);
+    }
+    for (const from of [-1, 0.5, '0', 2 ** 53, undefined, null]) {
+      expect(() => parseRequestHead(json({ ...resume, resume: { id, from } }))).toThrow(ProtocolError);
+    }
+    for (const other of [{ path: '/v1/x' }, { method: 'POST' }, { hold: id }, { protocol: 'websocket' }]) {
+      expect(() => parseRequestHead(json({ ...resume, ...other }))).toThrow(ProtocolError);
+    }
+    const socket = { method: 'GET', path: '/', protocol: 'websocket', headers: [], hold: id };
+    expect(() => parseRequestHead(json(socket))).toThrow(ProtocolError);
+  });
+
+  test('a request is for the models, or for a service that is known', () => {
+    const head = { method: 'GET', path: '/me', service: 'web_ui' as const, headers: [] };
+    expect(parseRequestHead(encodeHead(head))).toEqual(head);
+    expect(parseRequestHead(encodeHead({ ...head, protocol: 'websocket' }))).toEqual({
+      ...head,
+      protocol: 'websocket',
+    });
+    expect(parseRequestHead(json({ method: 'GET', path: '/', headers: [] }))).not.toHaveProperty('service');
+    for (const service of ['models', '', null, true, ['web_ui']]) {
+      expect(() => parseRequestHead(json({ ...head, service }))).toThrow(ProtocolError);
+    }
+  });
+
   test('a head that is not JSON or not UTF-8 is refused', () => {
     expect(() => parseRequestHead(Buffer.from('GET / HTTP/1.1'))).toThrow(ProtocolError);
     expect(() => parseTrailers(bytes('ff'))).toThrow(ProtocolError);

@@ -22,6 +22,7 @@ class Exchange {
   readonly #records: RecordReader;
   #trailers: HeaderList = [];
   #headRead = false;
+  #hasEnded = false;
 
   constructor(stream: Stream) {
     this.stream = stream;
@@ -31,6 +32,11 @@ class Exchange {
   /** Trailer fields, known after the body was read to its end. */
   get trailers(): HeaderList {
     return this.#trailers;
+  }
+
+  /** Whether all that the other end sends was read. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
   /**
@@ -49,6 +55,11 @@ class Exchange {
     this.stream.finish();
   }
 
+  /** Gives up this direction. */
+  reset(code: ErrorCode): void {
+    this.stream.reset(code);
+  }
+
   /** Gives up both directions. */
   abort(code: ErrorCode): void {
     this.stream.abort(code);
@@ -61,10 +72,12 @@ class Exchange {
   async readData(): Promise<Uint8Array | null> {
     if (!this.#headRead) throw new Error('read the head first');
     const piece = await this.#records.next();
+    this.#hasEnded = piece === null;
     if (piece === null || piece.type === 'data') return piece?.bytes ?? null;
     if (piece.type !== 'headers') throw new ProtocolError('a WebSocket message in a body');
     this.#trailers = parseTrailers(piece.bytes);
     if ((await this.#records.next()) !== null) throw new ProtocolError('a record after the trailers');
+    this.#hasEnded = true;
     return null;
   }
 

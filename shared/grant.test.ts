@@ -9,7 +9,7 @@ const grants: Grant[] = [
   { subject: 'anonymous', requests_per_minute: 1 },
   { subject: 'key:k-1_Z', prefixes: ['/v1/chat'], models: ['llama3:8b', 'größe/模型'], requests_per_minute: 60 },
   { subject: 'session:a', prefixes: [], models: [] },
-  { subject: 'invitation:b' },
+  { subject: 'invitation:b', browser: 'c-1_Z' },
 ];
 
 test.each(grants)('$subject passes as an object and as a header field', (grant) => {
@@ -27,6 +27,8 @@ const wrong: [what: string, value: unknown][] = [
   ['a subject without its id', { subject: 'key:' }],
   ['a subject with more behind it', { subject: 'owner\n' }],
   ['a subject that is too long', { subject: `key:${'a'.repeat(65)}` }],
+  ['a browser that is no id', { subject: 'invitation:b', browser: 'c d' }],
+  ['a browser without a name', { subject: 'invitation:b', browser: '' }],
   ['a rate of 0', { subject: 'owner', requests_per_minute: 0 }],
   ['a rate that is no integer', { subject: 'owner', requests_per_minute: 1.5 }],
   ['prefixes that are no list', { subject: 'owner', prefixes: '/v1' }],

@@ -7,6 +7,8 @@ import { DirectError } from './errors.ts';
 export interface Grant {
   /** Whose it is, for revocation: `owner`, `session:{id}`, `invitation:{id}`, `key:{id}` or `anonymous`. */
   subject: string;
+  /** Which of those who share the subject, where several do: what is theirs and not for all is kept apart by it. */
+  browser?: string;
   /** Paths that requests may begin with; absent: whatever the agent serves. */
   prefixes?: string[];
   /** Models that requests may name; absent: all. */
@@ -18,6 +20,7 @@ export interface Grant {
 export const DIRECT_GRANT = 'direct-grant';
 
 const SUBJECT = /^(owner|anonymous|(session|invitation|key):[A-Za-z0-9_-]{1,64})$/;
+const BROWSER = /^[A-Za-z0-9_-]{1,64}$/;
 const MAX_ENTRIES = 32;
 const MAX_ENTRY_LENGTH = 256;
 /** Of all texts together: it travels beside an SDP and ICE servers in one message of MAX_SIGNAL_BYTES. */
@@ -31,13 +34,17 @@ export function isSubject(value: unknown): value is string {
 /** @throws DirectError `E_BAD_REQUEST` that names the field. */
 export function parseGrant(value: unknown): Grant {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return refuse('grant must be an object');
-  const { subject, prefixes, models, requests_per_minute: rate } = value as Record<string, unknown>;
+  const { subject, browser, prefixes, models, requests_per_minute: rate } = value as Record<string, unknown>;
   if (!isSubject(subject)) return refuse('grant.subject names nobody');
+  if (browser !== undefined && !(typeof browser === 'string' && BROWSER.test(browser))) {
+    return refuse('grant.browser must be an id');
+  }
   if (rate !== undefined && !(Number.isSafeInteger(rate) && (rate as number) > 0)) {
     return refuse('grant.requests_per_minute must be a positive integer');
   }
   const grant = {
     subject,
+    ...(browser === undefined ? {} : { browser }),
     ...(prefixes === undefined ? {} : { prefixes: texts(prefixes, 'prefixes') }),
     ...(models === undefined ? {} : { models: texts(models, 'models') }),
     ...(rate === undefined ? {} : { requests_per_minute: rate as number }),

@@ -1,5 +1,6 @@
 /** Heads of HTTP messages as JSON (PROTOCOL.md, section 6), validated where they come in. */
 import { ProtocolError } from './errors.ts';
+import { isHoldId, isResume, type Resume } from './hold.ts';
 import { MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES } from './limits.ts';
 
 /** Header fields in order, repeated ones repeated; names in lower case as in HTTP/2 and HTTP/3. */
@@ -11,8 +12,16 @@ export interface RequestHead {
   path: string;
   /** Asks for a WebSocket, as extended CONNECT does in HTTP/2 (RFC 8441, section 4); the method is GET. */
   protocol?: 'websocket';
+  /** The agent keeps the response under this id for its client to come back for. */
+  hold?: string;
+  /** No request to an upstream: asks for a kept response (GET), or gives it up (DELETE). `path` is `/`. */
+  resume?: Resume;
+  /** What of the host is asked: its own web UI. Absent: its models. */
+  service?: Service;
   headers: HeaderList;
 }
+
+export type Service = 'web_ui';
 
 export interface ResponseHead {
   /** 200 to 599, or 101 when the stream is a WebSocket from here on; interim responses are not forwarded. */
@@ -68,16 +77,33 @@ function parseFields(raw: unknown): HeaderList {
 
 /** @throws ProtocolError */
 export function parseRequestHead(bytes: Uint8Array): RequestHead {
-  const { method, path, protocol, headers } = parseObject(bytes);
+  const { method, path, protocol, service, hold, resume, headers } = parseObject(bytes);
   if (typeof method !== 'string' || method.length > 32 || !TOKEN.test(method)) {
     throw new ProtocolError('the method is malformed');
   }
   // Twice the limit on purpose: target.ts says with its own code what is wrong with a path.
   if (typeof path !== 'string' || path.length > 2 * MAX_TARGET_BYTES) throw new ProtocolError('the path is malformed');
-  const head = { method, path, headers: parseFields(headers) };
-  if (protocol === undefined) return head;
-  if (protocol !== 'websocket' || method !== 'GET') throw new ProtocolError('an upgrade to something else');
-  return { ...head, protocol };
+  const head: RequestHead = { method, path, headers: parseFields(headers) };
+  if (service !== undefined) {
+    if (service !== 'web_ui') throw new ProtocolError('a service that is not known');
+    head.service = service;
+  }
+  const special = [protocol, hold, resume].filter((asked) => asked !== undefined).length;
+  if (special > 1 || (service !== undefined && protocol === undefined && special > 0)) {
+    throw new ProtocolError('a head asks for two things at once');
+  }
+  if (protocol !== undefined) {
+    if (protocol !== 'websocket' || method !== 'GET') throw new ProtocolError('an upgrade to something else');
+    return { ...head, protocol };
+  }
+  if (hold !== undefined) {
+    if (!isHoldId(hold)) throw new ProtocolError('hold is no id');
+    return { ...head, hold };
+  }
+  if (resume === undefined) return head;
+  if (!isResume(resume)) throw new ProtocolError('resume is malformed');
+  if ((method !== 'GET' && method !== 'DELETE') || path !== '/') throw new ProtocolError('resume with a target');
+  return { ...head, resume: { id: resume.id, from: resume.from } };
 }
 
 /** @throws ProtocolError */

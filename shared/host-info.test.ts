@@ -16,6 +16,12 @@ describe('the message of a host', () => {
     expect(parseHostInfo(JSON.parse(text))).toEqual(INFO);
   });
 
+  test('says whether there is a web UI', () => {
+    const text = hostInfoMessage({ ...INFO, web_ui: true });
+    expect(parseHostInfo(JSON.parse(text))).toEqual({ ...INFO, web_ui: true });
+    expect(() => parseHostInfo({ ...JSON.parse(text), web_ui: 'yes' })).toThrow('web_ui');
+  });
+
   test.each<[what: string, info: Partial<HostInfo>]>([
     ['models', { serves: Array(40).fill({ name: 'x'.repeat(500), models: Array(1000).fill('é'.repeat(500)) }) }],
     ['devices', { devices: Array(300).fill({ ...INFO.devices[0], name: '🦀'.repeat(64) }) }],

@@ -24,6 +24,8 @@ export interface DeviceInfo {
 export interface HostInfo {
   /** The upstreams, with the models that they had when they were found. */
   serves: readonly { readonly name: string; readonly models: readonly string[] }[];
+  /** The host has a web UI of its own; absent when not. */
+  web_ui?: true;
   /** `paired`: the agent accepts only devices that it knows. */
   access: 'edge' | 'paired';
   devices: readonly DeviceInfo[];
@@ -51,7 +53,8 @@ export function hostInfoMessage(info: HostInfo): string {
   const devices = info.devices.slice(0, MAX_DEVICES).map(({ id, name, paired_at, last_used_at }) => {
     return { id, name, paired_at, last_used_at };
   });
-  const signal: HostInfoSignal = { type: 'host_info', serves, access: info.access, devices };
+  const webUi = info.web_ui === true ? { web_ui: info.web_ui } : {};
+  const signal: HostInfoSignal = { type: 'host_info', serves, ...webUi, access: info.access, devices };
   for (;;) {
     const text = JSON.stringify(signal);
     if (new TextEncoder().encode(text).length <= MAX_SIGNAL_BYTES) return text;
@@ -69,7 +72,8 @@ export function hostInfoMessage(info: HostInfo): string {
 export function parseHostInfo(raw: unknown): HostInfo | undefined {
   const message = ofType(raw, 'host_info');
   if (message === undefined) return undefined;
-  const { serves, access, devices } = message;
+  const { serves, web_ui: webUi, access, devices } = message;
+  if (webUi !== undefined && webUi !== true) return refuse('web_ui must be true, or absent');
   if (access !== 'edge' && access !== 'paired') return refuse('access must be edge or paired');
   return {
     serves: list(serves, 'serves', MAX_INFO_SERVERS).map((server) => {
@@ -81,6 +85,7 @@ export function parseHostInfo(raw: unknown): HostInfo | undefined {
         ),
       };
     }),
+    ...(webUi === undefined ? {} : { web_ui: webUi }),
     access,
     devices: list(devices, 'devices', MAX_DEVICES).map((device) => {
       const { id, name, paired_at, last_used_at } = record(device, 'devices');

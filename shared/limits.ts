@@ -192,6 +192,24 @@ export const MAX_DEVICES = 100;
 export const MAX_INFO_SERVERS = 16;
 export const MAX_INFO_MODELS = 256;
 export const MAX_INFO_TEXT_LENGTH = 128;
+/**
+ * What the agent keeps of a held response. Tokens come as server-sent events of about 250 bytes, so this is an answer of
+ * 16,000 tokens that nobody reads meanwhile; of a longer one that is read, the latest part.
+ */
+export const MAX_HELD_RESPONSE_BYTES = 4 * 1024 * 1024;
+/**
+ * Of a response that is over its limit, so much stays behind what its reader was given: all that can have been on its
+ * way to a page that was reloaded, and as much again that the page had and did not keep.
+ */
+export const HELD_BEHIND_BYTES = 2 * MAX_UNACKNOWLEDGED_STREAM_BYTES;
+/** All held responses together: an agent lives on small machines, and a key must not fill their memory. */
+export const MAX_HELD_BYTES = 32 * 1024 * 1024;
+/** With MAX_HELD_BYTES in use, a response that is read goes on, so far ahead of its reader. */
+export const HELD_AHEAD_BYTES = 64 * 1024;
+/** Held responses of one subject: a page has one for each conversation that is being answered. */
+export const MAX_HELD_RESPONSES_PER_SUBJECT = 16;
+/** Held responses in all: as many sessions as an agent keeps; with HELD_AHEAD_BYTES each they need 4 MB. */
+export const MAX_HELD_RESPONSES = 64;
 /** A request path with its query, before anything is done with it. */
 export const MAX_TARGET_BYTES = 8192;
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DirectError, type ErrorCode } from './errors.ts';
 import { MAX_TARGET_BYTES } from './limits.ts';
-import { admitTarget, isAllowed, parseTarget, type TargetPolicy } from './target.ts';
+import { admitTarget, isAllowed, parseOpenTarget, parseTarget, type TargetPolicy } from './target.ts';
 
 const strict: TargetPolicy = { allowedPrefixes: [], allowManagement: false };
 const managing: TargetPolicy = { allowedPrefixes: [], allowManagement: true };
@@ -137,6 +137,43 @@ describe('parseTarget', () => {
           expect(decoded.split(/[/\\]/)).not.toContain('..');
           expect(decoded.split(/[/\\]/)).not.toContain('.');
           expect(decoded).not.toContain('//');
+          decoded = decoded.replace(/%[0-7][0-9a-f]/gi, (triplet) => decodeURIComponent(triplet));
+        }
+      }),
+      { numRuns: 3000, seed: 7 },
+    );
+    expect(passed).toBeGreaterThan(100);
+  });
+
+  it('lets names with separators pass where every path is served, and still no dot segments', () => {
+    for (const path of ['/userdata/flows%2Fa.json', '/t/http%3A%2F%2Fexample.com', '/a//b', '/w/a%5Cb', '/w/50%2525']) {
+      expect(parseOpenTarget(path)).toEqual({ path, query: '' });
+    }
+    for (const path of [
+      '//evil',
+      '/a/../b',
+      '/..%2fb',
+      '/a%2f..',
+      '/%2e%2e%5Cb',
+      '/a%255c..',
+      '/a\\b',
+      '/a%0ab',
+      '/%ff',
+    ]) {
+      expect([path, codeOf(() => parseOpenTarget(path))]).toEqual([path, 'E_BAD_TARGET']);
+    }
+    let passed = 0;
+    fc.assert(
+      fc.property(hostile, (raw) => {
+        if (codeOf(() => parseOpenTarget(raw)) !== 'none') return;
+        passed++;
+        const { path, query } = parseOpenTarget(raw);
+        const url = new URL(`http://upstream.test${path}${query}`);
+        expect([url.host, url.pathname]).toEqual(['upstream.test', path]);
+        let decoded = path;
+        for (let i = 0; i < 5; i++) {
+          expect(decoded.split(/[/\\]/)).not.toContain('..');
+          expect(decoded.split(/[/\\]/)).not.toContain('.');
           decoded = decoded.replace(/%[0-7][0-9a-f]/gi, (triplet) => decodeURIComponent(triplet));
         }
       }),

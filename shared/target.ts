@@ -27,14 +27,31 @@ const MAX_ESCAPE_LEVELS = 3;
  * @throws {DirectError} E_BAD_TARGET for anything that two programs might read differently
  */
 export function parseTarget(raw: string): Target {
+  return parse(raw, checkSegments);
+}
+
+/**
+ * Likewise for a server of which every path is served: empty segments and escaped separators pass, because UIs put the
+ * names of files and pages into paths. A dot segment between any two of them could still lead out of the server's base.
+ * @throws {DirectError} E_BAD_TARGET
+ */
+export function parseOpenTarget(raw: string): Target {
+  return parse(raw, checkDots);
+}
+
+type Check = (decoded: string, level: number) => void;
+
+function parse(raw: string, check: Check): Target {
   // All that passes is ASCII, so characters are bytes.
   if (raw.length > MAX_TARGET_BYTES) refuse(`longer than ${MAX_TARGET_BYTES} bytes`);
   if (!raw.startsWith('/')) refuse('not an absolute path');
   if (!/^[!-~]+$/.test(raw)) refuse('a space, a control character or a character outside ASCII');
   if (raw.includes('#')) refuse('a fragment');
+  // It would be taken for an authority (RFC 3986, section 4.2).
+  if (raw.startsWith('//')) refuse('an empty segment at the beginning');
   const mark = raw.indexOf('?');
   const path = mark === -1 ? raw : raw.slice(0, mark);
-  checkPath(path);
+  checkPath(path, check);
   return { path: normalise(path), query: mark === -1 ? '' : raw.slice(mark) };
 }
 
@@ -42,7 +59,7 @@ function refuse(reason: string): never {
   throw new DirectError('E_BAD_TARGET', reason);
 }
 
-function checkPath(path: string): void {
+function checkPath(path: string, check: Check): void {
   try {
     decodeURIComponent(path);
   } catch {
@@ -51,7 +68,7 @@ function checkPath(path: string): void {
   }
   let decoded = path;
   for (let level = 0; level <= MAX_ESCAPE_LEVELS; level++) {
-    checkSegments(decoded, level);
+    check(decoded, level);
     const next = decoded.replace(/%([0-7][0-9a-f])/gi, (_, hex: string) =>
       String.fromCharCode(Number.parseInt(hex, 16)),
     );
@@ -64,14 +81,19 @@ function checkPath(path: string): void {
 function checkSegments(path: string, level: number): void {
   if (path.includes('\\')) refuse('a backslash');
   if (path.includes('//')) refuse('an empty segment');
+  // An escaped slash would be a separator to some servers and not to others.
+  if (/%2f/i.test(path)) refuse('an escaped slash');
+  checkDots(path, level);
+}
+
+function checkDots(path: string, level: number): void {
+  if (level === 0 && path.includes('\\')) refuse('a backslash');
   for (let i = 0; i < path.length; i++) {
     const code = path.charCodeAt(i);
     if (code < 0x20 || code === 0x7f) refuse('a control character');
   }
-  // An escaped slash would be a separator to some servers and not to others.
-  if (/%2f/i.test(path)) refuse('an escaped slash');
   // The path parameter in "..;x" is dropped by servers that know such parameters.
-  if (path.split('/').some((segment) => /^\.\.?(;|$)/.test(segment))) {
+  if (path.split(/[/\\]/).some((segment) => /^\.\.?(;|$)/.test(segment))) {
     refuse(level === 0 ? 'a dot segment' : 'an escaped dot segment');
   }
 }

@@ -175,6 +175,24 @@ describe.skipIf(withoutChromium)('the dashboard in Chromium', () => {
       expect(await page.getByTestId('open-chat').first().getAttribute('href')).toContain(HOST_KEYS.other);
     });
 
+    test('have their web UI switched on after a warning, and off again', async () => {
+      const page = await open('/_direct/', 'owner');
+      const attic = page.getByTestId('host').filter({ hasText: 'attic' });
+      expect(await attic.getByTestId('web-ui').textContent()).toContain('switched off');
+      expect(await attic.getByTestId('web-ui-open').count()).toBe(0);
+      await attic.getByTestId('web-ui-switch').click();
+      expect(await text(page, 'confirm')).toContain('can do here what you can');
+      await page.getByRole('button', { name: 'Cancel' }).click();
+      expect(edge.hosts[1]?.web_ui).toBe(false);
+      await attic.getByTestId('web-ui-switch').click();
+      await page.getByRole('button', { name: 'Switch on', exact: true }).click();
+      await attic.getByTestId('web-ui-open').waitFor();
+      expect(edge.hosts[1]).toMatchObject({ web_ui: true, name: 'attic' });
+      await attic.getByTestId('web-ui-switch').click();
+      await page.getByRole('button', { name: 'Switch off', exact: true }).click();
+      await expect.poll(() => attic.getByTestId('web-ui').textContent()).toContain('switched off');
+    });
+
     test('can be renamed, and removed after a question', async () => {
       const page = await open('/_direct/', 'owner');
       await page.getByTestId('host').first().getByRole('button', { name: 'Rename' }).click();

@@ -39,6 +39,8 @@ export function fillAccount(edge: FakeEdge): void {
       { name: 'llama.cpp', models: ['gpt-oss-20b'] },
     ],
     access: 'paired',
+    web_ui: true,
+    serves_web_ui: true,
     created_at: now - 40 * DAY,
   };
   const attic: Host = {
@@ -49,6 +51,8 @@ export function fillAccount(edge: FakeEdge): void {
     since: null,
     serves: [{ name: 'LM Studio', models: ['qwen3:8b'] }],
     access: 'edge',
+    web_ui: false,
+    serves_web_ui: true,
     created_at: now - 9 * DAY,
   };
   edge.hosts = [home, attic];

@@ -217,7 +217,8 @@ export class FakeEdge {
         return { body: { hosts: this.hosts } };
       case 'PATCH /hosts/:': {
         const host = found(this.hosts, id);
-        host.name = String(body.name);
+        if (body.name !== undefined) host.name = String(body.name);
+        if (body.web_ui !== undefined) host.web_ui = body.web_ui === true;
         return { body: host };
       }
       case 'DELETE /hosts/:':

@@ -153,7 +153,7 @@ class Exchange {
     if (!this.response.write(chunk)) await once(this.response, 'drain', { signal: this.gone });
   }
 
-  end(last = ''): void {
+  end(last: string | Uint8Array = ''): void {
     this.record.sentSha256 = this.#sent.update(last).digest('hex');
     this.response.end(last);
   }
@@ -356,6 +356,8 @@ async function testRoute(exchange: Exchange, route: string): Promise<void> {
   exchange.bytes().catch(() => undefined);
   if (route === 'hang') return;
   if (route === 'bytes') return await sendBytes(exchange);
+  if (route === 'say') return await say(exchange);
+  if (route === 'events') return events(exchange);
   if (route === 'trickle') {
     response.writeHead(200, { 'content-type': url.searchParams.get('type') ?? 'text/plain' }).flushHeaders();
     for (let i = 0; i < exchange.number('n', 10); i++) {
@@ -383,6 +385,32 @@ async function sendBytes(exchange: Exchange): Promise<void> {
   exchange.response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': String(length) });
   for (const chunk of seed === null ? patternBytes(length) : seededBytes(seed, length)) await exchange.write(chunk);
   exchange.end();
+}
+
+/** What the query asks for: `status`, `type`, `text` or `hex` of the body, any `field=name: value`; `breaks` before its end. */
+async function say(exchange: Exchange): Promise<void> {
+  const { response, url } = exchange;
+  const query = url.searchParams;
+  const [type, hex] = [query.get('type'), query.get('hex')];
+  const body = hex === null ? Buffer.from(query.get('text') ?? '') : Buffer.from(hex, 'hex');
+  for (const field of query.getAll('field')) response.appendHeader(...(field.split(': ', 2) as [string, string]));
+  if (type !== null) response.setHeader('content-type', type);
+  response.statusCode = exchange.number('status', 200);
+  if (!query.has('breaks')) {
+    exchange.end(body);
+    return;
+  }
+  response.setHeader('content-length', body.length + 1);
+  await exchange.write(body);
+  await exchange.wait(50);
+  exchange.drop();
+}
+
+/** One event of a stream, which then ends: its data is the last event’s id, and its own is the next one. */
+function events({ request, response }: Exchange): void {
+  const last = request.headers['last-event-id'] ?? '';
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  response.end(`retry: 30\nid: ${Number(last) + 1}\ndata: ${last}\n\ndata: unfinished`);
 }
 
 /** Counts an upload; `ms` reads slowly, so that the sender feels backpressure. */

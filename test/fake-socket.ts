@@ -1,9 +1,11 @@
 /**
  * The fake LLM's WebSocket, at any address. It echoes, and does what some texts say: `close 4002 reason`, `kill` (as a
- * crash), `count 1000` (that many numbers). `?status=401` refuses, `?protocol=b` chooses.
+ * crash), `count 1000` (that many numbers), `tick 100 20` (likewise, 20 ms
+ * apart). `?status=401` refuses, `?protocol=b` chooses.
  */
 import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type WebSocket, WebSocketServer } from 'ws';
 
 export interface RecordedSocket {
@@ -60,7 +62,17 @@ function act(socket: WebSocket, data: Buffer, isBinary: boolean): void {
     case 'count':
       for (let i = 0; i < Number(number); i++) socket.send(`${i}`);
       break;
+    case 'tick':
+      void tick(socket, Number(number), Number(reason));
+      break;
     default:
       socket.send(data, { binary: isBinary });
+  }
+}
+
+async function tick(socket: WebSocket, count: number, ms: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    socket.send(`${i}`);
+    await delay(ms);
   }
 }

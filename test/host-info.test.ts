@@ -36,6 +36,7 @@ afterAll(async () => {
 test('the edge hears what is served, which devices there are, and when that changes', async () => {
   await expect.poll(() => infos.length).toBe(1);
   expect(infos[0]).toMatchObject({ access: 'paired', devices: [] });
+  expect(infos[0]).not.toHaveProperty('web_ui');
   expect(infos[0]?.serves[0]?.models.length).toBeGreaterThan(0);
   // Another process, as `direct-agent device` is one.
   const others = { now: Date.now, log: () => {}, removed: () => {}, changed: () => {} };
@@ -51,4 +52,14 @@ test('a device that its owner removes there is removed here', async () => {
   link.send(JSON.stringify({ type: 'forget_device', id: device?.id }));
   await expect.poll(() => infos.at(-1)?.devices).toEqual([]);
   expect(await listDevices(stack.folder)).toEqual([]);
+});
+
+test('it hears of a web UI, where one is served', async () => {
+  await stack.stopAgent();
+  const { port } = server.address() as AddressInfo;
+  await stack.startAgent({
+    webUi: 'http://127.0.0.1:1',
+    signalingUrl: `http://127.0.0.1:${port}/_direct/h/home`,
+  });
+  await expect.poll(() => infos.at(-1)).toMatchObject({ access: 'edge', web_ui: true });
 });

@@ -178,6 +178,14 @@ const VIEWS: Record<string, View> = {
     },
   },
   'chat-menu': { path: `/#host=home&key=${HOST_KEYS.home}`, as: 'owner', act: click('menu') },
+  'chat-connection': {
+    path: `/#host=home&key=${HOST_KEYS.home}`,
+    as: 'owner',
+    act: async (page) => {
+      await click('path')(page);
+      await page.getByTestId('timeline').waitFor();
+    },
+  },
   'chat-empty': { path: CHAT, as: 'owner' },
   'chat-conversation': { path: CHAT, as: 'owner', act: withConversations },
   'chat-streaming': {

@@ -1,4 +1,5 @@
 import { copyFileSync } from 'node:fs';
+import { build } from 'esbuild';
 import { defineConfig, type Plugin } from 'vite';
 
 /** The page's first script is asked for first, and runs as soon as it is there: before styles and the rest. */
@@ -23,6 +24,24 @@ const headerFields: Plugin = {
   writeBundle: () => copyFileSync(`${import.meta.dirname}/_headers`, `${import.meta.dirname}/../dist/web/_headers`),
 };
 
+const TARGET = ['chrome119', 'firefox121', 'safari17.4'];
+
+/** What the edge puts into web UIs is one classic script with the client in it: it must run before any other of theirs. */
+const uiScript: Plugin = {
+  name: 'ui-script',
+  writeBundle: async () => {
+    await build({
+      entryPoints: [`${import.meta.dirname}/ui/ui.ts`],
+      outfile: `${import.meta.dirname}/../dist/web/_direct/ui.js`,
+      bundle: true,
+      minify: true,
+      format: 'iife',
+      target: TARGET,
+      logLevel: 'warning',
+    });
+  },
+};
+
 /**
  * The pages with hashed assets, and the client library by itself as `/_direct/client.js`, a name that programs may rely
  * on. Everything lies below `/_direct/`: all other addresses are the hosts'.
@@ -31,12 +50,12 @@ export default defineConfig({
   root: import.meta.dirname,
   base: '/_direct/',
   publicDir: false,
-  plugins: [headFirst, headerFields],
+  plugins: [headFirst, headerFields, uiScript],
   // One policy for every page: what is inlined by the bundler, a strict Content-Security-Policy refuses.
   build: {
     outDir: '../dist/web/_direct',
     emptyOutDir: true,
-    target: ['chrome119', 'firefox121', 'safari17.4'],
+    target: TARGET,
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rolldownOptions: {

@@ -17,6 +17,7 @@ import { Guesses } from './account/guesses.ts';
 import { Hosts } from './account/hosts.ts';
 import { Invitations } from './account/invitations.ts';
 import { Passkeys } from './account/passkeys.ts';
+import { SiteSessions } from './account/site-sessions.ts';
 import { TurnCredentials } from './account/turn-credentials.ts';
 import { WebSessions } from './account/web-sessions.ts';
 import type { Outcome } from './outcome.ts';
@@ -36,6 +37,7 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
   readonly #keys: ApiKeys;
   readonly #invitations: Invitations;
   readonly #passkeys: Passkeys;
+  readonly #siteSessions: SiteSessions;
   readonly #turn: TurnCredentials;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
@@ -61,8 +63,16 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
     });
     this.#deviceGrants = new DeviceGrants(this.#account, this.#hosts);
     this.#passkeys = new Passkeys(this.#account);
+    this.#siteSessions = new SiteSessions(this.#account);
     this.#turn = new TurnCredentials(this.#account, (subject) => this.#isGood(subject));
-    this.#callers = new Callers({ guesses, sessions, keys: this.#keys, hosts: this.#hosts, turn: this.#turn });
+    this.#callers = new Callers({
+      guesses,
+      sessions,
+      siteSessions: this.#siteSessions,
+      keys: this.#keys,
+      hosts: this.#hosts,
+      turn: this.#turn,
+    });
   }
 
   /** Credentials have ended: so does what they began at hosts. */
@@ -111,6 +121,10 @@ export class AccountObject extends DurableObject<Cloudflare.Env> {
 
   passkeys(): Passkeys {
     return this.#passkeys;
+  }
+
+  siteSessions(): SiteSessions {
+    return this.#siteSessions;
   }
 
   turn(): TurnCredentials {

@@ -3,6 +3,7 @@ import type { Context } from 'hono';
 import type { Grant } from '../shared/grant.ts';
 import { countRequest } from './coarse-limit.ts';
 import type { Settings } from './settings.ts';
+import type { WebUiSite } from './web-ui-sites.ts';
 
 export type Caller =
   | { kind: 'anonymous' }
@@ -39,7 +40,7 @@ export function grantOf(caller: Caller): Grant {
     case 'owner':
       return { subject: caller.session === undefined ? 'owner' : `session:${caller.session}` };
     case 'guest':
-      return { subject: `invitation:${caller.invitation}` };
+      return { subject: `invitation:${caller.invitation}`, browser: caller.session };
     case 'key': {
       const { key, prefixes, models, requestsPerMinute } = caller;
       return {
@@ -58,6 +59,8 @@ export interface EdgeEnv {
   Bindings: Cloudflare.Env;
   Variables: {
     settings: Settings;
+    /** Of requests that come to the host name of a web UI: there the edge has no pages, and a cookie of its own. */
+    site?: WebUiSite;
     /** Set by the guards of api/guards.ts. */
     caller: Caller;
   };

@@ -4,7 +4,7 @@ import { PAGE_HEADERS } from './page-headers.ts';
 import { AGENT, base, type Call, call, codeOf, newHost, OWNER, openSocket, post } from './test-edge.ts';
 
 const HOST = base('home');
-const PAGES = ['/', '/_direct/chat', '/_direct/', '/_direct/approve', '/_direct/invite'];
+const PAGES = ['/', '/_direct/chat', '/_direct/', '/_direct/approve', '/_direct/invite', '/_direct/ui/enter'];
 
 describe('an edge without secrets', () => {
   const unset: Call['env'][] = [

@@ -4,6 +4,7 @@ import { cors } from 'hono/cors';
 import { DirectError } from '../shared/errors.ts';
 import { api } from './api/index.ts';
 import type { EdgeEnv } from './caller.ts';
+import { withErrorPage } from './error-page.ts';
 import { checkSocketOrigin } from './origin.ts';
 import { isPage, pages } from './pages.ts';
 import { errorResponse } from './responses.ts';
@@ -11,6 +12,7 @@ import { setUpPage } from './set-up-page.ts';
 import { readSettings } from './settings.ts';
 import { signaling } from './signaling.ts';
 import { tunnel } from './tunnel-routes.ts';
+import { atWebUiSites } from './web-ui-site.ts';
 
 export const edge = new Hono<EdgeEnv>();
 
@@ -19,8 +21,8 @@ edge.use(async (c, next) => {
   // The header fields of a 101 are the runtime's own.
   if (c.res.status === 101) return;
   c.header('X-Content-Type-Options', 'nosniff');
-  // Addresses hold session ids, which are capabilities.
-  c.header('Referrer-Policy', 'no-referrer');
+  // Addresses hold session ids, which are capabilities. A web UI's own documents say themselves what theirs hold.
+  if (!c.res.headers.has('Referrer-Policy')) c.header('Referrer-Policy', 'no-referrer');
 });
 
 // Any origin, because pages of foreign hosts (term-llm) signal here. Without credentials: cookies do not come along.
@@ -58,6 +60,8 @@ edge.use(async (c, next) => {
 
 edge.use(checkSocketOrigin);
 
+edge.use(atWebUiSites);
+
 edge.route('/', pages);
 edge.route('/_direct/api', api);
 edge.route('/_direct/h/:host', signaling);
@@ -71,5 +75,9 @@ edge.onError((error, c) => {
   if (c.req.raw.signal.aborted) return errorResponse(new DirectError('E_CANCELLED'), c.req.path);
   // Never the request: its address and header fields hold session ids and tokens.
   if (!(error instanceof DirectError)) console.error('unexpected error', error);
-  return errorResponse(error, c.req.path);
+  const response = errorResponse(error, c.req.path);
+  const atSite = c.get('site') !== undefined;
+  // The edge's own addresses are for programs, and those that are pages have their own words.
+  if (c.req.path.startsWith('/_direct/') && !atSite) return response;
+  return withErrorPage(response, { request: c.req.raw, links: !atSite });
 });

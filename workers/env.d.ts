@@ -23,6 +23,8 @@ declare namespace Cloudflare {
     readonly OPEN_HOSTS_TURN?: string;
     /** Instead of the network, for TURN providers; tests have theirs here. */
     readonly TURN_API?: { fetch: typeof fetch };
+    readonly WEB_UI_HOSTNAMES?: string;
+    readonly EDGE_ORIGIN?: string;
     readonly POLL_HOLD_MS?: string;
     readonly ACCESS_TEAM_DOMAIN?: string;
     readonly ACCESS_AUD?: string;

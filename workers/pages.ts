@@ -2,6 +2,7 @@
 import { Hono } from 'hono';
 import type { EdgeContext, EdgeEnv } from './caller.ts';
 import { PAGE_HEADERS } from './page-headers.ts';
+import { rootOfWebUi } from './tunnel-routes.ts';
 
 /** Addresses of pages, and the files that they show. One document is the dashboard, whatever its address. */
 const FILES: Readonly<Record<string, string>> = {
@@ -10,6 +11,7 @@ const FILES: Readonly<Record<string, string>> = {
   '/_direct/': '/_direct/dashboard/',
   '/_direct/approve': '/_direct/dashboard/',
   '/_direct/invite': '/_direct/dashboard/',
+  '/_direct/ui/enter': '/_direct/dashboard/',
 };
 
 export function isPage(path: string): boolean {
@@ -18,7 +20,10 @@ export function isPage(path: string): boolean {
 
 export const pages = new Hono<EdgeEnv>();
 
-for (const [path, file] of Object.entries(FILES)) pages.get(path, (c) => page(c, file));
+for (const [path, file] of Object.entries(FILES)) {
+  if (path !== '/') pages.get(path, (c) => page(c, file));
+}
+pages.get('/', async (c) => (await rootOfWebUi(c)) ?? page(c, FILES['/'] ?? ''));
 
 async function page(c: EdgeContext, file: string): Promise<Response> {
   const { raw } = c.req;

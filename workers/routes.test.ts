@@ -163,6 +163,7 @@ const DECISIONS: Readonly<Record<string, Decision>> = {
   'GET /_direct/chat': anybody,
   'GET /_direct/approve': anybody,
   'GET /_direct/invite': anybody,
+  'GET /_direct/ui/enter': anybody,
 
   'POST /_direct/api/sign-in': anybodyOfApi,
   'POST /_direct/api/sign-in/passkey/options': anybodyOfApi,
@@ -196,6 +197,8 @@ const DECISIONS: Readonly<Record<string, Decision>> = {
   'POST /_direct/api/passkeys/options': owner,
   'POST /_direct/api/passkeys': owner,
   'DELETE /_direct/api/passkeys/:id': owner,
+  'POST /_direct/api/ui/host': ownerOrGuest,
+  'POST /_direct/api/ui/code': webSession,
   // There is nothing here.
   'ALL /_direct/api/*': anybodyOfApi,
   'ALL /_direct/*': anybody,

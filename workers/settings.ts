@@ -6,6 +6,7 @@ import { type IceServer, isId } from '../shared/signal.ts';
 import { type AccessSettings, accessSettings } from './cloudflare-access.ts';
 import { parseUsableIceServers, withoutBlockedPorts } from './ice-servers.ts';
 import { type TurnSettings, turnSettings } from './turn/settings.ts';
+import { type WebUiSites, webUiSites } from './web-ui-sites.ts';
 
 export interface Settings {
   /** The owner signs in with it, and programs of the owner's may present it as bearer. */
@@ -23,6 +24,8 @@ export interface Settings {
   readonly turn: TurnSettings;
   /** Cloudflare Access, if it is to be checked. */
   readonly access: AccessSettings | undefined;
+  /** Host names of web UIs. */
+  readonly webUiSites: WebUiSites;
   /** How long a poll waits, in milliseconds. */
   readonly pollHoldMs: number;
 }
@@ -102,6 +105,7 @@ export function readSettings(env: Cloudflare.Env): Settings {
     iceServers: iceServersOf(env.ICE_SERVERS),
     turn: turnSettings(env),
     access: accessSettings(env),
+    webUiSites: webUiSites(env),
     pollHoldMs: pollHoldOf(env.POLL_HOLD_MS),
   };
 }

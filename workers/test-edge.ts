@@ -36,6 +36,8 @@ export interface Call {
   body?: unknown;
   headers?: Record<string, string>;
   signal?: AbortSignal;
+  /** Instead of ORIGIN. */
+  origin?: string;
   /** Bindings to replace; `undefined` unsets one. */
   env?: { [Name in keyof Cloudflare.Env]?: Cloudflare.Env[Name] | undefined };
 }
@@ -47,8 +49,11 @@ let addresses = 0;
 export const newAddress = (): string => `2001:db8:${(addresses++).toString(16)}::1`;
 
 /** Calls the Worker. `body` is sent as JSON unless it is a text or a stream. */
-export async function call(path: string, { method = 'GET', token, body, headers, signal, env: vars }: Call = {}) {
-  const request = new Request(`${ORIGIN}${path}`, {
+export async function call(
+  path: string,
+  { origin = ORIGIN, method = 'GET', token, body, headers, signal, env: vars }: Call = {},
+) {
+  const request = new Request(`${origin}${path}`, {
     method,
     headers: {
       'CF-Connecting-IP': newAddress(),

@@ -5,10 +5,11 @@
 import { DirectError, type ErrorCode } from '../shared/errors.ts';
 import { ClientExchange } from '../shared/exchange.ts';
 import { encodeHead, type RequestHead, type ResponseHead } from '../shared/head.ts';
+import { DIRECT_HOLD, DIRECT_RESUME, decodeResume, isHoldId } from '../shared/hold.ts';
 import { hasBody, isSafe } from '../shared/semantics.ts';
 import type { Session } from '../shared/session.ts';
 import { checkEnd } from './marked-body.ts';
-import { requestFields, responseFields, wantsSocket } from './tunnel-headers.ts';
+import { requestFields, responseFields, serviceOf, wantsSocket } from './tunnel-headers.ts';
 import { tunnelSocket } from './tunnel-socket.ts';
 
 /** Ends of a session that say what to do better than “the connection was lost” does. */
@@ -93,7 +94,7 @@ export class TunnelExchange {
   #receive({ status, statusText, headers: list }: ResponseHead): Response {
     // A WebSocket that was refused: this direction has no more to say.
     if (this.#upgrades) this.#exchange.finish();
-    const headers = responseFields(list, this.#request.url);
+    const headers = responseFields(list, this.#request.url, this.#head.service);
     // `manual`: the bytes are what Content-Encoding says already.
     const init: ResponseInit = { status, headers, encodeBody: 'manual', ...(statusText === '' ? {} : { statusText }) };
     if (!hasBody(this.#request.method, status)) {
@@ -151,17 +152,38 @@ export class TunnelExchange {
   }
 }
 
-/** The head for the host. @throws ProtocolError `E_HEAD_TOO_LARGE` */
+/** The head for the host. @throws ProtocolError `E_HEAD_TOO_LARGE`, DirectError `E_BAD_REQUEST` */
 export function requestHead(request: Request): RequestHead {
   const { pathname, search } = new URL(request.url);
+  const service = serviceOf(request.headers);
   const head: RequestHead = {
     method: request.method,
     path: pathname + search,
-    ...(wantsSocket(request) ? { protocol: 'websocket' } : {}),
+    ...(service === undefined ? {} : { service }),
     headers: requestFields(request.headers),
+    ...specialHead(request),
   };
   encodeHead(head);
   return head;
+}
+
+/** What a request asks for besides an ordinary response. */
+function specialHead(request: Request): Partial<RequestHead> {
+  if (wantsSocket(request)) return { protocol: 'websocket' };
+  const resume = request.headers.get(DIRECT_RESUME);
+  const hold = request.headers.get(DIRECT_HOLD);
+  if (resume === null && hold === null) return {};
+  if (resume === null) {
+    if (!isHoldId(hold)) throw new DirectError('E_BAD_REQUEST', 'Direct-Hold is no id');
+    return { hold };
+  }
+  const asked = decodeResume(resume);
+  const isAllowed = request.method === 'GET' || request.method === 'DELETE';
+  if (asked === undefined || hold !== null || !isAllowed) {
+    throw new DirectError('E_BAD_REQUEST', 'Direct-Resume is an id and an offset, of a GET or a DELETE');
+  }
+  // Whatever address the client had to name to get here, the host is asked for nothing else.
+  return { path: '/', resume: asked };
 }
 
 async function succeeds(promise: Promise<void>): Promise<boolean> {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { HeaderList } from '../shared/head.ts';
 import { requestFields, responseFields } from './tunnel-headers.ts';
 
 const ADDRESS = 'https://tunnel/v1/x';
@@ -12,6 +13,7 @@ describe('Cookie', () => {
     ' __Host-direct_agent =secret; direct_agent=secret',
     'direct_agent',
     'CF_Authorization=secret; CF_AppSession=secret',
+    'direct_host=home; __Host-direct_ui=secret; __Host-direct_ui_verifier=secret; direct_ui=secret',
   ])('is not sent when it is only ours: “%s”', (cookie) => {
     expect(cookieFor(cookie)).toEqual([]);
   });
@@ -42,6 +44,9 @@ describe('Set-Cookie', () => {
       'direct_agent',
       '; Path=/',
       'CF_Authorization=x',
+      'direct_host=x',
+      '__Host-direct_ui=x',
+      'direct_ui_verifier=x',
     ].filter((value) => value !== '; Path=/'),
   )('is dropped where it could set or shadow ours: “%s”', (value) => {
     expect(isPassed(value)).toBe(false);
@@ -53,6 +58,40 @@ describe('Set-Cookie', () => {
       expect(isPassed(value)).toBe(true);
     },
   );
+});
+
+describe('a web UI', () => {
+  it('hears at which address it is seen, from the Worker alone', () => {
+    const claimed = {
+      'x-forwarded-host': 'evil.example',
+      'x-forwarded-proto': 'gopher',
+      forwarded: 'host=evil.example',
+    };
+    const said = { 'direct-service': 'web_ui', 'direct-origin': 'https://edge.example:8443' };
+    expect(requestFields(new Headers({ ...claimed, ...said }))).toEqual([
+      ['x-forwarded-host', 'edge.example:8443'],
+      ['x-forwarded-proto', 'https'],
+    ]);
+    expect(requestFields(new Headers({ ...claimed, 'direct-origin': 'https://edge.example' }))).toEqual([]);
+  });
+
+  it('has no sandbox, and speaks for the edge’s origin no more than others', () => {
+    const list: HeaderList = [
+      ['content-security-policy', "script-src 'self'"],
+      ['direct-web-ui', '{}'],
+      ['service-worker-allowed', '/'],
+      ['clear-site-data', '"*"'],
+      ['set-cookie', '__Host-direct_agent=x'],
+      ['location', '/_direct/api/sign-out'],
+    ];
+    expect([...responseFields(list, ADDRESS, 'web_ui').keys()]).toEqual([
+      'content-security-policy',
+      'direct-web-ui',
+      'vary',
+    ]);
+    expect(responseFields(list, ADDRESS, 'web_ui').get('content-security-policy')).toBe("script-src 'self'");
+    expect(responseFields(list, ADDRESS).has('direct-web-ui')).toBe(false);
+  });
 });
 
 describe('a response', () => {

@@ -1,15 +1,21 @@
 /** What the tunnel changes in header fields. The agent takes off what a proxy must (agent/headers.ts); this is ours. */
-import type { HeaderList } from '../shared/head.ts';
+import type { HeaderList, Service } from '../shared/head.ts';
 import { isOurCookie } from './session-cookie.ts';
 
 /** Names the host that a request is for. */
 export const DIRECT_HOST = 'direct-host';
+/** Names what of the host is asked (`RequestHead.service`): of clients, and between the Worker and the object. */
+export const DIRECT_SERVICE = 'direct-service';
+/** Between the Worker and the object only: the origin at which a web UI is seen. */
+export const PUBLIC_ORIGIN = 'direct-origin';
+/** What a host says about its web UI to whoever puts the client into its documents (web-ui-document.ts). */
+export const DIRECT_WEB_UI = 'direct-web-ui';
 /**
  * `Authorization` for the upstream, since that field holds the tunnel's key here. Not the other way round: when the
  * upstream redirects to another origin, browsers take `Authorization` off and no other field, and the tunnel's key
  * must not go there.
  */
-const UPSTREAM_AUTHORIZATION = 'upstream-authorization';
+export const UPSTREAM_AUTHORIZATION = 'upstream-authorization';
 
 /**
  * Fields that are for the edge: the tunnel's key, which the upstream must not see, and what Cloudflare adds about the
@@ -17,17 +23,25 @@ const UPSTREAM_AUTHORIZATION = 'upstream-authorization';
  * upstream comes back with it, but not ours in it. Of a WebSocket's handshake only the subprotocols are the client's.
  */
 const FOR_THE_EDGE =
-  /^(?:authorization|direct-host|host|connection|keep-alive|proxy-.+|te|trailer|transfer-encoding|upgrade|expect|accept-encoding|via|forwarded|x-forwarded-.+|x-real-ip|true-client-ip|cdn-loop|cf-.+|sec-websocket-(?!protocol$).+)$/;
+  /^(?:authorization|direct-(?:host|service|origin|hold|resume)|host|connection|keep-alive|proxy-.+|te|trailer|transfer-encoding|upgrade|expect|accept-encoding|via|forwarded|x-forwarded-.+|x-real-ip|true-client-ip|cdn-loop|cf-.+|sec-websocket-(?!protocol$).+)$/;
+
+/** What of the host the Worker says is asked. */
+export function serviceOf(headers: Headers): Service | undefined {
+  return headers.get(DIRECT_SERVICE) === 'web_ui' ? 'web_ui' : undefined;
+}
 
 /** The fields for the host, names in lower case as `Headers` has them. The Worker's DIRECT_GRANT is among them. */
 export function requestFields(headers: Headers): HeaderList {
-  return [...headers]
+  const fields = [...headers]
     .filter(([name]) => !FOR_THE_EDGE.test(name))
     .map(([name, value]): [string, string] => {
       if (name === 'cookie') return [name, withoutOurs(value)];
       return [name === UPSTREAM_AUTHORIZATION ? 'authorization' : name, value];
     })
     .filter(([name, value]) => name !== 'cookie' || value !== '');
+  const origin = serviceOf(headers) === undefined ? null : URL.parse(headers.get(PUBLIC_ORIGIN) ?? '');
+  if (origin === null) return fields;
+  return [...fields, ['x-forwarded-host', origin.host], ['x-forwarded-proto', origin.protocol.replace(':', '')]];
 }
 
 /** The web session's cookie admits to the whole account: it is nothing that a host may see. */
@@ -44,17 +58,23 @@ function withoutOurs(cookies: string): string {
 const OF_THE_UPSTREAM =
   /^(?:connection|keep-alive|te|trailer|transfer-encoding|upgrade|access-control-.+|sec-websocket-(?!protocol$).+|clear-site-data|service-worker-allowed|strict-transport-security|nel|report-to|reporting-endpoints)$/;
 
+/** A web UI has its own policies for its own documents; everything else has those of the edge. */
+const OF_WEB_UIS = ['referrer-policy', DIRECT_WEB_UI];
+
 /** The fields for the client of the request to `url`; repeated ones stay apart. */
-export function responseFields(list: HeaderList, url: string): Headers {
+export function responseFields(list: HeaderList, url: string, service?: Service): Headers {
   const headers = new Headers();
   for (const [name, value] of list) {
     if (OF_THE_UPSTREAM.test(name)) continue;
+    if (service === undefined && OF_WEB_UIS.includes(name)) continue;
     if (name === 'set-cookie' && setsOurs(value)) continue;
     if (name === 'location' && leadsToUs(value, url)) continue;
     headers.append(name, value);
   }
   // One address is another thing with each host: what one lets browsers keep must not be taken for another's.
-  headers.append('vary', 'direct-host, authorization, cookie');
+  headers.append('vary', 'direct-host, direct-service, authorization, cookie');
+  // The owner has switched it on, knowing what follows.
+  if (service === 'web_ui') return headers;
   // What comes through the tunnel is on the edge's own origin: a document's scripts could do all that the owner can.
   // In a sandbox it runs none and has an origin of its own. To whatever is no document the field says nothing, so it
   // need not be known what browsers take for one. It adds to the upstream's own policy (CSP 3, section 3.1).

@@ -125,7 +125,7 @@ it('the agent hears whose offer it is', async () => {
   const callers: [Call, object][] = [
     [{ token: OWNER }, { subject: 'owner' }],
     [{ headers: await signedIn() }, { subject: expect.stringMatching(/^session:/) }],
-    [{ headers: await signedIn([host]) }, { subject: 'invitation:invited' }],
+    [{ headers: await signedIn([host]) }, { subject: 'invitation:invited', browser: expect.stringMatching(/./) }],
     [{ token: key.value.key }, { subject: `key:${key.value.id}`, ...limits }],
     [{ env: { OPEN_HOSTS: host } }, { subject: 'anonymous' }],
   ];

@@ -398,6 +398,6 @@ describe('a response', () => {
       ]),
     );
     const response = await ask(host, '/v1/models');
-    expect(response.headers.get('vary')).toBe('accept, direct-host, authorization, cookie');
+    expect(response.headers.get('vary')).toBe('accept, direct-host, direct-service, authorization, cookie');
   });
 });

@@ -117,6 +117,13 @@ describe('status', () => {
     expect(shell.printed).not.toContain(TOKEN);
   });
 
+  test('names the web UI, where one is served', async () => {
+    const { edge, shell } = await loggedIn();
+    edge.on(base, { json: { id: 'attic', online: true } });
+    await status(shell.context, { upstream, webUi: 'http://127.0.0.1:3000/' });
+    expect(shell.stdout).toContain('Web UI:       http://127.0.0.1:3000');
+  });
+
   test('is JSON for programs', async () => {
     const { edge, shell, hostKey } = await loggedIn();
     edge.on(base, { json: { id: 'attic', online: true } });
@@ -134,6 +141,7 @@ describe('status', () => {
       access: 'edge',
       paired_devices: 0,
       servers: [{ name: 'http://127.0.0.1:2', url: 'http://127.0.0.1:2', models: [] }],
+      web_ui: null,
     });
     expect(edge.calls).toMatchObject([{ path: '/_direct/h/attic', authorization: `Bearer ${TOKEN}` }]);
   });

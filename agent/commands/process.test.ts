@@ -68,8 +68,9 @@ test('up says where to go once the link is up, on stdout for programs, and ends 
   await expect.poll(() => output.stdout, { timeout: 25_000 }).toMatch(/\/#host=attic&key=[\w-]{43}\n$/);
   child.kill('SIGINT');
   expect(await exit).toBe(0);
-  const other = run(folder, 'up');
+  const other = run(folder, 'up', '--web-ui', 'http://127.0.0.1:3000/', '--web-ui-https-paths', '/static,/login');
   await expect.poll(() => other.output.stdout, { timeout: 25_000 }).toBe(output.stdout);
+  expect(other.output.stderr).toContain('serving the web UI at http://127.0.0.1:3000;');
   // The owner removes the host.
   edge.agents.at(-1)?.close(4401);
   expect(await other.exit).toBe(69);

@@ -33,6 +33,9 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
   for (const idle of idlePatterns(config.network, interfaces)) log('warn', `config: ${idle}`);
   log('info', `network: ${describeAddresses(chooseAddresses(interfaces, config.network))}`);
   for (const { name, url, models } of servers) log('info', `serving ${name} at ${url} (${models.length} models)`);
+  if (config.webUi !== undefined) {
+    log('info', `serving the web UI at ${config.webUi.base}; the owner of the edge switches it on in the dashboard`);
+  }
   if (servers.length === 0) {
     log('warn', 'no local LLM server found yet; it is looked for again with each request. See “upstream” in the docs.');
   }

@@ -30,6 +30,8 @@ interface Status {
   access: Config['access'];
   paired_devices: number;
   servers: { name: string; url: string; models: readonly string[] }[];
+  /** Where the web UI is, if one is served. */
+  web_ui: string | null;
 }
 
 type Seen = Pick<Status, 'credential' | 'online' | 'problem'> & { exitCode: ExitCode };
@@ -58,6 +60,7 @@ export async function status(context: Context, flags: Flags): Promise<ExitCode> 
     access: config.access,
     paired_devices: (await ofFiles(listDevices(store.folder))).length,
     servers: servers.map(({ name, url, models }) => ({ name, url, models })),
+    web_ui: config.webUi?.base ?? null,
   };
   for (const line of flags.json === true ? [JSON.stringify(found, null, 2)] : describe(found, servers)) {
     context.out(line);
@@ -99,5 +102,6 @@ function describe(found: Status, servers: readonly LocalServer[]): string[] {
       const shown = models.length === 0 ? 'no models' : models.slice(0, MAX_MODELS_SHOWN).join(', ') + more;
       return `${title}  ${name} at ${url}: ${shown}`;
     }),
+    ...(found.web_ui === null ? [] : [`Web UI:       ${found.web_ui}`]),
   ];
 }

@@ -49,6 +49,13 @@ export class EdgeApi {
 
   readonly hosts = (): Promise<{ hosts: Host[] }> => this.#ask('GET', '/hosts');
   readonly renameHost = (id: string, name: string): Promise<Host> => this.#ask('PATCH', `/hosts/${part(id)}`, { name });
+  readonly switchWebUi = (id: string, web_ui: boolean): Promise<Host> =>
+    this.#ask('PATCH', `/hosts/${part(id)}`, { web_ui });
+  /** Which host's web UI this browser shows at the root. */
+  readonly chooseWebUi = (host: string): Promise<void> => this.#ask('POST', '/ui/host', { host });
+  /** Lets this browser in at the host name of a web UI: the address to go to. */
+  readonly webUiCode = (to: string, challenge: string): Promise<{ location: string }> =>
+    this.#ask('POST', '/ui/code', { to, challenge });
   readonly removeHost = (id: string): Promise<void> => this.#ask('DELETE', `/hosts/${part(id)}`);
   readonly devices = (host: string): Promise<{ devices: Device[] }> => this.#ask('GET', `/hosts/${part(host)}/devices`);
   readonly removeDevice = (host: string, id: string): Promise<void> =>

@@ -1,17 +1,7 @@
 /** What the chat needs of the client of a host. */
+import type { Client } from '../client/index.ts';
 
-export interface HoldInit extends RequestInit {
-  /** The host keeps the response under this id. */
-  hold?: string;
-}
-
-export interface ChatClient {
-  readonly fetch: (url: string, init?: HoldInit) => Promise<Response>;
-  /** The response that the host keeps under `id`, its body from byte `from`. */
-  readonly resume?: (id: string, from: number, init?: { signal?: AbortSignal }) => Promise<Response>;
-  /** Nobody will come for it. */
-  readonly release?: (id: string) => Promise<void>;
-}
+export type ChatClient = Pick<Client, 'fetch' | 'resume' | 'release'>;
 
 /** The client of the moment; answers outlive a client that is replaced by another one of the same host. */
 export class Clients {

@@ -36,7 +36,7 @@ export async function* readAnswer(response: Response, from = 0): AsyncGenerator<
   if (!response.ok) throw await apiError(response);
   if (response.headers.get('content-type')?.startsWith('application/json')) {
     // A server without streaming answers in one piece.
-    const chunk = parseChunk({ type: 'message', data: await response.text() });
+    const chunk = parseChunk(await response.text(), 'message');
     const { content, reasoning_content, reasoning } = chunk.choices?.[0]?.message ?? {};
     yield { deltas: [...deltasOf({ content, reasoning_content, reasoning }), ...numbersOf(chunk)], consumed: from };
     return;
@@ -76,7 +76,7 @@ class AnswerEvents {
       if (event.data.trim() === '[DONE]') this.done = true;
       if (this.done || this.error !== undefined) break;
       try {
-        const chunk = parseChunk(event);
+        const chunk = parseChunk(event.data, event.type);
         const [choice] = chunk.choices ?? [];
         if (choice?.finish_reason != null) this.finished = true;
         deltas.push(...deltasOf(choice?.delta ?? {}), ...numbersOf(chunk));
@@ -112,7 +112,7 @@ function isCount(value: unknown): value is number {
 }
 
 /** @throws ApiError when it is no JSON, or says that something failed. */
-function parseChunk({ type, data }: ServerSentEvent): Chunk {
+function parseChunk(data: string, type: string): Chunk {
   let chunk: Chunk | null;
   try {
     chunk = JSON.parse(data) as Chunk | null;

@@ -109,7 +109,7 @@ class Reply {
     const from = body === undefined ? (held?.bytes ?? 0) : 0;
     const response =
       body === undefined
-        ? await client.resume?.(held?.id ?? '', from, { signal })
+        ? await client.resume(held?.id ?? '', from, { signal })
         : await client.fetch('/v1/chat/completions', {
             method: 'POST',
             headers: { 'Content-Type': 'application/json' },
@@ -117,7 +117,6 @@ class Reply {
             signal,
             ...(held === undefined ? {} : { hold: held.id }),
           });
-    if (response === undefined) throw this.#cause;
     for await (const { deltas, consumed } of readAnswer(response, from)) this.#add(deltas, consumed);
   }
 
@@ -164,7 +163,7 @@ class Reply {
     const ignore = () => {};
     clients
       .of(host, new AbortController().signal)
-      .then((client) => client.release?.(held.id))
+      .then((client) => client.release(held.id))
       .catch(ignore);
   }
 

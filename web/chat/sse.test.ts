@@ -6,7 +6,7 @@ const parse = (...pieces: string[]): ServerSentEvent[] => {
   const parser = new SseParser();
   return [...pieces.flatMap((piece) => parser.push(piece)), ...parser.end()];
 };
-const data = (...texts: string[]) => texts.map((text) => ({ type: 'message', data: text }));
+const data = (...texts: string[]) => texts.map((text) => ({ type: 'message', data: text, id: '' }));
 
 test.each<[string, string, ServerSentEvent[]]>([
   ['one event', 'data: a\n\n', data('a')],
@@ -16,16 +16,31 @@ test.each<[string, string, ServerSentEvent[]]>([
   ['only the first space is dropped', 'data:  a\n\n', data(' a')],
   ['several data lines', 'data: a\ndata: b\n\n', data('a\nb')],
   ['a line without a colon', 'data\n\n', data('')],
-  ['a name', 'event: error\ndata: a\n\ndata: b\n\n', [{ type: 'error', data: 'a' }, ...data('b')]],
+  ['a name', 'event: error\ndata: a\n\ndata: b\n\n', [{ type: 'error', data: 'a', id: '' }, ...data('b')]],
   ['comments', ': keep-alive\n\n:\n\ndata: a\n\n', data('a')],
   ['a name without data', 'event: error\n\ndata: a\n\n', data('a')],
-  ['unknown fields', 'id: 1\nretry: 5\nx: y\ndata: a\n\n', data('a')],
+  ['unknown fields', 'x: y\ndata: a\n\n', data('a')],
+  [
+    'an id, which stays',
+    'id: 1\ndata: a\n\ndata: b\n\nid: a\0b\nid\ndata: c\n\n',
+    [
+      { type: 'message', data: 'a', id: '1' },
+      { type: 'message', data: 'b', id: '1' },
+      { type: 'message', data: 'c', id: '' },
+    ],
+  ],
   ['a byte order mark', '\uFEFFdata: a\n\n', data('a')],
   ['colons in the data', 'data: {"a":"b:c"}\n\n', data('{"a":"b:c"}')],
   ['an end without its empty line', 'data: a\n\ndata: b', data('a', 'b')],
   ['nothing', '', []],
 ])('%s', (_, text, events) => {
   expect(parse(text)).toEqual(events);
+});
+
+test('the pause before a reconnection', () => {
+  const parser = new SseParser();
+  parser.push('retry: 5\nretry: 5s\nretry:\n');
+  expect(parser.retryMs).toBe(5);
 });
 
 test('CR and LF in two pieces are one line end', () => {

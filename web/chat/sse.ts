@@ -4,6 +4,8 @@ export interface ServerSentEvent {
   /** `message` unless the server named it. */
   type: string;
   data: string;
+  /** The last one that the server has given to this or an earlier event; who reconnects names it. */
+  id: string;
 }
 
 /** Beyond this a server never ends its line; a token with its JSON has some hundred characters. */
@@ -13,10 +15,17 @@ export class SseParser {
   #rest = '';
   #data: string[] = [];
   #type = '';
+  #id = '';
+  #retryMs: number | undefined;
   #size = 0;
   /** The last piece ended with CR: an LF at the beginning of the next one belongs to it. */
   #afterCr = false;
   #begun = false;
+
+  /** What the server has asked for: the pause before who has lost the stream comes back. */
+  get retryMs(): number | undefined {
+    return this.#retryMs;
+  }
 
   /** The events that `text` completes. @throws RangeError when an event does not end. */
   push(text: string): ServerSentEvent[] {
@@ -46,14 +55,16 @@ export class SseParser {
     const colon = line.indexOf(':');
     const name = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
-    // A comment has an empty name; `id` and `retry` are for reconnecting, which POST responses cannot.
+    // A comment has an empty name.
     if (name === 'data') this.#data.push(value);
     else if (name === 'event') this.#type = value;
+    else if (name === 'id' && !value.includes('\0')) this.#id = value;
+    else if (name === 'retry' && /^[0-9]+$/.test(value)) this.#retryMs = Number(value);
     return [];
   }
 
   #dispatch(): ServerSentEvent[] {
-    const event = { type: this.#type === '' ? 'message' : this.#type, data: this.#data.join('\n') };
+    const event = { type: this.#type === '' ? 'message' : this.#type, data: this.#data.join('\n'), id: this.#id };
     const empty = this.#data.length === 0;
     this.#data = [];
     this.#type = '';

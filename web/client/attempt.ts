@@ -7,7 +7,7 @@ import type { Diagnostics } from './diagnostics.ts';
 import { DirectPath } from './direct-path.ts';
 import type { HostSession } from './host-session.ts';
 import type { HostTrust } from './host-trust.ts';
-import { renewalMs } from './ice-servers.ts';
+import { iceFact, renewalMs } from './ice-servers.ts';
 import { PeerLink } from './peer-link.ts';
 import { SignalChannel } from './signal-channel.ts';
 import { createSession, type Signaling } from './signaling.ts';
@@ -44,7 +44,6 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
   const { signaling, diagnostics, trust, signal } = options;
   const { environment } = signaling;
   const { timer } = environment;
-  const log = (what: string) => diagnostics.log(what);
   const giveUp = new AbortController();
   const failed = Promise.withResolvers<never>();
   // Whoever loses the race below is not looked at again.
@@ -79,11 +78,11 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
       },
       disconnected: () => path?.probe('disconnected'),
       pairChanged: () => path?.checkPair(),
-      step: log,
+      step: diagnostics.log,
     },
   );
   const answer = async (message: AnswerSignal) => {
-    log('answer received');
+    diagnostics.log('answer received');
     // It may overtake the edge's own answer, without which nothing is gathered.
     await session;
     // While ICE gathers. Nothing of the answer is used before: its fingerprint decides whom DTLS believes.
@@ -116,7 +115,7 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
     // At once, because it takes round trips; candidates wait in it until it is open.
     channel = new SignalChannel(
       { signaling, sessionId, session, early: options.isHopeful },
-      { step: log, signal: receive, failed: failed.reject },
+      { step: diagnostics.log, signal: receive, failed: failed.reject },
     );
     for (const signal of early.splice(0)) channel.send(signal);
     if (iceServers !== undefined) peer.gather(iceServers);
@@ -126,8 +125,9 @@ export async function attempt(options: AttemptOptions): Promise<DirectPath> {
     const servers = iceServers ?? ready.ice_servers;
     const source = iceServers === undefined ? (ready.ice_source ?? 'edge') : 'client';
     // The id is a capability until the session expires: its beginning is enough to find it in other logs.
-    log(
+    diagnostics.log(
       `session created: ${sessionId.slice(0, 6)}…; ICE servers: ${servers.length}, ice_source: ${source}; offer sent`,
+      iceFact(source, servers, ready, diagnostics.elapsed, environment.wallClock()),
     );
     if (iceServers === undefined) peer.gather(servers);
     const renewMs = iceServers === undefined ? renewalMs(ready) : undefined;

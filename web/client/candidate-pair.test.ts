@@ -23,3 +23,15 @@ test.each([
   connection.stats = stats;
   expect((await selectedPair(connection)).kind).toBe(kind);
 });
+
+test('tells of both candidates what the browser tells', async () => {
+  const connection = new TestConnection({ iceTransportPolicy: 'all' });
+  const ours = { ...local('relay'), address: '203.0.113.7', port: 50_000, relayProtocol: 'tls' };
+  connection.stats = [transport, pair, ours, remote('host')];
+  expect(await selectedPair(connection)).toEqual({
+    kind: 'turn',
+    description: 'relay → host (udp)',
+    local: { type: 'relay', protocol: 'udp', address: '203.0.113.7', port: 50_000, relayProtocol: 'tls' },
+    remote: { type: 'host', protocol: undefined, address: undefined, port: undefined },
+  });
+});

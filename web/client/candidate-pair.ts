@@ -16,13 +16,30 @@ interface PairStats {
   remoteCandidateId?: string;
   candidateType?: string;
   address?: string;
+  port?: number;
   protocol?: string;
+  relayProtocol?: string;
+}
+
+/** What is told of a candidate; browsers keep back some of it. */
+export interface CandidateFacts {
+  /** `host`, `srflx`, `prflx` or `relay` (RFC 8445). */
+  type: string;
+  /** `udp` or `tcp`. */
+  protocol: string | undefined;
+  /** An IP address, or a name of mDNS in its place. */
+  address: string | undefined;
+  port: number | undefined;
+  /** How the browser speaks to its TURN server. */
+  relayProtocol?: string;
 }
 
 export interface SelectedPair {
   kind: DirectKind;
   /** For the log: candidate types and transport. */
   description: string;
+  local: CandidateFacts | undefined;
+  remote: CandidateFacts | undefined;
 }
 
 /** A pair that cannot be found counts as direct: not every browser tells. */
@@ -44,5 +61,11 @@ export async function selectedPair(connection: PeerConnection): Promise<Selected
   return {
     kind: relayed ? 'turn' : 'direct',
     description: `${local?.candidateType ?? '?'} → ${remote?.candidateType ?? '?'} (${local?.protocol ?? '?'})`,
+    local: local && factsOf(local),
+    remote: remote && factsOf(remote),
   };
+}
+
+function factsOf({ candidateType = '?', protocol, address, port, relayProtocol }: PairStats): CandidateFacts {
+  return { type: candidateType, protocol, address, port, ...(relayProtocol && { relayProtocol }) };
 }

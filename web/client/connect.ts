@@ -1,16 +1,21 @@
 /** The client's front door. */
 
 import type { DirectError } from '../../shared/errors.ts';
+import { PROTOCOL_VERSION } from '../../shared/limits.ts';
 import { type ClientPath, Connector } from './connector.ts';
 import type { DeviceIdentity } from './device.ts';
 import { addressFlags, createDiagnostics, type LogLine } from './diagnostics.ts';
+import { dial } from './dial.ts';
 import type { DirectState } from './direct.ts';
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
-import { createFetch, type FetchInput } from './fetch.ts';
+import { createFetch, type FetchOptions } from './fetch.ts';
+import { createHeld, type Held } from './held.ts';
 import type { HostKeyQuestion } from './host-trust.ts';
 import { checkedIceServers } from './ice-servers.ts';
 import { Listeners } from './listeners.ts';
+import type { ConnectionReport } from './report.ts';
 import { hostId, signalingBase } from './signaling.ts';
+import { socketClass, type WebSocketClass } from './socket.ts';
 
 export interface ConnectOptions {
   /** The signaling base `https://edge/_direct/h/{host id}`, or the edge if `host` is given. */
@@ -47,6 +52,8 @@ export interface ConnectOptions {
   pairing?: string;
   /** What the host’s owner reads in the list of devices, when it is paired. */
   deviceName?: string;
+  /** `web_ui`: requests are for the host's web UI and not for its models, and the page's cookies go with them. */
+  service?: 'web_ui';
   /** Requests to this origin are for the host; the edge's own unless told otherwise. */
   origin?: string;
   /** False: no direct path; requests go through the edge. */
@@ -77,11 +84,17 @@ export interface ClientEvents {
   rtt: number;
   /** A key was believed that was not given as `hostKey`: keep it and give it the next time. */
   hostKey: string;
+  /** There is more in `client.report()`; often many times in a row. */
+  report: undefined;
 }
 
-export interface Client {
-  /** A `fetch` with the semantics of the standard one. Needs no `this`. */
-  readonly fetch: (input: FetchInput, init?: RequestInit) => Promise<Response>;
+export interface Client extends Held {
+  /**
+   * The standard's class: `new client.WebSocket('/v1/realtime')`. A socket goes over the session if there is one when
+   * it begins, and follows it from path to path; else it goes through the edge, where a browser can show its cookie only,
+   * and no token.
+   */
+  readonly WebSocket: WebSocketClass;
   /** Requests to this origin go to the host. */
   readonly origin: string;
   /** Which way a request would go now. */
@@ -101,6 +114,8 @@ export interface Client {
   readonly error: DirectError | undefined;
   /** Resolves with the path when requests need not wait for one any longer; never rejects. */
   readonly ready: Promise<ClientPath>;
+  /** What the connection went through so far. Holds no secrets, but the addresses of both ends. */
+  report(): Promise<ConnectionReport>;
   /** Calls `listener` at every change, until the returned function is called. */
   on<Name extends keyof ClientEvents>(name: Name, listener: (value: ClientEvents[Name]) => void): () => void;
   /** Ends the session. Requests on it fail with `E_CANCELLED`; later ones go over HTTPS, but fail on a paired device. */
@@ -119,8 +134,15 @@ export function connect(options: ConnectOptions): Client {
   const { token } = options;
   const iceServers = checkedIceServers(options.iceServers);
   const cookie = options.credentials === 'cookie';
-  const diagnostics = createDiagnostics(() => environment.now(), options.diagnostics ?? flags.diagnostics);
   const listeners = new Listeners<ClientEvents>();
+  const startedAt = environment.wallClock();
+  const diagnostics = createDiagnostics(
+    () => environment.now(),
+    options.diagnostics ?? flags.diagnostics,
+    () => listeners.tell('report', undefined),
+  );
+  const webrtc = options.webrtc ?? flags.webrtc ?? true;
+  const iceTransportPolicy = options.iceTransportPolicy ?? flags.iceTransportPolicy ?? 'all';
   const connector = new Connector(
     {
       signaling: { base: base.href, token, cookie, environment },
@@ -132,9 +154,9 @@ export function connect(options: ConnectOptions): Client {
       device: options.device,
       pairing: options.pairing,
       deviceName: options.deviceName,
-      webrtc: options.webrtc ?? flags.webrtc ?? true,
+      webrtc,
       tunnel: options.tunnel ?? true,
-      iceTransportPolicy: options.iceTransportPolicy ?? flags.iceTransportPolicy ?? 'all',
+      iceTransportPolicy,
       iceServers,
     },
     {
@@ -145,17 +167,23 @@ export function connect(options: ConnectOptions): Client {
     },
   );
   const origin = options.origin ?? base.origin;
+  const requests: FetchOptions = {
+    origin,
+    host: hostId(base),
+    token,
+    cookie,
+    edgeOrigin: base.origin,
+    environment,
+    diagnostics,
+    route: (signal) => connector.route(signal),
+    noTunnel: () => connector.noTunnel(),
+    service: options.service,
+  };
   return {
-    fetch: createFetch({
-      origin,
-      host: hostId(base),
-      token,
-      cookie,
-      edgeOrigin: base.origin,
-      environment,
-      diagnostics,
-      route: (signal) => connector.route(signal),
-      noTunnel: () => connector.noTunnel(),
+    ...createHeld(createFetch(requests), origin),
+    WebSocket: socketClass({
+      dial: (request) => dial(requests, request),
+      baseUrl: () => environment.baseUrl() ?? origin,
     }),
     origin,
     get path() {
@@ -174,6 +202,23 @@ export function connect(options: ConnectOptions): Client {
       return connector.error;
     },
     ready: connector.decided.then(() => connector.path),
+    report: async () => {
+      const pair = await connector.pair();
+      const { path, state, rtt, error } = connector;
+      return {
+        startedAt,
+        at: diagnostics.elapsed,
+        protocolVersion: PROTOCOL_VERSION,
+        path,
+        state,
+        rtt,
+        error: error && { code: error.code, message: error.message, hint: error.entry.hint },
+        webrtc,
+        iceTransportPolicy,
+        pair,
+        ...diagnostics.kept,
+      };
+    },
     on: (name, listener) => listeners.add(name, listener),
     close: () => connector.close(),
   };

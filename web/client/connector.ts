@@ -8,6 +8,7 @@ import { DIRECT_DEADLINE_MS } from '../../shared/limits.ts';
 import type { PathKind } from '../../shared/path.ts';
 import type { Session } from '../../shared/session.ts';
 import type { IceServer, SessionReady } from '../../shared/signal.ts';
+import type { SelectedPair } from './candidate-pair.ts';
 import { Device, type DeviceIdentity } from './device.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { Direct, type DirectState } from './direct.ts';
@@ -206,6 +207,11 @@ export class Connector {
     return this.#host.active?.rtt;
   }
 
+  /** The candidate pair of the direct path, as the browser tells it now. */
+  pair(): Promise<SelectedPair | undefined> {
+    return this.#direct.pair();
+  }
+
   /** Resolves when requests need not wait: a path is up, or there is none to be had soon. */
   get decided(): Promise<void> {
     return this.#decided.promise;
@@ -293,7 +299,7 @@ export class Connector {
     const path = this.#currentPath();
     if (path !== this.#path) {
       this.#path = path;
-      this.#options.diagnostics.log(`path: ${path}`);
+      this.#options.diagnostics.log(`path: ${path}`, { type: 'path', path });
       this.#events.path(path);
     }
     if (this.#host.active?.isOpen === true) this.#decide('there is a path');

@@ -2,7 +2,7 @@
 import { DirectError } from '../../shared/errors.ts';
 import { LIVENESS_PROBE_MS } from '../../shared/limits.ts';
 import type { PathLink, SessionEnvironment } from '../../shared/path-link.ts';
-import type { DirectKind } from './candidate-pair.ts';
+import type { DirectKind, SelectedPair } from './candidate-pair.ts';
 import type { ChannelPath } from './channel-path.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { HostSession } from './host-session.ts';
@@ -89,6 +89,11 @@ export class DirectPath {
   /** It does not answer just now. */
   get isDoubtful(): boolean {
     return this.#link?.doubtful === true;
+  }
+
+  /** What it goes by; undefined where the browser tells nothing. */
+  pair(): Promise<SelectedPair | undefined> {
+    return this.#options.peer.selectedPair().catch(() => undefined);
   }
 
   /** Takes the place of `before`, and with it the trust that it has earned: the session moves here. */

@@ -6,7 +6,9 @@
 import { DirectError } from '../../shared/errors.ts';
 import { RETRY_DELAYS_MS } from '../../shared/limits.ts';
 import { type AttemptOptions, attempt } from './attempt.ts';
+import type { SelectedPair } from './candidate-pair.ts';
 import type { DirectPath } from './direct-path.ts';
+import type { Fact } from './report.ts';
 import { attemptError, FINAL_CODES, isNewlyRestarted, MIN_INTERVAL_MS, STABLE_AFTER_MS } from './retry.ts';
 
 /**
@@ -82,6 +84,11 @@ export class Direct {
     return this.#error;
   }
 
+  /** The candidate pair of the path; undefined without a path, or where the browser tells nothing. */
+  async pair(): Promise<SelectedPair | undefined> {
+    return this.#state.name === 'connected' ? this.#state.path.pair() : undefined;
+  }
+
   /** Begins to try; false where there is no WebRTC. */
   start(): boolean {
     const { diagnostics, signaling } = this.#options;
@@ -146,7 +153,7 @@ export class Direct {
 
   #attempt(): void {
     this.#held = false;
-    this.#options.diagnostics.log(`attempt ${this.#failures + 1}`);
+    this.#options.diagnostics.log(`attempt ${this.#failures + 1}`, { type: 'attempt' });
     const running = this.#run(this.#failures === 0);
     if (running !== undefined) this.#enter({ name: 'connecting', running });
   }
@@ -212,7 +219,7 @@ export class Direct {
   #failed(error: unknown, running: Running): void {
     if (running.abort.signal.aborted) return;
     const known = attemptError(error);
-    this.#options.diagnostics.log(`attempt failed: ${known.code} ${known.detail ?? ''}`);
+    this.#options.diagnostics.log(`attempt failed: ${known.code} ${known.detail ?? ''}`, failure(known));
     if (this.#state.name === 'connected') {
       this.#successorFailed(this.#state, known);
       return;
@@ -230,6 +237,7 @@ export class Direct {
     // Of a path that has a successor nobody wants to hear.
     if (state.name !== 'connected' || state.running !== running) return;
     const { now } = this.#options.signaling.environment;
+    this.#options.diagnostics.log(`${state.path.kind} path lost: ${error.code} ${error.detail ?? ''}`, failure(error));
     this.#error = error;
     this.#failures = now() - state.since >= STABLE_AFTER_MS ? 0 : this.#failures + 1;
     state.cancelRenewal();
@@ -268,7 +276,7 @@ export class Direct {
         : isElsewhere
           ? 'the network has changed'
           : 'TURN credentials end';
-      this.#options.diagnostics.log(`another path beside the ${path.kind} one: ${why}`);
+      this.#options.diagnostics.log(`another path beside the ${path.kind} one: ${why}`, { type: 'attempt' });
       const running = this.#run(state.failures === 0);
       state.successor = running === undefined ? { name: 'none' } : { name: 'attempt', running };
     });
@@ -334,6 +342,10 @@ export class Direct {
 /** Whether the path that there is may soon be none. */
 function wantsSuccessor({ path, isElsewhere, isDue }: Connected): boolean {
   return path.isDoubtful || isElsewhere || (isDue && path.kind === 'turn');
+}
+
+function failure({ code }: DirectError): Fact {
+  return { type: 'failed', way: 'direct', code };
 }
 
 /** How long to wait after so many failures in a row. */

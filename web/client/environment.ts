@@ -4,6 +4,7 @@ import type { SessionEnvironment } from '../../shared/path-link.ts';
 import { sealingIsSupported } from '../../shared/sealing-support.ts';
 import { type DeviceKeyStore, memoryDeviceKeys, storedDeviceKeys } from './device-key.ts';
 import { globalNetwork, type Network } from './network.ts';
+import { type Cookies, documentCookies } from './web-ui.ts';
 import type { PeerConnectionClass } from './webrtc.ts';
 
 export interface ClientEnvironment extends SessionEnvironment {
@@ -12,7 +13,7 @@ export interface ClientEnvironment extends SessionEnvironment {
   /** Absent where WebRTC is: everything goes through the edge then. In Node, pass werift’s. */
   RTCPeerConnection: PeerConnectionClass | undefined;
   /** Absent: signaling polls, and there is no relay. */
-  WebSocket: (new (url: string) => WebSocket) | undefined;
+  WebSocket: (new (url: string, protocols?: string[]) => WebSocket) | undefined;
   network: Network;
   /** Milliseconds since 1970: the host's keys expire. */
   wallClock(): number;
@@ -24,6 +25,8 @@ export interface ClientEnvironment extends SessionEnvironment {
   newId(): string;
   /** From 0 to 1, exclusive; for jitter. */
   random(): number;
+  /** Those that a page shares with its host's web UI; undefined where there is no document. */
+  cookies: Cookies | undefined;
   /** What relative URLs refer to; undefined where there is no document. */
   baseUrl(): string | undefined;
   /**
@@ -54,6 +57,7 @@ export function completeEnvironment(given: Partial<ClientEnvironment> = {}): Cli
     deviceKeys: globalThis.indexedDB === undefined ? inMemory : storedDeviceKeys(globalThis.indexedDB),
     newId,
     random: () => Math.random(),
+    cookies: documentCookies(),
     baseUrl: () => globalThis.document?.baseURI ?? globalThis.location?.href,
     browser: globalThis.location !== undefined,
     now: () => performance.now(),

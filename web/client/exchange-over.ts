@@ -5,7 +5,7 @@ import { encodeHead, type HeaderList, type RequestHead } from '../../shared/head
 import { hasBody } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
 import { isDeviceRefusal } from './device.ts';
-import { type Diagnostics, loggedPath } from './diagnostics.ts';
+import type { Diagnostics } from './diagnostics.ts';
 import type { ClientEnvironment } from './environment.ts';
 import { isKeyError } from './host-trust.ts';
 import { networkError } from './network-error.ts';
@@ -13,6 +13,7 @@ import type { Hop } from './redirect.ts';
 import type { RequestBody } from './request-body.ts';
 import { responseBody, responseHeaders, withBodyError } from './response.ts';
 import { Upload } from './upload.ts';
+import { type UiRequest, uiRequestFields, uiResponse } from './web-ui.ts';
 
 /** The path ended before the response began. `cause` is the session's error. */
 export class PathFailure extends Error {
@@ -29,10 +30,19 @@ export class PathFailure extends Error {
   }
 }
 
+/** What is said of a response that outlives the request. */
+export type Holding = Pick<RequestHead, 'hold' | 'resume'>;
+
 interface ExchangeOptions {
   signal: AbortSignal | undefined;
+  holding: Holding;
   environment: ClientEnvironment;
   diagnostics: Diagnostics;
+  /** See `ConnectOptions`. */
+  service: 'web_ui' | undefined;
+  credentials: RequestCredentials;
+  /** Told how many bytes of the body have been sent, after each piece. */
+  uploaded: ((bytes: number) => void) | undefined;
 }
 
 /**
@@ -43,32 +53,36 @@ export async function exchangeOver(
   session: Session,
   hop: Hop,
   body: RequestBody | undefined,
-  { signal, environment, diagnostics }: ExchangeOptions,
+  { signal, holding, environment, diagnostics, service, credentials, uploaded }: ExchangeOptions,
 ): Promise<Response> {
   if (session.error !== undefined) throw new PathFailure(session.error, false, false);
-  const started = environment.now();
-  const name = `${hop.method} ${loggedPath(hop.url)}`;
-  const head: RequestHead = { method: hop.method, path: hop.url.pathname + hop.url.search, headers: fields(hop, body) };
+  const path = holding.resume === undefined ? hop.url.pathname + hop.url.search : '/';
+  const special = { ...holding, ...(service && { service }) };
+  const head: RequestHead = { method: hop.method, path, headers: fields(hop, body), ...special };
+  const ui = { url: hop.url, credentials, hasOrigin: hop.method !== 'GET' && hop.method !== 'HEAD' };
+  if (service !== undefined) head.headers.push(...uiFields(head.headers, ui, environment));
   // Thrown here, before anything is sent: `sendHead` would say it too late for `finish`.
   encodeHead(head);
   const exchange = new ClientExchange(session.openStream());
-  const upload = new Upload(exchange, body);
-  diagnostics.log(`→ ${name} (${body === undefined ? 0 : (body.length ?? 'streaming')}b)`);
+  const upload = new Upload(exchange, body, uploaded);
+  const way = () => session.active?.kind ?? 'offline';
+  const size = body === undefined ? 0 : (body.length ?? 'streaming');
+  const log = diagnostics.request(hop.method, hop.url, way(), `(${size}b)`);
   const abort = () => {
     exchange.abort('E_CANCELLED');
     upload.cancel(signal?.reason);
   };
   signal?.addEventListener('abort', abort);
-  const done = (outcome: string) =>
-    diagnostics.log(`← ${outcome} ${name}, ${Math.round(environment.now() - started)}ms`);
   try {
     signal?.throwIfAborted();
     upload.start(head);
     // Whichever comes first: the head, or the failure of the source of the body, which ends the request.
-    const { status, statusText, ...rest } = await Promise.race([exchange.readHead(), upload.failed]);
+    const first = await Promise.race([exchange.readHead(), upload.failed]);
+    log.head(first.status, way());
+    const { status, statusText, ...rest } = service === undefined ? first : uiResponse(first, ui, environment.cookies);
     const headers = responseHeaders({ status, statusText, ...rest }, environment.browser);
     if (!hasBody(hop.method, status)) {
-      done(`${status} 0b`);
+      log.end(0, false);
       finishQuietly(exchange);
       return new Response(null, { status, statusText, headers });
     }
@@ -80,14 +94,14 @@ export async function exchangeOver(
         failure = { error };
       },
       ended: (bytes, error) => {
-        done(error === undefined ? `${status} ${bytes}b` : `${status} ${bytes}b incomplete`);
+        log.end(bytes, error !== undefined);
         if (error !== undefined) upload.cancel(error);
       },
     });
     return withBodyError(new Response(stream, { status, statusText, headers }), () => failure);
   } catch (error) {
     const failure = asPathFailure(session, exchange, upload, error);
-    done('failed');
+    log.end(undefined, true);
     exchange.abort(upload.sourceFailed || signal?.aborted ? 'E_CANCELLED' : 'E_PROTOCOL');
     // A body that was not begun may still go over HTTPS.
     if (failure === undefined || upload.begun) upload.cancel(error);
@@ -105,11 +119,17 @@ function asPathFailure(
   error: unknown,
 ): PathFailure | undefined {
   const ended = session.error;
-  if (ended === undefined || !(error instanceof DirectError)) return undefined;
-  if (ended.code === 'E_CANCELLED' || isKeyError(ended)) return undefined;
-  // A host that refuses the device has run nothing; one that has accepted it before may have.
-  if (isDeviceRefusal(ended) && !session.isEstablished) return undefined;
+  if (ended === undefined || !hasLostPath(session, error)) return undefined;
   return new PathFailure(ended, exchange.stream.sentAny, upload.begun);
+}
+
+/** Whether `error` came because the session has ended, and what ran on it may go on elsewhere. */
+export function hasLostPath(session: Session, error: unknown): boolean {
+  const ended = session.error;
+  if (ended === undefined || !(error instanceof DirectError)) return false;
+  if (ended.code === 'E_CANCELLED' || isKeyError(ended)) return false;
+  // A host that refuses the device has run nothing; one that has accepted it before may have.
+  return !isDeviceRefusal(ended) || session.isEstablished;
 }
 
 /** What the end of a session is to its requests: an agent that stops has forgotten them as one that was restarted. */
@@ -132,6 +152,12 @@ function fields({ method, headers }: Hop, body: RequestBody | undefined): Header
   if (!headers.has('accept')) list.push(['accept', '*/*']);
   if (length !== undefined) list.push(['content-length', String(length)]);
   return list;
+}
+
+/** Those of the page that the caller has not set. */
+function uiFields(given: HeaderList, request: UiRequest, environment: ClientEnvironment): HeaderList {
+  const names = new Set(given.map(([name]) => name));
+  return uiRequestFields(request, environment.cookies).filter(([name]) => !names.has(name));
 }
 
 /** Reads what follows a response without a body, which should be nothing. */

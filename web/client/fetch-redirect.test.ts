@@ -57,6 +57,7 @@ describe('redirects', () => {
   test.each([
     ['a loop', '/v1/from'],
     ['an invalid URL', 'https://a b'],
+    ['the edge’s own addresses', '/_direct/api/hosts'],
     ['another scheme', 'file:///etc/passwd'],
   ])('%s is a TypeError', async (_, location) => {
     const { fetch, heads } = testHost(redirecting(302, location));

@@ -190,6 +190,16 @@ describe('requests', () => {
     expect([heads, https]).toEqual([[], []]);
   });
 
+  test('of a page that the edge knows by its cookie keep its own Authorization for the upstream', async () => {
+    const host = testHost(async () => {}, { token: undefined, cookie: true, route: async () => undefined });
+    await host.fetch('/v1/x', { headers: { authorization: 'Bearer upstream' } });
+    const headers = new Map(host.https[0]?.headers);
+    expect([headers.get('authorization'), headers.get('upstream-authorization')]).toEqual([
+      undefined,
+      'Bearer upstream',
+    ]);
+  });
+
   test('a Request whose body was used is a TypeError', async () => {
     const { fetch, heads } = testHost(echo);
     const request = new Request(`${ORIGIN}/v1/x`, { method: 'POST', body: 'once' });

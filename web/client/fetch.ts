@@ -1,11 +1,11 @@
 /** `fetch` for the host's origin: over the session while it has a path, else over HTTPS; everything else untouched. */
 import { DirectError } from '../../shared/errors.ts';
+import { DIRECT_HOLD, DIRECT_RESUME, encodeResume } from '../../shared/hold.ts';
 import { isSafe } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
 import type { Diagnostics } from './diagnostics.ts';
-import { loggedPath } from './diagnostics.ts';
 import type { ClientEnvironment } from './environment.ts';
-import { exchangeOver, PathFailure, requestError } from './exchange-over.ts';
+import { exchangeOver, type Holding, PathFailure, requestError } from './exchange-over.ts';
 import { networkError } from './network-error.ts';
 import { type Hop, isRedirect, nextHop } from './redirect.ts';
 import { canStreamRequests, type RequestBody, readRequestBody } from './request-body.ts';
@@ -23,6 +23,8 @@ export interface FetchOptions {
   cookie: boolean;
   /** Where the token may go. */
   edgeOrigin: string;
+  /** See `ConnectOptions`. */
+  service?: 'web_ui' | undefined;
   environment: ClientEnvironment;
   diagnostics: Diagnostics;
   /** The session for a new request, or undefined: HTTPS. */
@@ -32,25 +34,35 @@ export interface FetchOptions {
 }
 
 /** A request is sent again over a new session at most so often, then over HTTPS. */
-const MAX_SESSIONS_PER_REQUEST = 2;
+export const MAX_SESSIONS_PER_REQUEST = 2;
 
 export type FetchInput = RequestInfo | URL;
 
+export interface ClientRequestInit extends RequestInit {
+  /** Told how many bytes of the body have been sent, after each piece; not over HTTPS, where nothing tells. */
+  uploaded?: (bytes: number) => void;
+}
+
+/** A request with what the head says besides; of the platform's requests it is ignored. */
+export type HoldingFetch = (input: FetchInput, init?: ClientRequestInit, holding?: Holding) => Promise<Response>;
+
 /** A `fetch` with the semantics of the Fetch standard. */
-export function createFetch(options: FetchOptions): (input: FetchInput, init?: RequestInit) => Promise<Response> {
-  return (input, init) => new Call(options, input, init).run();
+export function createFetch(options: FetchOptions): HoldingFetch {
+  return (input, init, holding = {}) => new Call(options, input, init, holding).run();
 }
 
 class Call {
   readonly #options: FetchOptions;
   readonly #input: FetchInput;
-  readonly #init: RequestInit | undefined;
+  readonly #init: ClientRequestInit | undefined;
+  readonly #holding: Holding;
   readonly #signal: AbortSignal | undefined;
 
-  constructor(options: FetchOptions, input: FetchInput, init: RequestInit | undefined) {
+  constructor(options: FetchOptions, input: FetchInput, init: ClientRequestInit | undefined, holding: Holding) {
     this.#options = options;
     this.#input = input;
     this.#init = init;
+    this.#holding = holding;
     // The given one rather than the Request's, which follows it only as long as the Request lives.
     this.#signal = (init?.signal === undefined && isRequest(input) ? input.signal : init?.signal) ?? undefined;
   }
@@ -96,6 +108,9 @@ class Call {
     let hop: Hop = { url: new URL(request.url), method: request.method, headers: request.headers, count: 0 };
     for (;;) {
       if (hop.count > 0 && !belongsToHost(hop.url, this.#options.origin)) {
+        // With the method, the body and the credential of this request, the host could have the edge do what it likes.
+        if (hop.url.origin === this.#options.edgeOrigin)
+          throw new TypeError('fetch failed: a redirect to the edge itself');
         return this.#markRedirected(await this.#https(this.#requestFor(request, hop, body), undefined), hop);
       }
       const response = await this.#overSession(request, session, hop, body);
@@ -129,12 +144,16 @@ class Call {
     hop: Hop,
     body: RequestBody | undefined,
   ): Promise<Response> {
-    const { diagnostics, environment, route } = this.#options;
+    const { diagnostics, environment, route, service } = this.#options;
+    const { credentials } = request;
+    const uploaded = this.#init?.uploaded;
+    const holding = this.#holding;
+    const options = { signal: this.#signal, holding, environment, diagnostics, service, credentials, uploaded };
     let session = first;
     let sentAny: boolean | undefined;
     for (let attempt = 1; session !== undefined && attempt <= MAX_SESSIONS_PER_REQUEST; attempt++) {
       try {
-        const head = await exchangeOver(session, hop, body, { signal: this.#signal, environment, diagnostics });
+        const head = await exchangeOver(session, hop, body, options);
         return withOrigin(head, { url: hop.url, redirected: hop.count > 0 });
       } catch (error) {
         this.#signal?.throwIfAborted();
@@ -177,7 +196,7 @@ class Call {
 
   /** `again`: undefined for the first way that was tried, else whether the host may have seen the request before. */
   async #https(given: Request, again: boolean | undefined): Promise<Response> {
-    const { environment, diagnostics, host, token, cookie, edgeOrigin, origin } = this.#options;
+    const { environment, diagnostics, host, token, cookie, edgeOrigin, origin, service } = this.#options;
     const url = new URL(given.url);
     const refusal = belongsToHost(url, origin) ? await this.#options.noTunnel?.() : undefined;
     this.#signal?.throwIfAborted();
@@ -187,22 +206,30 @@ class Call {
     const request = anonymous ? new Request(given, { credentials: 'same-origin' }) : given;
     if (url.origin === edgeOrigin) {
       request.headers.set('direct-host', host);
+      if (service !== undefined) request.headers.set('direct-service', service);
       const own = request.headers.get('authorization');
       if (own !== null) request.headers.set('upstream-authorization', own);
       if (token !== undefined) request.headers.set('authorization', `Bearer ${token}`);
+      // The edge would take it for its own, and the cookie for nothing.
+      else if (cookie) request.headers.delete('authorization');
+      const { hold, resume } = this.#holding;
+      if (hold !== undefined) request.headers.set(DIRECT_HOLD, hold);
+      if (resume !== undefined) request.headers.set(DIRECT_RESUME, encodeResume(resume));
+    } else if (this.#holding.resume !== undefined) {
+      // This server is not the edge, and what it has at that address is another thing.
+      throw networkError(new DirectError('E_PATH_LOST', 'no path to the host'));
     }
     // Other requests of the page are not ours to show.
     if (!belongsToHost(url, origin)) return environment.fetch(request);
-    const name = `${request.method} ${loggedPath(url)}`;
-    const started = environment.now();
-    const ms = () => `${Math.round(environment.now() - started)}ms`;
-    diagnostics.log(`→ ${name} ${again === undefined ? 'over HTTPS' : again ? 'again over HTTPS' : 'now over HTTPS'}`);
+    const remark = again === undefined ? 'over HTTPS' : again ? 'again over HTTPS' : 'now over HTTPS';
+    const log = diagnostics.request(request.method, url, 'tunnel', remark);
     try {
       const response = await environment.fetch(request);
-      diagnostics.log(`← ${response.status} ${name} over HTTPS, ${ms()}`);
+      log.head(response.status, 'tunnel');
+      log.end(undefined, false);
       return response;
     } catch (error) {
-      diagnostics.log(`← failed ${name} over HTTPS, ${ms()}`);
+      log.end(undefined, true);
       throw error;
     }
   }

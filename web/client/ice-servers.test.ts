@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { SIGNALING_SESSION_TTL_MS } from '../../shared/limits.ts';
 import { parseSessionReady } from '../../shared/signal.ts';
 import { type ConnectOptions, connect } from './connect.ts';
-import { checkedIceServers, renewalMs } from './ice-servers.ts';
+import { checkedIceServers, iceFact, renewalMs } from './ice-servers.ts';
 import { TestEdge } from './test-edge.ts';
 import { ORIGIN } from './test-host.ts';
 
@@ -40,6 +40,24 @@ describe('own ICE servers', () => {
     const text = log.join('\n');
     expect(text).toContain('ICE servers: 2, ice_source: client');
     expect(text).not.toMatch(/secret|turn\.example/);
+    const { ice } = await client.report();
+    expect(ice).toMatchObject({
+      source: 'client',
+      endAt: undefined,
+      urls: ['stun:a.test', 'stun:b.test:1', TURN.urls],
+    });
+  });
+
+  test('of the edge are reported with when they end, and without credentials', async () => {
+    const edge = new TestEdge();
+    edge.credentialsMs = 600_000;
+    const { client } = connected(edge, {});
+    await edge.clock.advance(500);
+    const report = await client.report();
+    const { ice } = report;
+    expect(ice).toMatchObject({ source: 'coturn', urls: ['stun:a.example', 'turn:b.example'] });
+    expect(Math.round((ice?.endAt ?? 0) / 1_000)).toBe(600);
+    expect(JSON.stringify(report)).not.toContain('credential');
   });
 
   test('of the edge are counted in the log, with who named them', async () => {
@@ -131,5 +149,12 @@ describe('the time to renew', () => {
   test('of credentials is never, where the edge says no time', () => {
     const endless = { ...ready(Number.POSITIVE_INFINITY), expires_at: Number.POSITIVE_INFINITY };
     expect(renewalMs(endless)).toBeUndefined();
+  });
+
+  test('of credentials is told by this device’s time, whatever its clock shows', () => {
+    const twoMinutesFast = 5_120_000;
+    const fact = iceFact('coturn', [{ ...TURN, urls: [TURN.urls] }], ready(600_000), 250, twoMinutesFast);
+    const urls = [TURN.urls];
+    expect(fact).toEqual({ type: 'ice', source: 'coturn', urls, endAt: 600_250, clockAheadMs: 120_000 });
   });
 });

@@ -3,6 +3,7 @@ import { DirectError } from '../../shared/errors.ts';
 import { iceServerProblem, MAX_ICE_SERVERS_LENGTH } from '../../shared/ice-url.ts';
 import { SIGNALING_SESSION_TTL_MS } from '../../shared/limits.ts';
 import { type IceServer, parseIceServers, type SessionReady } from '../../shared/signal.ts';
+import type { Fact } from './report.ts';
 
 /** New credentials are asked for so long before the old ones end: an attempt, and some that fail, fit in between. */
 const MAX_RENEWAL_MARGIN_MS = 60_000;
@@ -37,6 +38,29 @@ function parsed(given: unknown): IceServer[] {
   }
 }
 
+/** By the edge's clock. */
+function madeAt(ready: SessionReady): number {
+  return ready.expires_at - SIGNALING_SESSION_TTL_MS;
+}
+
+/** What is told of an attempt's servers; `elapsed` and `now` are of the moment at which the edge has answered. */
+export function iceFact(
+  source: string,
+  servers: readonly IceServer[],
+  ready: SessionReady,
+  elapsed: number,
+  now: number,
+): Fact {
+  const expireAt = source === 'client' ? undefined : ready.ice_servers_expire_at;
+  return {
+    type: 'ice',
+    source,
+    urls: servers.flatMap(({ urls }) => urls),
+    endAt: expireAt === undefined ? undefined : elapsed + expireAt - madeAt(ready),
+    clockAheadMs: now - madeAt(ready),
+  };
+}
+
 /**
  * In how many milliseconds from its arrival the session's ICE servers are to be renewed; undefined if they last, or not
  * long enough for another attempt. By the edge's clock alone, whatever this device believes the time to be: the session
@@ -44,8 +68,7 @@ function parsed(given: unknown): IceServer[] {
  */
 export function renewalMs(ready: SessionReady): number | undefined {
   if (ready.ice_servers_expire_at === undefined) return undefined;
-  const madeAt = ready.expires_at - SIGNALING_SESSION_TTL_MS;
-  const lifetime = ready.ice_servers_expire_at - madeAt;
+  const lifetime = ready.ice_servers_expire_at - madeAt(ready);
   // No number either, if both are infinite.
   if (!(lifetime >= MIN_LIFETIME_MS)) return undefined;
   return Math.min(lifetime - Math.min(MAX_RENEWAL_MARGIN_MS, lifetime / 3), MAX_RENEWAL_MS);

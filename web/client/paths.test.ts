@@ -387,5 +387,12 @@ describe('the log', () => {
       expect(text).toContain(line);
     }
     expect(text).not.toMatch(/owner|session-\d|secret|prompt/);
+    // The same in another form.
+    const report = await client.report();
+    expect(report.paths.map(({ path }) => path)).toEqual(expect.arrayContaining(['relay', 'direct', 'offline']));
+    expect(report.requests.map(({ way, status }) => [way, status])).toContainEqual(['direct', 200]);
+    const failures = report.timeline.flatMap(({ fact }) => (fact?.type === 'failed' ? [fact.code] : []));
+    expect(failures).toEqual(expect.arrayContaining(['E_GOING_AWAY', 'E_HOST_RESTARTED', 'E_UNAUTHORIZED']));
+    expect(JSON.stringify(report)).not.toMatch(/owner|session-\d|secret|prompt/);
   });
 });

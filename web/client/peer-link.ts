@@ -1,9 +1,10 @@
 /** One RTCPeerConnection with the one data channel of ours: the offering end. */
 import { MAX_CANDIDATES_PER_SESSION } from '../../shared/limits.ts';
 import type { Candidate, IceServer } from '../../shared/signal.ts';
-import { laterCandidates, reflexiveAddress } from './candidate-order.ts';
+import { candidateLines, laterCandidates, parseCandidate, reflexiveAddress } from './candidate-order.ts';
 import { type SelectedPair, selectedPair } from './candidate-pair.ts';
 import { ChannelPath } from './channel-path.ts';
+import type { Fact } from './report.ts';
 import type { DataChannel, PeerConnection, PeerConnectionClass } from './webrtc.ts';
 
 /** Both ends create the channel themselves, which saves the round trip of DCEP (RFC 8832). The agent knows the id. */
@@ -33,7 +34,7 @@ export interface PeerLinkEvents {
   /** Another candidate pair was selected. */
   pairChanged(): void;
   /** A step for the log. */
-  step(what: string): void;
+  step(what: string, fact?: Fact): void;
 }
 
 export class PeerLink {
@@ -87,6 +88,8 @@ export class PeerLink {
     await this.#gathering;
     const { sdp: first, later } = laterCandidates(sdp, this.#seenAt);
     await this.#connection.setRemoteDescription({ type: 'answer', sdp: first });
+    this.#watchTransport();
+    for (const line of candidateLines(sdp)) this.#tell('remote', line);
     const early = this.#early ?? [];
     this.#early = undefined;
     for (const candidate of early) this.#apply(candidate);
@@ -99,7 +102,7 @@ export class PeerLink {
   /** A candidate of the agent. One that cannot be used is ignored: others may work. */
   addCandidate(candidate: Candidate): void {
     if (this.#candidates++ >= MAX_CANDIDATES_PER_SESSION) return;
-    this.#events.step(`remote candidate: ${candidate.candidate || 'end'}`);
+    this.#tell('remote', candidate.candidate);
     if (this.#early === undefined) this.#apply(candidate);
     else this.#early.push(candidate);
   }
@@ -144,7 +147,7 @@ export class PeerLink {
       const line = candidate?.candidate ?? '';
       const seenAt = reflexiveAddress(line);
       if (seenAt !== undefined) this.#seenAt.add(seenAt);
-      this.#events.step(`local candidate: ${line || 'end'}`);
+      this.#tell('local', line);
       this.#events.candidate({
         candidate: line,
         sdpMid: candidate?.sdpMid ?? '0',
@@ -165,7 +168,6 @@ export class PeerLink {
     this.#channel.addEventListener('open', () => {
       this.#events.step('data channel open');
       if (!this.#closed) this.#events.open();
-      this.#watchPair();
     });
     this.#channel.addEventListener('close', () => {
       this.#events.step('data channel closed');
@@ -173,11 +175,21 @@ export class PeerLink {
     });
   }
 
-  /** Chromium tells when ICE moves to a better pair, for example away from TURN. */
-  #watchPair(): void {
-    const { sctp } = this.#connection as { sctp?: { transport?: { iceTransport?: Partial<EventTarget> } } | null };
-    const transport = sctp?.transport?.iceTransport;
-    transport?.addEventListener?.('selectedcandidatepairchange', () => this.#events.pairChanged());
+  /** An empty candidate ends them. */
+  #tell(from: 'local' | 'remote', line: string): void {
+    const candidate = parseCandidate(line);
+    this.#events.step(`${from} candidate: ${line || 'end'}`, { type: 'candidate', from, candidate });
+  }
+
+  /** DTLS, where the runtime shows it; and Chromium tells when ICE moves to a better pair, for example away from TURN. */
+  #watchTransport(): void {
+    type Watched = Partial<EventTarget>;
+    const { sctp } = this.#connection as {
+      sctp?: { transport?: Watched & { state?: string; iceTransport?: Watched } } | null;
+    };
+    const dtls = sctp?.transport;
+    dtls?.addEventListener?.('statechange', () => this.#events.step(`DTLS ${dtls.state}`));
+    dtls?.iceTransport?.addEventListener?.('selectedcandidatepairchange', () => this.#events.pairChanged());
   }
 
   #fail(reason: string): void {

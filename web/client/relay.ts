@@ -15,6 +15,7 @@ import type { HostSession } from './host-session.ts';
 import type { HostTrust } from './host-trust.ts';
 import { type Admission, openRelay } from './relay-attempt.ts';
 import type { RelayPath } from './relay-path.ts';
+import type { Fact } from './report.ts';
 import { attemptError, FINAL_CODES, isNewlyRestarted, MIN_INTERVAL_MS, STABLE_AFTER_MS } from './retry.ts';
 import { SOCKET_PATIENCE_MS } from './signal-socket.ts';
 import type { Signaling } from './signaling.ts';
@@ -219,7 +220,7 @@ export class Relay {
     if (this.#current?.link !== link) return;
     const { since } = this.#current;
     this.#current = undefined;
-    this.#options.diagnostics.log(`relay lost: ${error.code} ${error.detail ?? ''}`);
+    this.#options.diagnostics.log(`relay lost: ${error.code} ${error.detail ?? ''}`, failure(error));
     const { now } = this.#options.signaling.environment;
     this.#failures = now() - since >= STABLE_AFTER_MS ? 0 : this.#failures + 1;
     if (this.#attempt === undefined) {
@@ -234,7 +235,7 @@ export class Relay {
     if (this.#attempt !== attempt) return;
     const error = attemptError(cause);
     this.#endAttempt(error);
-    this.#options.diagnostics.log(`no relay: ${error.code} ${error.detail ?? ''}`);
+    this.#options.diagnostics.log(`no relay: ${error.code} ${error.detail ?? ''}`, failure(error));
     // The path that was to be replaced still stands.
     if (this.#current !== undefined) return;
     this.#failures += 1;
@@ -296,4 +297,8 @@ export class Relay {
     this.#state = state;
     this.#options.changed();
   }
+}
+
+function failure({ code }: DirectError): Fact {
+  return { type: 'failed', way: 'relay', code };
 }

@@ -21,7 +21,7 @@ export class SignalPoll implements SignalTransport {
     this.#signaling = signaling;
     this.#sessionId = sessionId;
     this.#events = events;
-    events.step('signaling by polling');
+    events.step('signaling by polling', { type: 'polling' });
     void this.#poll();
   }
 

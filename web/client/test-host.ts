@@ -10,6 +10,7 @@ import { agentSession, clientSession } from '../../shared/test-sessions.ts';
 import { createDiagnostics } from './diagnostics.ts';
 import { completeEnvironment } from './environment.ts';
 import { createFetch, type FetchOptions } from './fetch.ts';
+import type { Cookies } from './web-ui.ts';
 
 export const ORIGIN = 'https://edge.example';
 
@@ -74,13 +75,19 @@ export interface TestHost {
 
 interface HostOptions extends Partial<FetchOptions> {
   browser?: boolean;
+  cookies?: Cookies;
   overHttps?: (request: Request) => Promise<Response>;
   /** Stands between the client's session and the path. */
   wrap?: (path: Path) => Path;
 }
 
 export function testHost(answer: Answer, options: HostOptions = {}): TestHost {
-  const { browser = true, overHttps = async () => new Response('over https'), wrap = (path) => path } = options;
+  const {
+    browser = true,
+    cookies,
+    overHttps = async () => new Response('over https'),
+    wrap = (path) => path,
+  } = options;
   const [left, right] = memoryPaths();
   const https: Request[] = [];
   const heads: RequestHead[] = [];
@@ -93,6 +100,7 @@ export function testHost(answer: Answer, options: HostOptions = {}): TestHost {
   const environment = completeEnvironment({
     ...realTime,
     browser,
+    cookies,
     baseUrl: () => `${ORIGIN}/page/index.html`,
     fetch: (request) => {
       https.push(request);

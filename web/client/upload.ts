@@ -6,14 +6,17 @@ import type { RequestBody } from './request-body.ts';
 export class Upload {
   readonly #exchange: ClientExchange;
   readonly #body: RequestBody | undefined;
+  readonly #uploaded: ((bytes: number) => void) | undefined;
   readonly #failed = Promise.withResolvers<never>();
   #begun = false;
   #sourceFailed = false;
   #cancelled = false;
 
-  constructor(exchange: ClientExchange, body: RequestBody | undefined) {
+  /** `uploaded` is told how many bytes have been sent, after each piece. */
+  constructor(exchange: ClientExchange, body: RequestBody | undefined, uploaded?: (bytes: number) => void) {
     this.#exchange = exchange;
     this.#body = body;
+    this.#uploaded = uploaded;
     this.#failed.promise.catch(() => {});
   }
 
@@ -39,7 +42,11 @@ export class Upload {
     if (body === undefined) {
       this.#exchange.finish();
     } else if (body.bytes !== undefined) {
-      this.#exchange.sendData(body.bytes).catch(() => {});
+      const { length } = body.bytes;
+      this.#exchange.sendData(body.bytes).then(
+        () => this.#uploaded?.(length),
+        () => {},
+      );
       this.#exchange.finish();
     } else {
       void this.#send(body);
@@ -55,9 +62,12 @@ export class Upload {
 
   async #send(body: RequestBody): Promise<void> {
     this.#begun = !body.replayable;
+    let sent = 0;
     try {
       for await (const piece of body.pieces()) {
         if (this.#cancelled || !(await this.#sends(piece))) return;
+        sent += piece.length;
+        this.#uploaded?.(sent);
       }
     } catch (error) {
       this.#sourceFailed = true;

@@ -8,6 +8,7 @@ import { h } from '../look/element.ts';
 import { clockTime } from '../look/format.ts';
 import { devicesElement } from './devices.ts';
 import { fact } from './facts.ts';
+import { webUiElements } from './host-web-ui.ts';
 import { nothing, Panel } from './panel.ts';
 import type { Visit } from './visit.ts';
 
@@ -35,6 +36,7 @@ export function hostsSection(visit: Visit): Panel<unknown> {
   function card(host: Host): HTMLElement {
     const pin = visit.pins.get(host.id);
     const titleId = `host-${host.id}`;
+    const webUi = webUiElements(visit, host, () => panel.refresh());
     return h(
       'article',
       { class: 'card', 'aria-labelledby': titleId, 'data-testid': 'host' },
@@ -59,13 +61,14 @@ export function hostsSection(visit: Visit): Panel<unknown> {
           'Lets in',
           h('span', {}, host.access === null ? 'not known until its agent connects' : ACCESS[host.access]),
         ),
+        ...webUi.facts,
         ...fact('Fingerprint', identity(host, pin)),
       ),
       host.access === 'paired' && devicesOf(host),
       h(
         'div',
         { class: 'actions card-actions' },
-        ...(host.host_key === null ? [] : changes(host)),
+        ...(host.host_key === null ? [] : [...changes(host), ...webUi.actions]),
         h(
           'a',
           {

@@ -1,4 +1,7 @@
-/** The edge's own pages in one document: dashboard, approval of an agent, invitation; which one, the address says. */
+/**
+ * The edge's own pages in one document: dashboard, approval of an agent, invitation, the way to a web UI; which one, the
+ * address says.
+ */
 import type { Me } from '../../shared/account-api.ts';
 import { EdgeApi } from '../access/edge-api.ts';
 import { Pins } from '../access/pins.ts';
@@ -6,6 +9,7 @@ import { element, h } from '../look/element.ts';
 import { accountMenu } from './account-menu.ts';
 import { approve } from './approve.ts';
 import { dashboard } from './dashboard.ts';
+import { enterWebUi } from './enter-web-ui.ts';
 import { failed } from './failed.ts';
 import { takeFragment } from './fragment-memory.ts';
 import { invite } from './invite.ts';
@@ -46,7 +50,8 @@ async function start(): Promise<void> {
   element('account', HTMLElement).replaceChildren(...(me.kind === 'anonymous' ? [] : [accountMenu(visit, me)]));
   // An invitation is for people who are not signed in.
   if (page === 'invite') return invite(visit, me);
-  if (me.kind !== 'owner') return signIn(visit, me, page === 'approve' ? 'approve' : 'dashboard');
+  if (page === 'enter' && me.kind !== 'anonymous') return enterWebUi(visit, new URLSearchParams(location.search));
+  if (me.kind !== 'owner') return signIn(visit, me, page === 'approve' || page === 'enter' ? page : 'dashboard');
   if (page === 'approve') return approve(visit);
   dashboard(visit, me, sections);
 }

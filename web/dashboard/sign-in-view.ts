@@ -5,6 +5,7 @@ import type { Visit } from './visit.ts';
 
 const REASONS = {
   dashboard: 'Hosts, keys, invitations and everything else of this edge are its owner’s to see.',
+  enter: 'The web UI that you want to open is for those whom this edge lets in. Sign in, and it goes on from there.',
   approve: 'An agent waits for your approval. Sign in, and it goes on from there.',
 };
 

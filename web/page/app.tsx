@@ -1,6 +1,7 @@
 /** The chat page. */
 import type { VNode } from 'preact';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import type { IceStatus } from '../../shared/account-api.ts';
 import type { Chats } from '../chat/chats.ts';
 import type { Attachment, Conversation } from '../chat/conversation.ts';
 import { Composer } from './composer.tsx';
@@ -28,9 +29,11 @@ export interface AppProps {
   notices: Notices;
   /** That this browser expects of the host. */
   hostKey: () => string | undefined;
+  /** Of the edge’s TURN providers. */
+  ice: () => Promise<IceStatus>;
 }
 
-export function App({ page: pageStore, chats, visit, notices, hostKey }: AppProps): VNode {
+export function App({ page: pageStore, chats, visit, notices, hostKey, ice }: AppProps): VNode {
   const page = useStateOf(pageStore);
   const { conversations, current, messages, loaded } = useStateOf(chats);
   const [editing, setEditing] = useState<string>();
@@ -128,6 +131,7 @@ export function App({ page: pageStore, chats, visit, notices, hostKey }: AppProp
           }}
           onNew={begin}
           onReconnect={(forced) => visit.reconnect(forced)}
+          ice={ice}
           onSignOut={() => void visit.signOut()}
         />
         <Messages

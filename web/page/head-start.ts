@@ -20,7 +20,7 @@ export interface KnownServers {
 /** What it takes from the browser. */
 export interface Platform {
   RTCPeerConnection: new (configuration: RTCConfiguration) => RTCPeerConnection;
-  WebSocket: new (url: string) => WebSocket;
+  WebSocket: new (url: string, protocols?: string[]) => WebSocket;
   fetch(request: Request): Promise<Response>;
   randomBytes(count: number): Uint8Array;
 }
@@ -148,9 +148,9 @@ export function headStart(origin: string, host: string, servers: KnownServers, p
     candidates.replay();
     return Object.assign(first, begun);
   }
-  function Socket(url: string): WebSocket {
+  function Socket(url: string, protocols?: string[]): WebSocket {
     const known = sockets.get(url);
-    if (known === undefined) return new platform.WebSocket(url);
+    if (known === undefined) return new platform.WebSocket(url, protocols);
     sockets.delete(url);
     known.early.replay();
     return known.socket;

@@ -1,11 +1,11 @@
 /** The bar on top: host, model, connection, a new chat and the menu. */
 import type { VNode } from 'preact';
-import type { UsableHost } from '../../shared/account-api.ts';
+import type { IceStatus, UsableHost } from '../../shared/account-api.ts';
 import { groupModels } from '../chat/models.ts';
+import { ConnectionIndicator, type Forced } from '../connection/indicator.tsx';
 import { Icon } from './icons.tsx';
-import { ConnectionIndicator } from './indicator.tsx';
 import { PageMenu } from './page-menu.tsx';
-import type { ForcedPath, PageState } from './page-state.ts';
+import type { PageState } from './page-state.ts';
 
 /** A host id is as long as a key may be; people know theirs by its beginning. */
 const SHOWN_CHARACTERS = 24;
@@ -19,7 +19,9 @@ export interface HeaderProps {
   onHost: (id: string) => void;
   onModel: (id: string) => void;
   onNew: () => void;
-  onReconnect: (forced: ForcedPath) => void;
+  onReconnect: (forced: Forced) => void;
+  /** What the edge says of its TURN providers; it tells owners only. */
+  ice: () => Promise<IceStatus>;
   onSignOut: () => void;
 }
 
@@ -46,7 +48,12 @@ export function Header(props: HeaderProps): VNode {
         <ModelPicker page={page} model={model} onModel={props.onModel} />
         <div class="connection">
           {!hostless && (
-            <ConnectionIndicator client={page.client} forced={page.forced} onReconnect={props.onReconnect} />
+            <ConnectionIndicator
+              client={page.client}
+              forced={page.forced}
+              onReconnect={props.onReconnect}
+              ice={page.me?.kind === 'owner' ? props.ice : undefined}
+            />
           )}
         </div>
         <button

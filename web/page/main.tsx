@@ -38,7 +38,8 @@ const page = newPageStore();
 const notices = new Notices();
 const clients = new Clients();
 const pins = new Pins(storage);
-const visit = new Visit({ page, clients, api: new EdgeApi((url, init) => fetch(url, init)), pins, storage });
+const api = new EdgeApi((url, init) => fetch(url, init));
+const visit = new Visit({ page, clients, api, pins, storage });
 
 const records = new SafeRecords(openDatabase, () =>
   notices.show({ text: 'This browser does not keep your conversations: they go with this page.', stays: true }),
@@ -88,7 +89,7 @@ function show(): void {
   const focused = before !== null && before === document.activeElement;
   const hostKey = () => (page.state.host === undefined ? undefined : pins.get(page.state.host));
   place.replaceChildren();
-  render(<App page={page} chats={chats} visit={visit} notices={notices} hostKey={hostKey} />, place);
+  render(<App page={page} chats={chats} visit={visit} notices={notices} hostKey={hostKey} ice={api.ice} />, place);
   const prompt = element('prompt', HTMLTextAreaElement);
   if (typed !== '') {
     prompt.value = typed;

@@ -2,6 +2,7 @@
 import type { Me, ServedUpstream, UsableHost } from '../../shared/account-api.ts';
 import type { Model } from '../chat/models.ts';
 import type { Client } from '../client/index.ts';
+import type { Forced } from '../connection/indicator.tsx';
 import { Store } from './store.ts';
 
 /** One line above the composer: what is in the way, and what a person may do about it. */
@@ -11,12 +12,6 @@ export interface Status {
   action?: { label: string; run(): void };
 }
 
-/** How a person wants the connection to be made, to find out what is wrong. */
-export interface ForcedPath {
-  webrtc?: false;
-  iceTransportPolicy?: 'relay';
-}
-
 export interface PageState {
   me: Me | undefined;
   hosts: readonly UsableHost[];
@@ -24,7 +19,8 @@ export interface PageState {
   host: string | undefined;
   /** Of that host; it may be closed when nothing can be done with it any more. */
   client: Client | undefined;
-  forced: ForcedPath;
+  /** How a person wants the connection to be made, to find out what is wrong. */
+  forced: Forced;
   models: readonly Model[];
   /** Which server runs which model, as far as the edge tells. */
   serves: readonly ServedUpstream[];

@@ -10,11 +10,12 @@ import { type ChatLink, parseChatLink } from '../access/link.ts';
 import type { Pins } from '../access/pins.ts';
 import type { Clients } from '../chat/chat-client.ts';
 import { type Client, type ConnectOptions, connect } from '../client/index.ts';
+import type { Forced } from '../connection/indicator.tsx';
 import { enter } from './enter.ts';
 import { dropHeadStart, takeHeadStart } from './head.ts';
 import { chooseHost, rememberedHost, rememberHost, takeOldAccess } from './host-choice.ts';
 import { adviceStatus, HostConnection } from './host-connection.ts';
-import type { ForcedPath, PageStore } from './page-state.ts';
+import type { PageStore } from './page-state.ts';
 import { aborted, pause } from './pause.ts';
 import { confirmHostKey, pinLinkKey } from './trust.ts';
 
@@ -88,7 +89,7 @@ export class Visit {
   }
 
   /** Makes the connection anew, in the way that a person wants. */
-  reconnect(forced: ForcedPath): void {
+  reconnect(forced: Forced): void {
     this.#options.page.set({ forced });
     const { host } = this.#options.page.state;
     if (host !== undefined) this.#connectTo(this.#known(host), {});

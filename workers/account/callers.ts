@@ -1,10 +1,14 @@
 /** Who has a credential: what the Worker asks once for each request that shows one. */
+
+import type { Service } from '../../shared/head.ts';
 import { type Caller, grantOf, mayUse } from '../caller.ts';
 import { accepted, type Outcome, refused, unwrap } from '../outcome.ts';
 import type { TurnConfiguration } from '../turn/providers.ts';
 import type { Guesses } from './guesses.ts';
+import type { SiteSessions } from './site-sessions.ts';
 import type { CachedTurn } from './turn-credentials.ts';
 import type { WebSessions } from './web-sessions.ts';
+import { type WebUiAsked, webUiHost } from './web-ui-choice.ts';
 
 /** What a key allows; null is no limit. */
 export interface KeyRights {
@@ -19,9 +23,14 @@ export interface KeyRights {
 export interface CredentialParts {
   readonly guesses: Guesses;
   readonly sessions: WebSessions;
+  readonly siteSessions: SiteSessions;
   readonly keys: { authenticateKey(hash: string): Outcome<KeyRights>; uses(id: string, host: string): void };
   readonly turn: { usable(subject: string, configurations: readonly TurnConfiguration[]): CachedTurn | undefined };
-  readonly hosts: { authenticate(hash: string): Outcome<{ host: string }>; list(): { id: string }[] };
+  readonly hosts: {
+    authenticate(hash: string): Outcome<{ host: string }>;
+    list(): { id: string }[];
+    withWebUi(): string[];
+  };
 }
 
 export type Credential =
@@ -29,13 +38,17 @@ export type Credential =
   | { kind: 'owner'; right: boolean }
   /** The Worker has verified that Cloudflare Access let the owner through. */
   | { kind: 'access' }
-  | { kind: 'cookie' | 'key' | 'host'; hash: string };
+  | { kind: 'cookie' | 'key' | 'host'; hash: string }
+  /** The cookie at the host name of a web UI. */
+  | { kind: 'site'; hash: string; site: string };
 
 export interface Question {
   credential: Credential;
   address: string | null;
   /** The host that the request is for; null: whichever is the caller's; absent: it is for none. */
   host?: string | null;
+  /** The request may be for a web UI, which then says what `host` is. */
+  webUi?: WebUiAsked;
   /** Asks for the caller's TURN credential as well, if there is one of these. */
   turn?: readonly TurnConfiguration[];
 }
@@ -44,6 +57,8 @@ export interface Answer {
   caller: Caller;
   /** Empty when the request is for no host. */
   host: string;
+  /** The request is for the web UI of the host, which the owner has switched on. */
+  service?: Service;
   turn?: CachedTurn;
 }
 
@@ -61,10 +76,11 @@ export class Callers {
    * A cookie that names nobody is no credential: browsers send it by themselves. All others are refused with
    * `E_UNAUTHORIZED`, or `E_RATE_LIMITED` while a lock lasts.
    */
-  async identify({ credential, address, host, turn = [] }: Question): Promise<Outcome<Answer>> {
+  async identify({ credential, address, host, webUi, turn = [] }: Question): Promise<Outcome<Answer>> {
     try {
       const caller = this.#caller(credential, address);
-      const resolved = host === undefined ? '' : (host ?? this.#hostOf(caller));
+      const ofWebUi = webUi === undefined ? undefined : this.#webUiHost(caller, webUi);
+      const resolved = ofWebUi ?? (host === undefined ? '' : (host ?? this.#hostOf(caller)));
       if (resolved !== '' && 'session' in caller && caller.session !== undefined && mayUse(caller, resolved)) {
         await this.#parts.sessions.uses(caller.session, resolved);
       }
@@ -74,7 +90,12 @@ export class Callers {
       }
       const isClient = turn.length > 0 && mayUse(caller, resolved);
       const cached = isClient ? this.#parts.turn.usable(grantOf(caller).subject, turn) : undefined;
-      return accepted({ caller, host: resolved, ...(cached === undefined ? {} : { turn: cached }) });
+      return accepted({
+        caller,
+        host: resolved,
+        ...(ofWebUi === undefined ? {} : { service: 'web_ui' }),
+        ...(cached === undefined ? {} : { turn: cached }),
+      });
     } catch (error) {
       return refused(error);
     }
@@ -89,11 +110,20 @@ export class Callers {
         return { kind: 'owner' };
       case 'cookie':
         return this.#parts.sessions.authenticate(credential.hash) ?? { kind: 'anonymous' };
+      case 'site':
+        return this.#parts.siteSessions.authenticate(credential.hash, credential.site) ?? { kind: 'anonymous' };
       case 'key':
         return ofKey(unwrap(this.#parts.keys.authenticateKey(credential.hash)));
       case 'host':
         return { kind: 'agent', host: unwrap(this.#parts.hosts.authenticate(credential.hash)).host };
     }
+  }
+
+  #webUiHost(caller: Caller, asked: WebUiAsked): string | undefined {
+    return webUiHost(
+      this.#parts.hosts.withWebUi().filter((id) => mayUse(caller, id)),
+      asked,
+    );
   }
 
   #hostOf(caller: Caller): string {

@@ -13,9 +13,19 @@ export type Host = {
   /** Milliseconds since 1970, both. */
   created_at: number;
   last_login_at: number | null;
+  /** The owner lets its web UI run at the edge's own address. */
+  web_ui: boolean;
 };
 
-const COLUMNS = 'id, name, host_key, created_at, last_login_at';
+/** What the owner may change; what is absent stays. */
+export interface HostChange {
+  name?: string;
+  web_ui?: boolean;
+}
+
+type Row = Omit<Host, 'web_ui'> & { web_ui: number };
+
+const COLUMNS = 'id, name, host_key, created_at, last_login_at, web_ui';
 
 /** Leaves room for the number that makes it unique; ids have 64 characters at most. */
 const MAX_SLUG_LENGTH = 40;
@@ -42,11 +52,20 @@ export class Hosts extends RpcTarget {
     account.sql.exec(`CREATE TABLE IF NOT EXISTS hosts (
       id TEXT PRIMARY KEY, name TEXT NOT NULL, host_key TEXT UNIQUE, token_hash TEXT UNIQUE,
       created_at INTEGER NOT NULL, last_login_at INTEGER)`);
+    // Not in the table of the first releases.
+    const has = account.sql.exec("SELECT 1 FROM pragma_table_info('hosts') WHERE name = 'web_ui'").toArray();
+    if (has.length === 0) account.sql.exec('ALTER TABLE hosts ADD COLUMN web_ui INTEGER NOT NULL DEFAULT 0');
   }
 
   /** In the order of their approval. */
   list(): Host[] {
-    return this.#account.sql.exec<Host>(`SELECT ${COLUMNS} FROM hosts ORDER BY created_at, rowid`).toArray();
+    return this.#select('ORDER BY created_at, rowid');
+  }
+
+  /** Ids of those whose web UI is switched on. */
+  withWebUi(): string[] {
+    const rows = this.#account.sql.exec<{ id: string }>('SELECT id FROM hosts WHERE web_ui = 1').toArray();
+    return rows.map(({ id }) => id);
   }
 
   /** The host whose agent holds the credential with this hash. Refuses with `E_UNAUTHORIZED`. */
@@ -58,12 +77,14 @@ export class Hosts extends RpcTarget {
   }
 
   /** Refuses with `E_NOT_FOUND`. */
-  rename(id: string, name: string, by: By): Outcome<Host> {
-    const [host] = this.#account.sql
-      .exec<Host>(`UPDATE hosts SET name = ? WHERE id = ? RETURNING ${COLUMNS}`, name, id)
-      .toArray();
-    if (host === undefined) return refused(unknownHost());
-    this.#account.audit.record({ ...by, action: 'host.rename', detail: `${id}: ${name}` });
+  change(id: string, { name, web_ui }: HostChange, by: By): Outcome<Host> {
+    const { sql, audit } = this.#account;
+    const [known] = this.#select('WHERE id = ?', id);
+    if (known === undefined) return refused(unknownHost());
+    const host = { ...known, name: name ?? known.name, web_ui: web_ui ?? known.web_ui };
+    sql.exec('UPDATE hosts SET name = ?, web_ui = ? WHERE id = ?', host.name, Number(host.web_ui), id);
+    if (name !== undefined) audit.record({ ...by, action: 'host.rename', detail: `${id}: ${name}` });
+    if (web_ui !== undefined) audit.record({ ...by, action: 'host.web_ui', detail: `${id}: ${web_ui ? 'on' : 'off'}` });
     return accepted(host);
   }
 
@@ -84,7 +105,7 @@ export class Hosts extends RpcTarget {
 
   /** The host with this key, if the edge has met it. */
   withKey(hostKey: string): Host | undefined {
-    return this.#account.sql.exec<Host>(`SELECT ${COLUMNS} FROM hosts WHERE host_key = ?`, hostKey).toArray()[0];
+    return this.#select('WHERE host_key = ?', hostKey)[0];
   }
 
   /** The host with this key, new if need be: one key has one id for ever. `name` is what the owner calls it. */
@@ -95,8 +116,8 @@ export class Hosts extends RpcTarget {
       return { ...known, name: name ?? known.name };
     }
     const called = name ?? suggestion;
-    return this.#account.sql
-      .exec<Host>(
+    const row = this.#account.sql
+      .exec<Row>(
         `INSERT INTO hosts (id, name, host_key, created_at) VALUES (?, ?, ?, ?) RETURNING ${COLUMNS}`,
         this.#freeId(slug(called)),
         called,
@@ -104,6 +125,7 @@ export class Hosts extends RpcTarget {
         this.#account.now(),
       )
       .one();
+    return hostOf(row);
   }
 
   /** Replaces the host's credential: the one before is void. */
@@ -112,12 +134,24 @@ export class Hosts extends RpcTarget {
     this.#account.sql.exec(update, tokenHash, this.#account.now(), id);
   }
 
+  #select(which: string, ...values: SqlStorageValue[]): Host[] {
+    const query = `SELECT ${COLUMNS} FROM hosts ${which}`;
+    return this.#account.sql
+      .exec<Row>(query, ...values)
+      .toArray()
+      .map(hostOf);
+  }
+
   #freeId(wanted: string): string {
     const taken = new Set(this.list().map(({ id }) => id));
     let id = wanted;
     for (let number = 2; taken.has(id); number++) id = `${wanted}-${number}`;
     return id;
   }
+}
+
+function hostOf(row: Row): Host {
+  return { ...row, web_ui: row.web_ui === 1 };
 }
 
 function unknownHost(): DirectError {

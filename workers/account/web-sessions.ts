@@ -47,6 +47,8 @@ export interface SignedIn {
   expiresAt: number;
 }
 
+type SignedInCaller = Caller & { kind: 'owner' | 'guest' };
+
 type Row = {
   id: string;
   kind: 'owner' | 'guest';
@@ -125,10 +127,19 @@ export class WebSessions extends RpcTarget implements Expiring {
   }
 
   /** Who has the cookie with this hash: undefined for nobody, or nobody any longer. */
-  authenticate(hash: string): (Caller & { kind: 'owner' | 'guest' }) | undefined {
+  authenticate(hash: string): SignedInCaller | undefined {
+    return this.#seen('hash', hash);
+  }
+
+  /** Who has the session with this id, which goes on at another host name (site-sessions.ts). */
+  continued(id: string): SignedInCaller | undefined {
+    return this.#seen('id', id);
+  }
+
+  #seen(by: 'hash' | 'id', value: string): SignedInCaller | undefined {
     const now = this.#now();
-    const query = 'SELECT * FROM web_sessions WHERE hash = ? AND expires_at > ? AND last_seen_at > ?';
-    const [row] = this.#sql.exec<Row>(query, hash, now, now - IDLE_MS).toArray();
+    const query = `SELECT * FROM web_sessions WHERE ${by} = ? AND expires_at > ? AND last_seen_at > ?`;
+    const [row] = this.#sql.exec<Row>(query, value, now, now - IDLE_MS).toArray();
     if (row === undefined) return undefined;
     if (row.last_seen_at <= now - SEEN_STEP_MS) {
       this.#sql.exec('UPDATE web_sessions SET last_seen_at = ? WHERE id = ?', now, row.id);
@@ -200,7 +211,7 @@ export class WebSessions extends RpcTarget implements Expiring {
   }
 }
 
-function callerOf({ id, kind, invitation, hosts }: Row): Caller & { kind: 'owner' | 'guest' } {
+function callerOf({ id, kind, invitation, hosts }: Row): SignedInCaller {
   if (kind === 'owner') return { kind, session: id };
   return { kind, session: id, invitation: invitation ?? '', hosts: hostsIn(hosts) };
 }

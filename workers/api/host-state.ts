@@ -6,6 +6,8 @@ export interface HostState extends Pick<HostInfo, 'serves' | 'devices'> {
   online: boolean;
   /** When the agent's WebSocket was accepted, in milliseconds since 1970. */
   since: number | null;
+  /** Whether the agent has said that there is a web UI. */
+  serves_web_ui: boolean;
   /** Null before the agent told. */
   access: HostInfo['access'] | null;
 }
@@ -13,6 +15,6 @@ export interface HostState extends Pick<HostInfo, 'serves' | 'devices'> {
 export async function stateOf(c: EdgeContext, id: string): Promise<HostState> {
   const host = c.env.HOSTS.getByName(id);
   const [{ online, since = null }, info] = await Promise.all([host.presence(), host.info()]);
-  const { serves = [], access = null, devices = [] } = info ?? {};
-  return { online, since, serves, access, devices };
+  const { serves = [], web_ui = false, access = null, devices = [] } = info ?? {};
+  return { online, since, serves, serves_web_ui: web_ui, access, devices };
 }

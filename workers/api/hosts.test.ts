@@ -39,6 +39,8 @@ it('are listed with their presence', async () => {
     since: null,
     serves: [],
     access: null,
+    web_ui: false,
+    serves_web_ui: false,
     created_at: expect.any(Number),
   };
   expect(await listed(host_id)).toEqual(offline);
@@ -54,7 +56,7 @@ async function telling(hostName?: string) {
   const host = await loggedIn(hostName);
   const socket = await signal(host.host_id, host.access_token);
   await socket.next();
-  socket.send({ type: 'host_info', serves: SERVES, access: 'paired', devices: [DEVICE] });
+  socket.send({ type: 'host_info', serves: SERVES, web_ui: true, access: 'paired', devices: [DEVICE] });
   await expect.poll(() => listed(host.host_id)).toMatchObject({ access: 'paired' });
   return { ...host, socket };
 }
@@ -62,7 +64,7 @@ async function telling(hostName?: string) {
 it('are listed with what their agents told, but for the devices', async () => {
   const { host_id } = await telling();
   const host = await listed(host_id);
-  expect(host).toMatchObject({ online: true, serves: SERVES, access: 'paired' });
+  expect(host).toMatchObject({ online: true, serves: SERVES, serves_web_ui: true, access: 'paired' });
   expect(host).not.toHaveProperty('devices');
 });
 
@@ -114,7 +116,32 @@ it('are renamed, and keep their ids', async () => {
   expect(await audited(1)).toEqual([{ action: 'host.rename', detail: 'old: New' }]);
 });
 
-it.each([{}, { name: '' }, { name: 7 }, { name: 'x'.repeat(65) }])('are not renamed to %j', async (body) => {
+it('have their web UI switched on and off, by their owner', async () => {
+  const { host_id } = await loggedIn('Studio');
+  const change = async (body: unknown) => (await asOwner(`/hosts/${host_id}`, { method: 'PATCH', body })).json();
+  expect(await change({ web_ui: true })).toMatchObject({ name: 'Studio', web_ui: true });
+  expect(await listed(host_id)).toMatchObject({ web_ui: true });
+  expect(await audited(1)).toEqual([{ action: 'host.web_ui', detail: `${host_id}: on` }]);
+  expect(await change({ name: 'New' })).toMatchObject({ name: 'New', web_ui: true });
+  const me = await (await asOwner('/me')).json<{ hosts: unknown[] }>();
+  expect(me.hosts).toContainEqual(expect.objectContaining({ id: host_id, web_ui: true }));
+  expect(await change({ name: 'Old', web_ui: false })).toMatchObject({ name: 'Old', web_ui: false });
+  expect(await audited(1)).toEqual([{ action: 'host.web_ui', detail: `${host_id}: off` }]);
+  // The next one of this id is another host.
+  await change({ web_ui: true });
+  await asOwner(`/hosts/${host_id}`, { method: 'DELETE' });
+  expect(await listed((await loggedIn('Studio')).host_id)).toMatchObject({ web_ui: false });
+});
+
+it.each([
+  {},
+  { name: '' },
+  { name: 7 },
+  { name: 'x'.repeat(65) },
+  { web_ui: 1 },
+  { web_ui: null },
+  { web_ui: true, name: '' },
+])('are not changed by %j', async (body) => {
   const { host_id } = await loggedIn();
   expect(await codeOf(await asOwner(`/hosts/${host_id}`, { method: 'PATCH', body }))).toBe('E_BAD_REQUEST');
 });

@@ -3,12 +3,12 @@ import { Hono } from 'hono';
 import { DirectError } from '../../shared/errors.ts';
 import { isId } from '../../shared/signal.ts';
 import { DEFAULT_HOST } from '../account/callers.ts';
-import type { Host } from '../account/hosts.ts';
+import type { Host, HostChange } from '../account/hosts.ts';
 import { accountOf } from '../account-stub.ts';
 import { type Caller, type EdgeContext, type EdgeEnv, mayUse } from '../caller.ts';
 import { unwrap } from '../outcome.ts';
 import { byOf } from './by.ts';
-import { nameField } from './fields.ts';
+import { malformed, nameField } from './fields.ts';
 import { host, owner, ownerOrGuest } from './guards.ts';
 import { type HostState, stateOf } from './host-state.ts';
 import { jsonBody } from './json-body.ts';
@@ -21,9 +21,9 @@ hosts.get('/hosts', ownerOrGuest(), async (c) => {
 });
 
 hosts.patch('/hosts/:id', owner(), async (c) => {
-  const name = nameField((await jsonBody(c)).name);
-  const renamed = await accountOf(c).hosts().rename(c.req.param('id'), name, byOf(c));
-  return c.json(await describe(c, unwrap(renamed)));
+  const change = parseHostChange(await jsonBody(c));
+  const changed = await accountOf(c).hosts().change(c.req.param('id'), change, byOf(c));
+  return c.json(await describe(c, unwrap(changed)));
 });
 
 hosts.delete('/hosts/:id', owner(), async (c) => {
@@ -66,7 +66,14 @@ export async function usableHosts(c: EdgeContext, caller: Caller): Promise<Host[
   const known = await accountOf(c).hosts().list();
   const { agentToken, defaultHost = DEFAULT_HOST } = c.get('settings');
   if (agentToken !== undefined && known.every(({ id }) => id !== defaultHost)) {
-    known.push({ id: defaultHost, name: defaultHost, host_key: null, created_at: 0, last_login_at: null });
+    known.push({
+      id: defaultHost,
+      name: defaultHost,
+      host_key: null,
+      created_at: 0,
+      last_login_at: null,
+      web_ui: false,
+    });
   }
   return known.filter(({ id }) => mayUse(caller, id));
 }
@@ -83,9 +90,16 @@ async function knownId(c: EdgeContext): Promise<string> {
   return id;
 }
 
+/** @throws DirectError `E_BAD_REQUEST` that names the field. */
+function parseHostChange({ name, web_ui }: Record<string, unknown>): HostChange {
+  if (web_ui === undefined) return { name: nameField(name) };
+  if (typeof web_ui !== 'boolean') malformed('web_ui must be true or false');
+  return name === undefined ? { web_ui } : { web_ui, name: nameField(name) };
+}
+
 type Described = Omit<Host, 'last_login_at'> & Omit<HostState, 'devices'>;
 
-async function describe(c: EdgeContext, { id, name, host_key, created_at }: Host): Promise<Described> {
-  const { online, since, serves, access } = await stateOf(c, id);
-  return { id, name, host_key, online, since, serves, access, created_at };
+async function describe(c: EdgeContext, { id, name, host_key, created_at, web_ui }: Host): Promise<Described> {
+  const { devices: _, ...state } = await stateOf(c, id);
+  return { id, name, host_key, created_at, web_ui, ...state };
 }

@@ -13,6 +13,7 @@ import { keys } from './keys.ts';
 import { passkeys } from './passkeys.ts';
 import { sessions } from './sessions.ts';
 import { signIn } from './sign-in.ts';
+import { webUi } from './web-ui.ts';
 
 export const api = new Hono<EdgeEnv>();
 
@@ -28,5 +29,6 @@ api.route('/', ice);
 api.route('/', keys);
 api.route('/', invitations);
 api.route('/', passkeys);
+api.route('/', webUi);
 
 api.all('*', () => errorResponse(new DirectError('E_NOT_FOUND')));

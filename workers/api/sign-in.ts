@@ -14,7 +14,7 @@ import { anybody } from './guards.ts';
 import { usableHosts } from './hosts.ts';
 import { jsonBody } from './json-body.ts';
 
-type MyHost = Pick<Host, 'id' | 'name' | 'host_key'> & Presence;
+type MyHost = Pick<Host, 'id' | 'name' | 'host_key' | 'web_ui'> & Presence;
 
 export const signIn = new Hono<EdgeEnv>();
 
@@ -47,10 +47,11 @@ signIn.get('/me', anybody(), async (c) => {
 
 function withPresence(c: EdgeContext, hosts: readonly Host[]): Promise<MyHost[]> {
   return Promise.all(
-    hosts.map(async ({ id, name, host_key }) => ({
+    hosts.map(async ({ id, name, host_key, web_ui }) => ({
       id,
       name,
       host_key,
+      web_ui,
       ...(await c.env.HOSTS.getByName(id).presence()),
     })),
   );

@@ -1,0 +1,38 @@
+/** Which addresses of a web UI's page are moved to the session. */
+import { belongsToHost } from '../client/target.ts';
+
+export class Reach {
+  readonly #origin: string;
+  readonly #httpsPaths: readonly string[];
+
+  /** `httpsPaths` are prefixes of paths whose requests stay on plain HTTPS. */
+  constructor(origin: string, httpsPaths: readonly string[]) {
+    this.#origin = origin;
+    this.#httpsPaths = httpsPaths;
+  }
+
+  /** True when a request to `url` is moved. WebSockets' schemes count as those of requests. */
+  moves(url: string): boolean {
+    const parsed = this.#parse(url);
+    if (parsed === undefined || !belongsToHost(parsed, this.#origin)) return false;
+    return !this.#httpsPaths.some((prefix) => parsed.pathname.startsWith(prefix));
+  }
+
+  /** True when the host serves `url`, by whichever way. */
+  belongs(url: string): boolean {
+    const parsed = this.#parse(url);
+    return parsed !== undefined && belongsToHost(parsed, this.#origin);
+  }
+
+  #parse(text: string): URL | undefined {
+    const url = URL.parse(text, document.baseURI);
+    return url === null ? undefined : new URL(url.href.replace(/^ws/, 'http'));
+  }
+}
+
+/** The list in the script's attribute. @throws SyntaxError, TypeError when it is none. */
+export function parseHttpsPaths(json: string | undefined): string[] {
+  const list: unknown = JSON.parse(json ?? '[]');
+  if (!Array.isArray(list)) throw new TypeError('the HTTPS paths are no list');
+  return list.filter((path) => typeof path === 'string');
+}
