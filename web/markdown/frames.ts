@@ -1,0 +1,64 @@
+/** Around code and tables: what a person needs there, and Markdown does not say. */
+import { h } from '../look/element.ts';
+
+const SHOWN_MS = 2_000;
+
+/** Finishes sanitised nodes before they are in the page. */
+export function frame(content: DocumentFragment): void {
+  for (const link of content.querySelectorAll('a')) {
+    link.target = '_blank';
+    link.rel = 'noopener noreferrer';
+  }
+  // What it was the sanitiser has taken away: its words remain.
+  for (const image of content.querySelectorAll('img:not([src])')) image.replaceWith(image.getAttribute('alt') ?? '');
+  for (const code of content.querySelectorAll('pre')) frameCode(code);
+  for (const table of content.querySelectorAll('table')) frameTable(table);
+}
+
+function frameCode(code: HTMLPreElement): void {
+  const language = /^language-(.+)$/.exec(code.firstElementChild?.className ?? '')?.[1] ?? '';
+  const place = h('figure', { class: 'code-frame' });
+  code.replaceWith(place);
+  scrolls(code, 'Code');
+  place.append(h('figcaption', { class: 'code-head' }, h('span', {}, language), copyButton()), code);
+}
+
+function frameTable(table: HTMLTableElement): void {
+  const place = h('div', { class: 'table-frame' });
+  table.replaceWith(place);
+  scrolls(place, 'Table');
+  place.append(table);
+}
+
+/** Whoever has no mouse scrolls with the arrow keys, and for that it takes the focus. */
+function scrolls(element: HTMLElement, label: string): void {
+  element.tabIndex = 0;
+  element.setAttribute('role', 'group');
+  element.setAttribute('aria-label', label);
+}
+
+function copyButton(): HTMLElement {
+  const word = h('span', { 'aria-live': 'polite' }, 'Copy');
+  const button = h(
+    'button',
+    { class: 'code-copy', type: 'button', title: 'Copy the code', 'data-testid': 'copy-code', click },
+    word,
+  );
+  return button;
+
+  function click(): void {
+    // Looked for now: while an answer comes, the code grows in another frame than the one that was made with this.
+    const code = button.closest('figure')?.querySelector('pre');
+    if (!code) return;
+    navigator.clipboard.writeText((code.textContent ?? '').replace(/\n$/, '')).then(
+      () => {
+        word.textContent = 'Copied';
+        setTimeout(() => {
+          word.textContent = 'Copy';
+        }, SHOWN_MS);
+      },
+      // Without the permission, or over plain HTTP: what is selected can be copied by hand.
+      () => getSelection()?.selectAllChildren(code),
+    );
+  }
+}
