@@ -12,13 +12,17 @@ declare global {
   var show: (props: MarkdownProps, place?: Element) => Promise<Element>;
   /** The sanitiser alone. */
   var sanitise: (html: string) => DocumentFragment;
+  /** The parser alone, as it comes: what it returns is not safe. */
+  var parse: (markdown: string) => string;
 }
 
 const SOURCE = `
+  import { marked } from 'marked';
   import { h, render } from 'preact';
   import { Markdown } from '../web/markdown/markdown.tsx';
   import { sanitise } from '../web/markdown/sanitise.ts';
   globalThis.sanitise = sanitise;
+  globalThis.parse = (markdown) => marked.parse(markdown);
   globalThis.show = async (props, place = document.querySelector('main').appendChild(document.createElement('section'))) => {
     render(h(Markdown, props), place);
     while (place.querySelector('.plain') !== null) await new Promise((resolve) => setTimeout(resolve, 1));

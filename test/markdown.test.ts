@@ -36,7 +36,7 @@ describe.skipIf(withoutChromium)(`Markdown (${withoutChromium || 'in Chromium'})
   const html = (text: string) =>
     page.evaluate(async (text) => {
       const place = await globalThis.show({ text, streaming: false });
-      return [...place.querySelectorAll('.markdown > div')].map(({ innerHTML }) => innerHTML.trim()).join('|');
+      return [...place.querySelectorAll('.markdown-block')].map(({ innerHTML }) => innerHTML.trim()).join('|');
     }, text);
 
   test.each([

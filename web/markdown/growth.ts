@@ -25,8 +25,14 @@ function growNode(old: ChildNode, wanted: ChildNode): boolean {
     return true;
   }
   if (!(old instanceof Element && wanted instanceof Element)) return false;
-  if (!old.cloneNode().isEqualNode(wanted.cloneNode())) return false;
+  if (old.nodeName !== wanted.nodeName || !haveSameAttributes(old, wanted)) return false;
   // Buttons are ours and say what they have just done.
   if (old.nodeName !== 'BUTTON') growInto(old, wanted);
+  return true;
+}
+
+function haveSameAttributes({ attributes: some }: Element, { attributes: others }: Element): boolean {
+  if (some.length !== others.length) return false;
+  for (const { name, value } of some) if (others.getNamedItem(name)?.value !== value) return false;
   return true;
 }

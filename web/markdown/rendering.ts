@@ -1,4 +1,5 @@
 /** The nodes of one answer. With the parser and the sanitiser this is a chunk of its own. */
+import { create } from '../look/element.ts';
 import { Blocks, mentions } from './blocks.ts';
 import { frame } from './frames.ts';
 import { growInto } from './growth.ts';
@@ -7,6 +8,9 @@ import { sanitise } from './sanitise.ts';
 
 /** Of its time, a page with a long block that grows spends at most a quarter on it. */
 const REST = 3;
+
+/** Blocks that are out of sight together: a browser looks at each part to know whether a person sees it. */
+const PART = 40;
 
 export class Rendering {
   readonly #root: HTMLElement;
@@ -58,7 +62,20 @@ export class Rendering {
     this.#labels = definitions.size;
     for (; this.#rendered < finished.length; this.#rendered++) this.#render(this.#rendered);
     for (const index of growing.keys()) this.#render(finished.length + index);
-    while (this.#root.children.length > finished.length + growing.length) this.#root.lastElementChild?.remove();
+    for (let index = finished.length + growing.length; this.#place(index) !== undefined; ) this.#place(index)?.remove();
+  }
+
+  #place(index: number): Element | undefined {
+    return this.#root.children[Math.floor(index / PART)]?.children[index % PART];
+  }
+
+  #addPlace(): Element {
+    let part = this.#root.lastElementChild;
+    if (part === null || part.childElementCount === PART) {
+      part = create('div', 'markdown-part');
+      this.#root.append(part);
+    }
+    return part.appendChild(create('div', 'markdown-block'));
   }
 
   #render(index: number): void {
@@ -67,11 +84,6 @@ export class Rendering {
     if (block === undefined) return;
     const content = sanitise(htmlOf(block, definitions));
     frame(content);
-    let place = this.#root.children[index];
-    if (place === undefined) {
-      place = document.createElement('div');
-      this.#root.append(place);
-    }
-    growInto(place, content);
+    growInto(this.#place(index) ?? this.#addPlace(), content);
   }
 }
