@@ -85,6 +85,14 @@ describe.skipIf(withoutChromium)(`Markdown (${withoutChromium || 'in Chromium'})
     await expect.poll(() => page.getByTestId('copy-code').textContent()).toBe('Copy');
   });
 
+  test('long code is copied as it came', async () => {
+    const code = Array.from({ length: 250 }, (_, index) => `line ${index}\n`).join('');
+    await html(`\`\`\`\n${code}\`\`\``);
+    expect(await page.locator('pre').textContent()).toBe(code);
+    await page.getByTestId('copy-code').click();
+    await expect.poll(() => page.evaluate(() => navigator.clipboard.readText())).toBe(code.trimEnd());
+  });
+
   test('a table scrolls by itself', async () => {
     await html(`|${'wide|'.repeat(40)}\n|${'-|'.repeat(40)}\n|${'a|'.repeat(40)}`);
     const table = page.getByRole('group', { name: 'Table' });

@@ -20,7 +20,7 @@ const ATTRIBUTES: Record<string, RegExp> = {
   target: /^_blank$/,
   rel: /^noopener noreferrer$/,
   class:
-    /^(language-[^\s<>"'&]+|task|code-frame|code-head|code-copy|table-frame|markdown( plain)?|markdown-(part|block))$/,
+    /^(language-[^\s<>"'&]+|task|code-frame|code-head|code-copy|code-part|table-frame|markdown( plain)?|markdown-(part|block))$/,
   start: /^\d+$/,
   align: /^(left|right|center)$/,
   alt: /^/,

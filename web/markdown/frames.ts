@@ -3,6 +3,9 @@ import { h } from '../look/element.ts';
 
 const SHOWN_MS = 2_000;
 
+/** Lines that are laid out together: a line that is added to thousands should not move all of them. */
+const CODE_PART = /(?:[^\n]*\n){1,100}|[^\n]+$/g;
+
 /** Finishes sanitised nodes before they are in the page. */
 export function frame(content: DocumentFragment): void {
   for (const link of content.querySelectorAll('a')) {
@@ -16,7 +19,10 @@ export function frame(content: DocumentFragment): void {
 }
 
 function frameCode(code: HTMLPreElement): void {
-  const language = /^language-(.+)$/.exec(code.firstElementChild?.className ?? '')?.[1] ?? '';
+  const text = code.querySelector('code');
+  const language = /^language-(.+)$/.exec(text?.className ?? '')?.[1] ?? '';
+  const parts = text?.textContent?.match(CODE_PART) ?? [];
+  if (parts.length > 1) text?.replaceChildren(...parts.map((part) => h('span', { class: 'code-part' }, part)));
   const place = h('figure', { class: 'code-frame' });
   code.replaceWith(place);
   scrolls(code, 'Code');
