@@ -6,32 +6,11 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { launchChromium, withoutChromium } from './chromium.ts';
 import { type MarkdownPage, startMarkdownPage } from './markdown-page.ts';
+import { forbidden } from './xss-remains.ts';
 import { armed, XSS_VECTORS } from './xss-vectors.ts';
 
 /** Long enough that images fail, animations begin and pages are asked for. */
 const AFTERMATH_MS = 500;
-
-/** Every element that may be there, and what it may say. The frames around code and tables are ours. */
-const ELEMENTS =
-  /^(p|br|hr|h[3-6]|blockquote|pre|code|[uo]l|li|table|thead|tbody|t[rhd]|a|img|b|del|em|i|ins|kbd|mark|s|small|strong|su[bp]|u|div|figure|figcaption|span|button)$/;
-const ATTRIBUTES: Record<string, RegExp> = {
-  href: /^(https?:\/\/|mailto:)/i,
-  src: /^data:image\/(avif|bmp|gif|jpeg|png|webp);base64,/,
-  target: /^_blank$/,
-  rel: /^noopener noreferrer$/,
-  class:
-    /^(language-[^\s<>"'&]+|task|code-frame|code-head|code-copy|code-part|table-frame|markdown( plain)?|markdown-(part|block))$/,
-  start: /^\d+$/,
-  align: /^(left|right|center)$/,
-  alt: /^/,
-  title: /^/,
-  tabindex: /^0$/,
-  role: /^group$/,
-  type: /^button$/,
-  'aria-label': /^(Code|Table)$/,
-  'aria-live': /^polite$/,
-  'data-testid': /^copy-code$/,
-};
 
 describe.skipIf(withoutChromium)(`answers that attack (${withoutChromium || 'in Chromium'})`, () => {
   let browser: Browser;
@@ -97,36 +76,6 @@ describe.skipIf(withoutChromium)(`answers that attack (${withoutChromium || 'in 
     );
   }
 
-  /** What is on the page and may not be: the vector and the element or attribute. */
-  function forbidden(): Promise<string[]> {
-    return page.evaluate(
-      ({ elements, attributes }) => {
-        const wrong: string[] = [];
-        for (const [index, place] of [...document.querySelectorAll('main > section')].entries()) {
-          for (const element of place.querySelectorAll('*')) {
-            if (
-              !new RegExp(elements).test(element.localName) ||
-              element.namespaceURI !== 'http://www.w3.org/1999/xhtml'
-            )
-              wrong.push(`${index}: <${element.localName}>`);
-            for (const { name, value } of element.attributes) {
-              const [source, flags] = attributes[name] ?? ['$^'];
-              if (!new RegExp(source ?? '', flags).test(value)) wrong.push(`${index}: ${name}="${value}"`);
-            }
-            if (element.shadowRoot !== null) wrong.push(`${index}: shadow root`);
-          }
-        }
-        return wrong;
-      },
-      {
-        elements: ELEMENTS.source,
-        attributes: Object.fromEntries(
-          Object.entries(ATTRIBUTES).map(([name, { source, flags }]) => [name, [source, flags]]),
-        ),
-      },
-    );
-  }
-
   const texts = XSS_VECTORS.map(armed);
 
   test('at once', async () => {
@@ -135,7 +84,7 @@ describe.skipIf(withoutChromium)(`answers that attack (${withoutChromium || 'in 
       for (const text of texts) await globalThis.show({ text, streaming: false });
     }, texts);
     await provoke();
-    expect([await forbidden(), happened]).toEqual([[], []]);
+    expect([await forbidden(page), happened]).toEqual([[], []]);
   });
 
   test('a character at a time', async () => {
@@ -155,7 +104,7 @@ describe.skipIf(withoutChromium)(`answers that attack (${withoutChromium || 'in 
       }
     }, texts);
     await provoke();
-    expect([await forbidden(), happened]).toEqual([[], []]);
+    expect([await forbidden(page), happened]).toEqual([[], []]);
   });
 
   test('as HTML to the sanitiser', async () => {
@@ -170,7 +119,7 @@ describe.skipIf(withoutChromium)(`answers that attack (${withoutChromium || 'in 
       }
     }, texts);
     await provoke();
-    expect([await forbidden(), happened]).toEqual([[], []]);
+    expect([await forbidden(page), happened]).toEqual([[], []]);
   });
 
   test('are dangerous: without the sanitiser many of them run, or ask another server', async () => {
