@@ -63,7 +63,10 @@ async function ask(page: Page, text: string): Promise<void> {
   await page.getByTestId('regenerate').waitFor();
 }
 
-const texts = (page: Page, testid: string) => page.getByTestId(testid).locator('.message-text').allTextContents();
+const texts = async (page: Page, testid: string) => {
+  const found = await page.getByTestId(testid).locator('.message-text, .markdown').allTextContents();
+  return found.map((text) => text.trim());
+};
 const titles = (page: Page) => page.locator('.conversation-title').allTextContents();
 /** What was asked of the model, newest last. */
 function recordRequests(page: Page): Record<string, unknown>[] {

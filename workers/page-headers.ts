@@ -14,6 +14,8 @@ export const PAGE_HEADERS: Readonly<Record<string, string>> = {
     "form-action 'none'",
     "frame-ancestors 'none'",
     "require-trusted-types-for 'script'",
+    // The sanitiser of answers, which parses with it (web/markdown/sanitise.ts). Nobody else makes nodes from text.
+    'trusted-types dompurify',
   ].join('; '),
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Resource-Policy': 'same-origin',

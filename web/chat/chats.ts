@@ -46,6 +46,8 @@ export interface ChatsOptions {
   newId: () => string;
   now: () => number;
   pause: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** Over when a person has the page before them: one that is being closed ends nothing. */
+  shown: () => Promise<void>;
   /** Tells the other tabs. */
   tell: (news: News) => void;
   /** The edge does not know this browser any more. */
@@ -61,11 +63,11 @@ export class Chats {
   constructor(options: ChatsOptions) {
     this.#options = options;
     this.#state = { conversations: [], current: this.#fresh(), messages: [], loaded: true };
-    const { records, clients, locks, now, pause, tell } = options;
+    const { records, clients, locks, now, pause, shown, tell } = options;
     const changed = (answer: Answer) => this.#show(answer);
     const ended = (end: ReplyEnd) => this.#ended(end);
     const saved = ({ conversation }: Answer) => tell({ conversation });
-    this.#replies = new Replies({ records, clients, locks, now, pause, changed, ended, saved });
+    this.#replies = new Replies({ records, clients, locks, now, pause, shown, changed, ended, saved });
   }
 
   get state(): ChatsState {

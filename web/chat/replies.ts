@@ -12,6 +12,8 @@ export interface RepliesOptions {
   locks: Locks;
   now: () => number;
   pause: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** Over when a person has the page before them. */
+  shown: () => Promise<void>;
   /** An answer is not as it was. */
   changed: (answer: Answer) => void;
   /** One that this tab read is at its end, and kept. */
@@ -88,7 +90,7 @@ export class Replies {
   }
 
   async #read(answer: Answer, host: string, body: RequestBody | undefined, stop: AbortController): Promise<void> {
-    const { clients, now, pause } = this.#options;
+    const { clients, now, pause, shown } = this.#options;
     const running = this.#running.get(answer.id);
     if (running !== undefined) running.reads = true;
     const changed = (next: Answer) => {
@@ -99,7 +101,7 @@ export class Replies {
       // It was deleted, perhaps in another tab: nobody wants the rest.
       void this.#save(next).then((known) => known || stop.abort());
     };
-    const end = await runReply(answer, body, { host, clients, signal: stop.signal, now, pause, changed, save });
+    const end = await runReply(answer, body, { host, clients, signal: stop.signal, now, pause, shown, changed, save });
     await this.#end(answer.id, end);
   }
 

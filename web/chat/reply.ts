@@ -15,7 +15,13 @@ const PASSING = new Set<string | undefined>([
   'E_PATH_LOST',
   'E_OUTCOME_UNKNOWN',
   'E_GOING_AWAY',
+  'E_HANDSHAKE_TIMEOUT',
+  'E_HOST_BUSY',
   'E_HOST_OFFLINE',
+  // Of the session alone, perhaps: where the host has forgotten the answer, too, it says so when it is asked.
+  'E_HOST_RESTARTED',
+  'E_RATE_LIMITED',
+  'E_SESSION_UNKNOWN',
   // The client was replaced by another one of the same host.
   'E_CANCELLED',
   undefined,
@@ -30,6 +36,8 @@ export interface ReplyOptions {
   now: () => number;
   /** Rejects with the signal’s reason when that comes first. */
   pause: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** Over when a person has the page before them: one that is being closed loses its connection, which is no end. */
+  shown: () => Promise<void>;
   /** Of the whole answer so far, for the page. */
   changed: (answer: Answer) => void;
   /** Keeps it on the device. */
@@ -85,6 +93,7 @@ class Reply {
         await this.#read(next);
         return;
       } catch (error) {
+        await this.#options.shown();
         signal.throwIfAborted();
         const code = codeOf(error);
         // The edge’s word about a request is final, but not about what a host holds.

@@ -25,7 +25,7 @@ export class TestHost implements ChatClient {
   /** What the next request fails with. */
   refuse: Response | Error | undefined;
 
-  readonly fetch = async (_url: string, init: RequestInit & { hold?: string } = {}): Promise<Response> => {
+  readonly fetch = async (_url: unknown, init: RequestInit & { hold?: string } = {}): Promise<Response> => {
     const refuse = this.#refusal();
     if (refuse instanceof Response) return refuse;
     const body = JSON.parse(String(init.body)) as Record<string, unknown>;
@@ -34,12 +34,16 @@ export class TestHost implements ChatClient {
     return this.#read(response, 0, init.signal ?? undefined);
   };
 
-  readonly resume = async (id: string, from: number, { signal }: { signal?: AbortSignal } = {}): Promise<Response> => {
+  readonly resume = async (
+    id: string,
+    from: number,
+    { signal }: Pick<RequestInit, 'signal'> = {},
+  ): Promise<Response> => {
     this.resumed.push([id, from]);
     this.#refusal();
     const response = this.responses.find((one) => one.id === id);
     if (response === undefined) throw failure('E_NOT_FOUND');
-    return this.#read(response, from, signal);
+    return this.#read(response, from, signal ?? undefined);
   };
 
   readonly release = async (id: string): Promise<void> => {

@@ -2,9 +2,9 @@
 import type { VNode } from 'preact';
 import type { Answer } from '../chat/conversation.ts';
 import { splitThinking } from '../chat/thinking.ts';
+import { Markdown } from '../markdown/markdown.tsx';
 import { CopyButton } from './copy-button.tsx';
 import { Icon } from './icons.tsx';
-import { PlainText } from './plain-text.tsx';
 import { ReadAloud, type Voice } from './read-aloud.tsx';
 
 export interface AnswerViewProps {
@@ -28,7 +28,7 @@ export function AnswerView({ answer, last, ready, voice, onRegenerate }: AnswerV
     <article class="message message-assistant" data-testid="message-assistant" aria-busy={running ? 'true' : undefined}>
       <span class="visually-hidden">Model: </span>
       {thought !== '' && <Reasoning text={thought} thinking={thinking} />}
-      {text !== '' && <PlainText text={text} streaming={running} />}
+      {text !== '' && <Markdown text={text} streaming={running} />}
       {running && text === '' && !thinking && <p class="waiting" />}
       <End answer={answer} empty={text === ''} />
       {!running && (

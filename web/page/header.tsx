@@ -128,6 +128,7 @@ function ModelPicker({ page, model, onModel }: ModelPickerProps): VNode {
         onChange={({ currentTarget }) => onModel(currentTarget.value)}
       >
         {groups.length === 0 && <option value="">no model</option>}
+        {groups.length > 0 && !groups.some(({ models }) => models.includes(model)) && options([model])}
         {groups.map(({ server, models }) =>
           groups.length === 1 ? (
             options(models)

@@ -45,6 +45,8 @@ const records = new SafeRecords(openDatabase, () =>
   notices.show({ text: 'This browser does not keep your conversations: they go with this page.', stays: true }),
 );
 const channel = 'BroadcastChannel' in window ? new BroadcastChannel('direct-agent.chats') : undefined;
+let shown = Promise.withResolvers<void>();
+shown.resolve();
 const chats = new Chats({
   records,
   clients,
@@ -52,6 +54,7 @@ const chats = new Chats({
   newId,
   now: () => Date.now(),
   pause: pauseUnless,
+  shown: () => shown.promise,
   tell: (news) => channel?.postMessage(news),
   unauthorized: (error) => void visit.refused(error),
 });
@@ -98,6 +101,14 @@ function show(): void {
   if (focused) prompt.focus();
 }
 
+// Before the client’s, which takes the connection away.
+addEventListener('pagehide', () => {
+  chats.flush();
+  shown = Promise.withResolvers();
+});
+// From the back-forward cache.
+addEventListener('pageshow', () => shown.resolve());
+
 visit.start(takeFragment());
 show();
 const open = rememberedConversation();
@@ -105,7 +116,6 @@ chats.subscribe(rememberConversation);
 void chats.start(open);
 channel?.addEventListener('message', ({ data }: MessageEvent<News>) => void chats.hear(data));
 followKeyboard();
-addEventListener('pagehide', () => chats.flush());
 document.addEventListener('visibilitychange', () => {
   // On a phone it may be the last thing that the page is told.
   if (document.visibilityState === 'hidden') chats.flush();

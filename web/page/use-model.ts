@@ -17,12 +17,16 @@ export interface ModelChoice {
 
 export function useModel({ host, models }: PageState, current: Conversation): ModelChoice {
   const [chosen, setChosen] = useState(stored);
-  const has = (id: string | undefined) => models.some((model) => model.id === id);
+  /** In this visit; it may have gone from the list since, and the server says so if it has gone indeed. */
+  const [picked, setPicked] = useState<string>();
+  const has = (id: string | undefined) =>
+    (id !== undefined && id === picked) || models.some((model) => model.id === id);
   const last = host === undefined ? undefined : chosen[host];
   const first = models.find(({ id }) => !NO_CHAT.test(id)) ?? models[0];
   const model = has(current.model) ? current.model : last !== undefined && has(last) ? last : (first?.id ?? '');
   const choose = (id: string) => {
     if (host === undefined) return;
+    setPicked(id);
     const next = { ...chosen, [host]: id };
     setChosen(next);
     try {
