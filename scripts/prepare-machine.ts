@@ -13,6 +13,7 @@ interface Need {
 
 const NEEDS: readonly Need[] = [
   { program: 'chromium', packageName: 'chromium', for: 'the tests in a real browser' },
+  { program: 'firefox-esr', packageName: 'firefox-esr', for: 'the tests in Firefox' },
   { program: 'ip', packageName: 'iproute2', for: 'the tests in a network of their own' },
   { program: 'nft', packageName: 'nftables', for: 'the tests that cut the network' },
   { program: 'turnserver', packageName: 'coturn', for: 'the tests with a TURN server' },

@@ -85,6 +85,13 @@ export class FakeEdge {
   lockedFor: number | undefined;
   /** What the next request to the API is answered with. */
   failNext: ErrorCode | undefined;
+  /** Of every host. */
+  models: string[] = ['llama3.2:3b', 'qwen3:8b'];
+  /** What models answer: the deltas of OpenAI’s stream, and whether it ends; or an error. */
+  answer: { deltas: object[]; ends: boolean } | ErrorCode = {
+    deltas: [{ content: 'This is the fake answer.' }],
+    ends: true,
+  };
   /** How long the API thinks. */
   delayMs = 0;
   readonly #cookies = new Map<string, 'owner' | 'guest'>();
@@ -128,9 +135,8 @@ export class FakeEdge {
     try {
       if (url.pathname.startsWith('/_direct/api/')) return await this.#api(url, request, response);
       if (url.pathname.startsWith('/_direct/h/')) throw new Refusal('E_HOST_OFFLINE');
-      if (url.pathname === '/v1/models')
-        return json(response, 200, { data: [{ id: 'llama3.2:3b' }, { id: 'qwen3:8b' }] });
-      if (url.pathname === '/v1/chat/completions') return chat(response);
+      if (url.pathname === '/v1/models') return json(response, 200, { data: this.models.map((id) => ({ id })) });
+      if (url.pathname === '/v1/chat/completions') return this.#chat(response);
       await file(response, this.web, url.pathname);
     } catch (error) {
       const code = error instanceof Refusal ? error.code : 'E_INTERNAL';
@@ -158,6 +164,14 @@ export class FakeEdge {
     if (cookie !== undefined)
       response.setHeader('Set-Cookie', `${COOKIE}=${cookie}; HttpOnly; SameSite=Strict; Path=/`);
     json(response, status, reply.body);
+  }
+
+  #chat(response: ServerResponse): void {
+    const { answer } = this;
+    if (typeof answer === 'string') throw new Refusal(answer);
+    response.writeHead(200, { 'Content-Type': 'text/event-stream' });
+    for (const delta of answer.deltas) response.write(`data: ${JSON.stringify({ choices: [{ delta }] })}\n\n`);
+    if (answer.ends) response.end('data: [DONE]\n\n');
   }
 
   #public(
@@ -316,12 +330,6 @@ async function read(request: IncomingMessage): Promise<string> {
 function json(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' });
   response.end(body === undefined ? undefined : JSON.stringify(body));
-}
-
-function chat(response: ServerResponse): void {
-  response.writeHead(200, { 'Content-Type': 'text/event-stream' });
-  const delta = (content: string) => `data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`;
-  response.end(`${delta('This is the fake answer.')}data: [DONE]\n\n`);
 }
 
 async function file(response: ServerResponse, web: string, path: string): Promise<void> {

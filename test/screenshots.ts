@@ -1,208 +1,22 @@
 /** Pictures of every view, for eyes: `node test/screenshots.ts [folder] [name…]`, over dist/web. */
 import { mkdirSync } from 'node:fs';
-import type { Page } from 'playwright-core';
 import { launchChromium } from './chromium.ts';
-import { fillAccount, HOST_KEYS } from './fake-account.ts';
-import { FAKE_INVITATION, FAKE_OWNER_TOKEN, FakeEdge } from './fake-edge.ts';
+import { openView, SIZES, VIEWS } from './page-views.ts';
 
 const [folder = '/tmp/direct-agent-screenshots', ...names] = process.argv.slice(2);
 
-interface View {
-  path: string;
-  /** Who looks; nobody by default. */
-  as?: 'owner' | 'guest';
-  prepare?(edge: FakeEdge): void;
-  act?(page: Page): Promise<void>;
-}
-
-const empty = (edge: FakeEdge) => {
-  edge.hosts = [];
-  edge.keys = [];
-  edge.invitations = [];
-  edge.passkeys = [];
-  edge.sessions = [];
-  edge.events = [];
-};
-const withoutPasskeys = (edge: FakeEdge) => {
-  edge.passkeys = [];
-};
-const locked = (edge: FakeEdge) => {
-  edge.lockedFor = 299;
-};
-const click = (testid: string) => (page: Page) => page.getByTestId(testid).first().click();
-
-const VIEWS: Record<string, View> = {
-  'sign-in': { path: '/_direct/', prepare: withoutPasskeys },
-  'sign-in-passkey': { path: '/_direct/' },
-  'sign-in-locked': {
-    path: '/_direct/',
-    prepare: locked,
-    act: async (page) => {
-      await page.getByTestId('access-token').fill('wrong');
-      await page.getByTestId('access-connect').click();
-      await page.getByTestId('sign-in-error').waitFor();
-    },
-  },
-  hosts: {
-    path: '/_direct/',
-    as: 'owner',
-    prepare: withoutPasskeys,
-    act: async (page) => {
-      await page.getByTestId('devices').locator('summary').click();
-      await page.getByTestId('device').first().waitFor();
-    },
-  },
-  'hosts-without-turn': {
-    path: '/_direct/',
-    as: 'owner',
-    prepare: (edge) => {
-      edge.ice = { source: 'default', turn: false, providers: [] };
-    },
-  },
-  'hosts-turn-fails': {
-    path: '/_direct/',
-    as: 'owner',
-    prepare: (edge) => {
-      const [succeeded_at, failed_at] = [null, Date.now() - 300_000];
-      edge.ice = {
-        source: 'metered',
-        turn: true,
-        providers: [
-          { source: 'cloudflare', succeeded_at, failed_at, failing: true, reason: 'HTTP 401' },
-          { source: 'metered', succeeded_at: Date.now(), failed_at: null, failing: false, reason: null },
-        ],
-      };
-    },
-  },
-  'hosts-empty': { path: '/_direct/', as: 'owner', prepare: empty },
-  'hosts-loading': {
-    path: '/_direct/',
-    as: 'owner',
-    act: (page) => page.evaluate(() => new Promise((r) => setTimeout(r, 300))),
-  },
-  'host-remove': {
-    path: '/_direct/',
-    as: 'owner',
-    act: (page) => page.getByRole('button', { name: 'Remove', exact: true }).first().click(),
-  },
-  keys: { path: '/_direct/#keys', as: 'owner' },
-  'keys-empty': { path: '/_direct/#keys', as: 'owner', prepare: empty },
-  'key-form': {
-    path: '/_direct/#keys',
-    as: 'owner',
-    act: async (page) => {
-      await click('create-key')(page);
-      await page.getByTestId('key-name').fill('Editor');
-      await page.getByText('All models').last().click();
-    },
-  },
-  'key-made': {
-    path: '/_direct/#keys',
-    as: 'owner',
-    act: async (page) => {
-      await click('create-key')(page);
-      await page.getByTestId('key-name').fill('Editor');
-      await page.getByRole('button', { name: 'Make key' }).click();
-      await page.getByTestId('key-made').waitFor();
-    },
-  },
-  invitations: { path: '/_direct/#invitations', as: 'owner' },
-  'invitation-form': { path: '/_direct/#invitations', as: 'owner', act: click('create-invitation') },
-  'invitation-made': {
-    path: '/_direct/#invitations',
-    as: 'owner',
-    act: async (page) => {
-      await click('create-invitation')(page);
-      await page.getByTestId('invitation-name').fill('Uncle Bob');
-      await page.getByTestId('invitation-form').getByLabel('Home server').check();
-      await page.getByRole('button', { name: 'Make link' }).click();
-      await page.getByTestId('invitation-made').waitFor();
-    },
-  },
-  security: { path: '/_direct/#sign-in', as: 'owner' },
-  activity: { path: '/_direct/#activity', as: 'owner' },
-  failed: {
-    path: '/_direct/#keys',
-    as: 'owner',
-    act: async (page) => {
-      await page.route('**/_direct/api/keys', (route) => route.abort());
-      await page.reload();
-      await page.getByText('Try again').waitFor();
-    },
-  },
-  'approve-code': { path: '/_direct/approve', as: 'owner' },
-  'approve-signed-out': { path: `/_direct/approve#code=WDJB-MJHT&key=${HOST_KEYS.studio}` },
-  'approve-new': { path: `/_direct/approve#code=WDJB-MJHT&key=${HOST_KEYS.studio}`, as: 'owner' },
-  'approve-typed': { path: '/_direct/approve#code=WDJB-MJHT', as: 'owner' },
-  'approve-known': { path: `/_direct/approve#code=KNWN-HOST&key=${HOST_KEYS.attic}`, as: 'owner' },
-  'approve-mismatch': { path: `/_direct/approve#code=WDJB-MJHT&key=${HOST_KEYS.other}`, as: 'owner' },
-  'approve-unknown': { path: `/_direct/approve#code=NONE-NONE&key=${HOST_KEYS.other}`, as: 'owner' },
-  approved: { path: `/_direct/approve#code=WDJB-MJHT&key=${HOST_KEYS.studio}`, as: 'owner', act: click('approve') },
-  invite: { path: `/_direct/invite#invite=${FAKE_INVITATION}&keys=home:${HOST_KEYS.home}` },
-  'invite-refused': { path: '/_direct/invite#invite=dai_old', act: click('accept') },
-  'chat-sign-in': { path: '/' },
-  'chat-wrong-link': { path: '/#host=home&token=wrong' },
-  chat: {
-    path: `/#host=home&token=${FAKE_OWNER_TOKEN}`,
-    act: async (page) => {
-      await page.getByTestId('prompt').fill('What is a fjord?');
-      await page.getByTestId('prompt').press('Enter');
-      await page.getByText('This is the fake answer').waitFor();
-    },
-  },
-  'chat-menu': { path: `/#host=home&key=${HOST_KEYS.home}`, as: 'owner', act: click('menu') },
-  'chat-connection': {
-    path: `/#host=home&key=${HOST_KEYS.home}`,
-    as: 'owner',
-    act: async (page) => {
-      await click('path')(page);
-      await page.getByTestId('timeline').waitFor();
-    },
-  },
-  'chat-guest': { path: '/', as: 'guest', act: click('menu') },
-  'chat-no-host': { path: '/', as: 'owner', prepare: empty },
-  'chat-key-changed': {
-    path: `/#host=home&key=${HOST_KEYS.home}`,
-    as: 'owner',
-    act: async (page) => {
-      await page.goto(`${new URL(page.url()).origin}/#host=home&key=${HOST_KEYS.other}`);
-      await page.getByTestId('set-up-anew').click();
-    },
-  },
-};
-
-const SIZES = { phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 800 } };
-
 mkdirSync(folder, { recursive: true });
 const browser = await launchChromium();
-for (const [name, view] of Object.entries(VIEWS)) {
+for (const name of Object.keys(VIEWS)) {
   if (names.length > 0 && !names.includes(name)) continue;
   for (const [size, viewport] of Object.entries(SIZES)) {
     for (const colorScheme of ['light', 'dark'] as const) {
-      const edge = await FakeEdge.start();
-      fillAccount(edge);
-      view.prepare?.(edge);
-      const context = await browser.newContext({ viewport, colorScheme, deviceScaleFactor: size === 'phone' ? 2 : 1 });
-      if (view.as !== undefined) await context.addCookies([edge.signIn(view.as)]);
-      const page = await context.newPage();
-      page.on('console', (message) => {
-        if (message.type() === 'error' && !/status of (4|5)\d\d|ERR_FAILED|WebSocket handshake/.test(message.text()))
-          process.stderr.write(`${name}: ${message.text()}\n`);
+      const options = { viewport, colorScheme, deviceScaleFactor: size === 'phone' ? 2 : 1 };
+      const { page, close } = await openView(browser, name, options, (text) => {
+        process.stderr.write(`${name}: ${text}\n`);
       });
-      page.on('pageerror', (error) => process.stderr.write(`${name}: ${error.message}\n`));
-      page.setDefaultTimeout(5_000);
-      try {
-        if (name === 'hosts-loading') edge.delayMs = 700;
-        await page.goto(edge.origin + view.path);
-        if (name !== 'hosts-loading') await page.waitForLoadState('networkidle');
-        await view.act?.(page);
-        await page.waitForTimeout(name === 'hosts-loading' ? 700 : 250);
-      } catch (error) {
-        process.stderr.write(`${name}: ${String(error)}\n`);
-      }
       await page.screenshot({ path: `${folder}/${name}-${size}-${colorScheme}.png`, fullPage: true });
-      await context.close();
-      await edge.close();
+      await close();
     }
   }
 }

@@ -4,7 +4,6 @@ import { ApiError } from '../access/api-error.ts';
 import type { EdgeApi } from '../access/edge-api.ts';
 import { errorText } from '../access/error-text.ts';
 import type { ChatLink } from '../access/link.ts';
-import { signInForm } from '../access/sign-in.ts';
 import { h } from '../look/element.ts';
 
 export interface Entered {
@@ -51,7 +50,10 @@ export async function enter({ api, link, problem, signedIn, anonymous, signal }:
 }
 
 /** In front of the page until somebody is signed in. */
-function askToSignIn(api: EdgeApi, me: Me, problem: string | undefined, signal: AbortSignal): Promise<ChatLink> {
+async function askToSignIn(api: EdgeApi, me: Me, problem: string | undefined, signal: AbortSignal): Promise<ChatLink> {
+  // Most visits need none.
+  const { signInForm } = await import('../access/sign-in.ts');
+  signal.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<ChatLink>();
   const form = signInForm({
     api,
@@ -90,5 +92,5 @@ function askToSignIn(api: EdgeApi, me: Me, problem: string | undefined, signal: 
   document.body.append(dialog);
   dialog.showModal();
   form.querySelector<HTMLElement>('button.button:not(.quiet), input')?.focus();
-  return promise;
+  return await promise;
 }

@@ -1,7 +1,8 @@
 /** The standard's EventSource (WHATWG HTML, section 9.2) over any `fetch`. */
+
+import { SseParser } from '../chat/sse.ts';
 import { EventHandlers } from '../client/event-handlers.ts';
 import { Tasks } from '../client/tasks.ts';
-import { SseParser } from '../page/sse.ts';
 
 export interface EventSourceOptions {
   fetch(url: string, init: RequestInit): Promise<Response>;

@@ -1,0 +1,79 @@
+/** Answers that attack, in Firefox, whose parser repairs HTML in its own way; without a Content-Security-Policy. */
+import type { Browser, Page } from 'puppeteer-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { launchFirefox, openInFirefox, withoutFirefox } from './firefox.ts';
+import { type MarkdownPage, startMarkdownPage } from './markdown-page.ts';
+import { forbidden } from './xss-remains.ts';
+import { armed, XSS_VECTORS } from './xss-vectors.ts';
+
+/** Long enough that images fail and animations begin. */
+const AFTERMATH_MS = 500;
+
+describe.skipIf(withoutFirefox)(`answers that attack (${withoutFirefox || 'in Firefox'})`, () => {
+  let browser: Browser;
+  let served: MarkdownPage;
+  beforeAll(async () => {
+    [browser, served] = await Promise.all([launchFirefox(), startMarkdownPage()]);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    served?.close();
+  });
+
+  const texts = XSS_VECTORS.map(armed);
+
+  /** What ran in the page, and what it asked other servers for; `shown` is run with all attacks. */
+  async function attack(shown: (texts: readonly string[]) => Promise<void> | void): Promise<[string[], string[]]> {
+    const page: Page = await openInFirefox(browser, served.url);
+    const asked: string[] = [];
+    page.on('request', (request) => {
+      if (!request.url().startsWith(served.url) && !request.url().startsWith('data:')) asked.push(request.url());
+    });
+    page.on('dialog', (dialog) => {
+      asked.push(`dialog ${dialog.message()}`);
+      void dialog.dismiss();
+    });
+    await page.waitForFunction(() => globalThis.show !== undefined);
+    await page.evaluate(() => {
+      const ran: number[] = [];
+      Object.assign(globalThis, { ran, canary: (index: number) => ran.push(index) });
+    });
+    await page.evaluate(shown, texts);
+    const ran = await page.evaluate(async (ms) => {
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      return (globalThis as unknown as { ran: number[] }).ran;
+    }, AFTERMATH_MS);
+    const remains = await forbidden(page);
+    await page.browserContext().close();
+    return [remains, [...asked, ...ran.map((index) => `${XSS_VECTORS[index]?.name} ran`)]];
+  }
+
+  test('at once', async () => {
+    const result = await attack(async (texts) => {
+      for (const text of texts) await globalThis.show({ text, streaming: false });
+    });
+    expect(result).toEqual([[], []]);
+  });
+
+  test('as HTML to the sanitiser', async () => {
+    const result = await attack((texts) => {
+      for (const text of texts) {
+        const place = document.createElement('section');
+        place.append(globalThis.sanitise(text));
+        document.querySelector('main')?.append(place);
+      }
+    });
+    expect(result).toEqual([[], []]);
+  });
+
+  test('are dangerous: without the sanitiser some of them run', async () => {
+    const [, happened] = await attack((texts) => {
+      for (const text of texts.filter((text) => !/http-equiv|<base|name=attributes/.test(text))) {
+        const place = document.createElement('section');
+        document.querySelector('main')?.append(place);
+        place.innerHTML = text;
+      }
+    });
+    expect(happened).toContain('HTML: image onerror ran');
+  });
+});

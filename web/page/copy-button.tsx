@@ -1,0 +1,29 @@
+/** Copies a text, and says so for a while. */
+import type { VNode } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import { Icon } from './icons.tsx';
+
+const SHOWN_MS = 2_000;
+
+export function CopyButton({ text }: { text: string }): VNode {
+  const [said, setSaid] = useState<'Copied' | 'Not copied'>();
+  useEffect(() => {
+    if (said === undefined) return;
+    const timer = setTimeout(() => setSaid(undefined), SHOWN_MS);
+    return () => clearTimeout(timer);
+  }, [said]);
+  const copy = () => {
+    // Without a secure context there is no clipboard.
+    const written = navigator.clipboard?.writeText(text) ?? Promise.reject(new Error('no clipboard'));
+    written.then(
+      () => setSaid('Copied'),
+      () => setSaid('Not copied'),
+    );
+  };
+  const label = said ?? 'Copy';
+  return (
+    <button type="button" class="icon-button small" data-testid="copy" aria-label={label} title={label} onClick={copy}>
+      <Icon name={said === 'Copied' ? 'check' : 'copy'} size={17} />
+    </button>
+  );
+}
