@@ -1,5 +1,5 @@
 /**
- * What an answer costs its page while it comes: `node bench/markdown.ts [kind…]`. Each answer has 200 kB and comes in pieces of 20
+ * What an answer costs its page while it comes: `npm run bench:markdown [-- kind…]`. Each answer has 200 kB and comes in pieces of 20
  * characters. What counts is the work of the page's thread.
  */
 import type { CDPSession, Page } from 'playwright-core';
