@@ -1,6 +1,6 @@
 /**
- * What an answer costs its page while it comes: `node bench/markdown.ts [kind…]`. Each answer has 200 kB and comes in pieces of 20
- * characters. What counts is the work of the page's thread.
+ * `npm run bench:markdown [-- kind…]`: what an answer costs its page while it comes. Each has 200 kB and comes in pieces
+ * of 20 characters; what counts is the work of the page's thread.
  */
 import type { CDPSession, Page } from 'playwright-core';
 import { launchChromium } from '../test/chromium.ts';

@@ -1,6 +1,7 @@
 /** Answers that attack, in Firefox, whose parser repairs HTML in its own way; without a Content-Security-Policy. */
 import type { Browser, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { PAGE_HEADERS } from '../workers/page-headers.ts';
 import { launchFirefox, openInFirefox, withoutFirefox } from './firefox.ts';
 import { type MarkdownPage, startMarkdownPage } from './markdown-page.ts';
 import { forbidden } from './xss-remains.ts';
@@ -47,6 +48,19 @@ describe.skipIf(withoutFirefox)(`answers that attack (${withoutFirefox || 'in Fi
     await page.browserContext().close();
     return [remains, [...asked, ...ran.map((index) => `${XSS_VECTORS[index]?.name} ran`)]];
   }
+
+  test('are rendered under the policy of our pages', async () => {
+    const strict = await startMarkdownPage(PAGE_HEADERS);
+    const page = await openInFirefox(browser, strict.url);
+    await page.waitForFunction(() => globalThis.show !== undefined);
+    const html = await page.evaluate(async () => {
+      const place = await globalThis.show({ text: '**a**', streaming: false });
+      return place.querySelector('.markdown-block')?.innerHTML.trim();
+    });
+    expect(html).toBe('<p><strong>a</strong></p>');
+    await page.browserContext().close();
+    strict.close();
+  });
 
   test('at once', async () => {
     const result = await attack(async (texts) => {

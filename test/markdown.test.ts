@@ -112,7 +112,8 @@ describe.skipIf(withoutChromium)(`Markdown (${withoutChromium || 'in Chromium'})
     const kept = await page.evaluate(async () => {
       const text =
         '# A\n\nsome **text**\n\n- one\n- two\n\n```js\nlet a;\nlet b;\n```\n\n|a|b|\n|-|-|\n|1|2|\n|3|4|\n\nend';
-      const settled = (place: Element) => new Promise((resolve) => setTimeout(() => resolve(place), 20));
+      // Longer than the rest after any update.
+      const settled = () => new Promise((resolve) => setTimeout(resolve, 500));
       const place = await globalThis.show({ text: text.slice(0, 1), streaming: true });
       const changed: string[] = [];
       const early: Node[] = [];
@@ -123,22 +124,31 @@ describe.skipIf(withoutChromium)(`Markdown (${withoutChromium || 'in Chromium'})
       for (let end = 2; end <= text.length; end++) {
         await globalThis.show({ text: text.slice(0, end), streaming: true }, place);
         if (text.slice(0, end).endsWith('- t')) {
-          await settled(place);
+          await settled();
           early.push(...place.querySelectorAll('h3, h3 + *, strong, li:first-child'));
         }
         // The first line of the table is a paragraph until the second one comes.
         if (text.slice(0, end).endsWith('|1|')) {
-          await settled(place);
+          await settled();
           observer.observe(place, { childList: true, subtree: true });
         }
       }
       await globalThis.show({ text, streaming: false }, place);
-      await settled(place);
+      await settled();
       for (const node of early) if (!node.isConnected) changed.push(node.nodeName);
       const once = await globalThis.show({ text, streaming: false });
       return { early: early.length, changed, removed, same: once.innerHTML === place.innerHTML };
     });
     expect(kept).toEqual({ early: 3, changed: [], removed: 0, same: true });
+  });
+
+  test('a long answer that is there as a whole appears in steps, all of it', async () => {
+    await page.evaluate(async () => {
+      const text = Array.from({ length: 3_000 }, (_, index) => `- **item** ${index}\n\n---\n\n`).join('');
+      await globalThis.show({ text: `${text}the end`, streaming: false });
+    });
+    await expect.poll(() => page.locator('.markdown-block').count()).toBe(6_001);
+    expect(await page.locator('.markdown-block').last().textContent()).toContain('the end');
   });
 
   test('another answer in the same place replaces it', async () => {

@@ -52,6 +52,8 @@ describe.skipIf(withoutChromium)(`answers that attack (${withoutChromium || 'in 
   async function provoke({ stay = false } = {}): Promise<void> {
     await page.evaluate(
       async ({ ms, stay }) => {
+        // A busy machine shows some of it in a second step.
+        await new Promise((resolve) => setTimeout(resolve, ms));
         const events = ['click', 'focus', 'mouseover', 'pointerover', 'pointerdown', 'toggle', 'animationstart'];
         // A click on a link that may be there would open it.
         const stop = (event: Event) => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Blocks } from './blocks.ts';
+import { type Block, Blocks } from './blocks.ts';
+import { htmlOf } from './html.ts';
 
 const sources = (blocks: Blocks) => [...blocks.finished, ...blocks.growing].map(({ source }) => source.trim());
 
@@ -86,6 +87,19 @@ describe('blocks', () => {
   test('a text that does not continue the last one is not taken', () => {
     const blocks = whole('a');
     expect(blocks.update('b', true)).toBe(false);
+  });
+
+  test('a complete text stays as it is, and none continues it', () => {
+    const blocks = whole('a\nb');
+    expect([blocks.update('a\nb', true), sources(blocks)]).toEqual([true, ['a\nb']]);
+    expect(blocks.update('a\nb c', false)).toBe(false);
+  });
+
+  test('a table that would have many more cells than were written is text', () => {
+    const wide = `${'|a'.repeat(100)}|\n${'|-'.repeat(100)}|\n`;
+    expect(whole(`${wide}|b`).finished.length).toBe(1);
+    expect(htmlOf(whole(`${wide}|b`).finished[0] as Block, new Map())).toContain('<table>');
+    expect(htmlOf(whole(wide + 'b\n'.repeat(100)).finished[0] as Block, new Map())).not.toContain('<table>');
   });
 
   test('a text in pieces ends in the same blocks as at once, and what was final stays', () => {

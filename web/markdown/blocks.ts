@@ -1,5 +1,6 @@
 /** Takes an answer that grows apart into blocks, those that stay and those that may still change. */
-import { Lexer, type Token, type Tokens } from 'marked';
+import { Lexer, Marked, type Token, type Tokens } from 'marked';
+import { syntax } from './syntax.ts';
 
 export interface Block {
   /** Markdown of this block alone. */
@@ -11,6 +12,9 @@ export interface Block {
 /** What reference links of the whole answer point to, by label in lower case. */
 export type Definitions = ReadonlyMap<string, Pick<Tokens.Def, 'href' | 'title'>>;
 
+const { defaults } = new Marked(syntax);
+/** Each is looked for in each block; an honest answer has under 50. */
+const MAX_DEFINITIONS = 200;
 const HIGHEST_LEVEL = 3;
 const LOWEST_LEVEL = 6;
 
@@ -25,6 +29,7 @@ export class Blocks {
   #text = '';
   /** Where the first block begins that is not final. */
   #offset = 0;
+  #complete = false;
   /** How much of the text was looked at for final blocks. */
   #searched = 0;
   /** Depths of the headings under which the text is, as their authors wrote them. */
@@ -52,8 +57,11 @@ export class Blocks {
     // Half a line's end cannot be told from a whole one.
     if (text.endsWith('\r') && !complete) text = text.slice(0, -1);
     if (text.includes('\r')) text = text.replace(/\r\n?/g, '\n');
+    // The last block of what was complete might go on in what follows.
+    if (this.#complete) return text === this.#text;
     if (!text.startsWith(this.#text)) return false;
     this.#text = text;
+    this.#complete = complete;
     const end = complete ? text.length : text.lastIndexOf('\n') + 1;
     if (end > this.#searched || complete) {
       this.#searched = end;
@@ -76,7 +84,8 @@ export class Blocks {
       this.#offset += token.raw.length;
       if (token.type === 'def') {
         const { tag, href, title } = token as Tokens.Def;
-        if (!this.#definitions.has(tag)) this.#definitions.set(tag, { href, title });
+        if (!this.#definitions.has(tag) && this.#definitions.size < MAX_DEFINITIONS)
+          this.#definitions.set(tag, { href, title });
       }
       this.#finished.push(...blockOf(token, this.#outline));
     }
@@ -91,7 +100,7 @@ export function mentions({ source }: Block, label: string): boolean {
 /** Blocks only: what is in their lines is looked at when they are rendered. */
 function tokensOf(source: string): Token[] {
   try {
-    return new Lexer().blockTokens(source);
+    return new Lexer(defaults).blockTokens(source);
   } catch {
     // Nested deeper than the lexer's own stack.
     return [{ type: 'text', raw: source, text: source }];

@@ -1,6 +1,7 @@
 /** From the Markdown of one block to HTML that nobody has checked yet. */
 import { Lexer, Marked, Parser, type Token, type Tokens } from 'marked';
 import type { Block, Definitions } from './blocks.ts';
+import { escaped, syntax } from './syntax.ts';
 
 /** The time for one run of text grows with the square of its length, for text that is made to do so. */
 const MAX_INLINE_LENGTH = 10_000;
@@ -13,23 +14,7 @@ const TAG_OR_SPECIAL = new RegExp(`${PLAIN_TAG}|[&<>"']`, 'gi');
 /** What is rendered now; one block after the other. */
 let level = DEEPEST_HEADING;
 
-/** TeX between its usual marks, whose asterisks and backslashes mean nothing to Markdown. It is shown as it is. */
-const MATH = /^(?:\$\$[^$]+\$\$|\$(?!\s)[^$\n`]+(?<!\s)\$(?!\d)|\\\([^\n]+?\\\)|\\\[[\s\S]+?\\\])/;
-const MATH_BEGINS = /\$|\\[([]/;
-
-const marked = new Marked({
-  extensions: [
-    {
-      name: 'math',
-      level: 'inline',
-      start: (source) => MATH_BEGINS.exec(source)?.index,
-      tokenizer: (source) => {
-        const raw = MATH.exec(source)?.[0];
-        return raw === undefined ? undefined : { type: 'math', raw };
-      },
-      renderer: ({ raw }) => escaped(raw),
-    },
-  ],
+const marked = new Marked(syntax, {
   renderer: {
     heading({ tokens }) {
       return `<h${level}>${this.parser.parseInline(tokens)}</h${level}>\n`;
@@ -84,8 +69,4 @@ function tokensOf(source: string, definitions: Definitions): Token[] {
 
 function showHtml(html: string): string {
   return html.replace(TAG_OR_SPECIAL, (found) => (found.length === 1 ? escaped(found) : found));
-}
-
-function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }

@@ -9,6 +9,9 @@ import { sanitise } from './sanitise.ts';
 /** Of its time, a page with a long block that grows spends at most a quarter on it. */
 const REST = 3;
 
+/** For so long the page may be deaf; an answer that takes longer, such as a stored one, appears in several steps. */
+const STEP_MS = 40;
+
 /** Blocks that are out of sight together: a browser looks at each part to know whether a person sees it. */
 const PART = 40;
 
@@ -35,9 +38,10 @@ export class Rendering {
       this.#timer = setTimeout(() => this.show(text, streaming), this.#restUntil - begun);
       return;
     }
-    this.#update(text, !streaming);
+    const done = this.#update(text, !streaming, begun + STEP_MS);
     const ended = performance.now();
     this.#restUntil = ended + REST * (ended - begun);
+    if (!done) this.#timer = setTimeout(() => this.show(text, streaming));
   }
 
   /** Nothing is shown later. */
@@ -45,7 +49,8 @@ export class Rendering {
     clearTimeout(this.#timer);
   }
 
-  #update(text: string, complete: boolean): void {
+  /** Returns whether that is all, or only what could be done until `deadline`. */
+  #update(text: string, complete: boolean, deadline: number): boolean {
     if (!this.#blocks.update(text, complete)) {
       // Another answer in the same place.
       this.#blocks = new Blocks();
@@ -60,9 +65,13 @@ export class Rendering {
       if (added.some((label) => mentions(block, label))) this.#render(index);
     }
     this.#labels = definitions.size;
-    for (; this.#rendered < finished.length; this.#rendered++) this.#render(this.#rendered);
+    for (; this.#rendered < finished.length; this.#rendered++) {
+      if (performance.now() > deadline) return false;
+      this.#render(this.#rendered);
+    }
     for (const index of growing.keys()) this.#render(finished.length + index);
     for (let index = finished.length + growing.length; this.#place(index) !== undefined; ) this.#place(index)?.remove();
+    return true;
   }
 
   #place(index: number): Element | undefined {
