@@ -16,6 +16,7 @@ import { type ClientEnvironment, completeEnvironment } from './environment.ts';
 import type { NetworkListeners } from './network.ts';
 import { TestAgent } from './test-agent.ts';
 import { type Answer, ORIGIN, reply } from './test-host.ts';
+import { TEST_PARTS } from './test-parts.ts';
 import { quiet } from './test-quiet.ts';
 import { TestRelaySocket, TestSocket } from './test-sockets.ts';
 import { type Carry, TestConnection } from './test-webrtc.ts';
@@ -84,6 +85,7 @@ export class TestEdge {
 
   #ids = 0;
   readonly environment: ClientEnvironment = completeEnvironment({
+    ...TEST_PARTS,
     now: this.clock.now,
     timer: this.clock.timer,
     defer: this.clock.defer,
