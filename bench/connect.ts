@@ -13,9 +13,9 @@
  *   SCTP       the agent begins: INIT ½ (the client is done with DTLS), INIT ACK ½, COOKIE ECHO ½      1½
  *                                                                                                      8
  *
- * TLS, which loopback has none of, adds 1 to the page; HTTP/2 saves what connections beside the first take. The limit
- * is 8 round trips and 150 ms, that is 11¾ round trips of 40 ms: 150 ms for all that is computed, by three programs
- * on one machine, beside the floor. A link with a token adds 1: signing in comes before anything else.
+ * TLS, which loopback has none of, adds 1 to the page. The offer, too, where it finds the document's connection taken by
+ * files and makes one of its own, which HTTP/2 saves. The limit is 8 round trips and 150 ms: those for all that is
+ * computed, by three programs on one machine. A link with a token adds 1: signing in comes before anything else.
  */
 import { parseArgs } from 'node:util';
 import { type Browser, chromium } from 'playwright-core';

@@ -14,11 +14,9 @@ import { directBinding, signAnswer } from '../../shared/signed-answer.ts';
 import { TestClock } from '../../shared/test-clock.ts';
 import { type ClientEnvironment, completeEnvironment } from './environment.ts';
 import type { NetworkListeners } from './network.ts';
-import * as relayParts from './relay-attempt.ts';
-import * as sessionParts from './session-parts.ts';
-import * as polling from './signal-poll.ts';
 import { TestAgent } from './test-agent.ts';
 import { type Answer, ORIGIN, reply } from './test-host.ts';
+import { TEST_PARTS } from './test-parts.ts';
 import { quiet } from './test-quiet.ts';
 import { TestRelaySocket, TestSocket } from './test-sockets.ts';
 import { type Carry, TestConnection } from './test-webrtc.ts';
@@ -87,6 +85,7 @@ export class TestEdge {
 
   #ids = 0;
   readonly environment: ClientEnvironment = completeEnvironment({
+    ...TEST_PARTS,
     now: this.clock.now,
     timer: this.clock.timer,
     defer: this.clock.defer,
@@ -95,10 +94,6 @@ export class TestEdge {
     random: () => 1,
     browser: true,
     baseUrl: () => `${ORIGIN}/`,
-    // Files that come later: the clock of a test does not wait for any.
-    sessionParts: () => Promise.resolve(sessionParts),
-    polling: () => Promise.resolve(polling),
-    relay: () => Promise.resolve(relayParts),
     fetch: (request) => this.#fetch(request),
     RTCPeerConnection: this.#connectionClass(),
     WebSocket: this.#socketClass() as unknown as new (url: string) => WebSocket,

@@ -10,6 +10,7 @@ import { agentSession, clientSession } from '../../shared/test-sessions.ts';
 import { createDiagnostics } from './diagnostics.ts';
 import { completeEnvironment } from './environment.ts';
 import { createFetch, type FetchOptions } from './fetch.ts';
+import { TEST_PARTS } from './test-parts.ts';
 import type { Cookies } from './web-ui.ts';
 
 export const ORIGIN = 'https://edge.example';
@@ -98,6 +99,7 @@ export function testHost(answer: Answer, options: HostOptions = {}): TestHost {
   });
   const client = clientSession({ sessionId: 'session', path: wrap(left), environment: realTime });
   const environment = completeEnvironment({
+    ...TEST_PARTS,
     ...realTime,
     browser,
     cookies,
