@@ -1,7 +1,7 @@
 /** Answers that attack, in Firefox, whose parser repairs HTML in its own way; without a Content-Security-Policy. */
 import type { Browser, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { PAGE_HEADERS } from '../workers/page-headers.ts';
+import { pageHeaders } from '../workers/page-headers.ts';
 import { launchFirefox, openInFirefox, withoutFirefox } from './firefox.ts';
 import { type MarkdownPage, startMarkdownPage } from './markdown-page.ts';
 import { forbidden } from './xss-remains.ts';
@@ -50,7 +50,7 @@ describe.skipIf(withoutFirefox)(`answers that attack (${withoutFirefox || 'in Fi
   }
 
   test('are rendered under the policy of our pages', async () => {
-    const strict = await startMarkdownPage(PAGE_HEADERS);
+    const strict = await startMarkdownPage(pageHeaders());
     const page = await openInFirefox(browser, strict.url);
     await page.waitForFunction(() => globalThis.show !== undefined);
     const html = await page.evaluate(async () => {
