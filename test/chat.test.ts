@@ -283,7 +283,7 @@ it('a browser that keeps nothing is chatted with all the same, and says so', asy
 });
 
 it('follows what comes as long as the person is at the end', async () => {
-  const lines = Array.from({ length: 120 }, (_, i) => `line ${i}\n`).join('');
+  const lines = Array.from({ length: 120 }, (_, i) => `line ${i}\n\n`).join('');
   edge.answer = { deltas: [{ content: lines }], ends: true };
   const page = await open();
   await ask(page, 'one');

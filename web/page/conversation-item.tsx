@@ -1,6 +1,6 @@
 /** One conversation in the list: opens it, renames it, saves it as a file, deletes it. */
 import type { VNode } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Conversation } from '../chat/conversation.ts';
 import { Menu, MenuButton } from './menu.tsx';
 
@@ -65,7 +65,7 @@ interface TitleFieldProps {
 
 function TitleField({ title, onDone }: TitleFieldProps): VNode {
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.select(), []);
+  useLayoutEffect(() => field.current?.select(), []);
   const key = (event: KeyboardEvent) => {
     if (event.key !== 'Escape') return;
     event.stopPropagation();

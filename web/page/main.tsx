@@ -17,8 +17,8 @@ import { pauseUnless } from './pause.ts';
 import { applyTheme, storedTheme } from './theme.ts';
 import { takeFragment, Visit } from './visit.ts';
 
-/** Of a page that is not seen no frame is drawn, and nobody waits for one. */
-const UNSEEN_MS = 250;
+/** Of a page that is not seen no frame is drawn, or one in a second. */
+const UNSEEN_MS = 100;
 /** Of this tab: what it goes on with after a reload. */
 const OPEN_KEY = 'direct-agent.conversation';
 

@@ -1,6 +1,6 @@
 /** What a person asked, and the field in which they ask it otherwise. */
 import type { VNode } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { Attachment, Question } from '../chat/conversation.ts';
 import { CopyButton } from './copy-button.tsx';
 import { Icon } from './icons.tsx';
@@ -81,7 +81,7 @@ interface EditorProps {
 
 function Editor({ text, ready, onCancel, onDone }: EditorProps): VNode {
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const { current } = field;
     if (current === null) return;
     fitToText(current);

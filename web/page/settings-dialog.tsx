@@ -1,6 +1,6 @@
 /** What a person sets for one conversation: the system prompt and the model’s parameters. */
 import type { VNode } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Conversation } from '../chat/conversation.ts';
 import {
   NUMBER_NAMES,
@@ -22,7 +22,7 @@ export function SettingsDialog({ conversation, onSave, onClose }: SettingsDialog
   const { system, parameters } = conversation;
   const dialog = useRef<HTMLDialogElement>(null);
   const [problems, setProblems] = useState<Partial<Record<NumberName, string>>>({});
-  useEffect(() => dialog.current?.showModal(), []);
+  useLayoutEffect(() => dialog.current?.showModal(), []);
 
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
