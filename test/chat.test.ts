@@ -81,7 +81,7 @@ it('conversations stay on the device, are opened, renamed, deleted and brought b
   const page = await open();
   await ask(page, 'What is a fjord?');
   await page.getByTestId('new-chat').click();
-  expect(await page.getByTestId('message-user').count()).toBe(0);
+  await expect.poll(() => page.getByTestId('message-user').count()).toBe(0);
   await ask(page, 'And a strait?');
   await expect.poll(() => titles(page)).toEqual(['And a strait?', 'What is a fjord?']);
   await page.reload();
@@ -295,7 +295,7 @@ it('follows what comes as long as the person is at the end', async () => {
   });
   await page.getByTestId('jump').click();
   await expect.poll(distance).toBeLessThan(5);
-  expect(await page.getByTestId('jump').isVisible()).toBe(false);
+  await expect.poll(() => page.getByTestId('jump').isVisible()).toBe(false);
   // The page itself scrolls nowhere.
   expect(await page.evaluate(() => document.documentElement.scrollHeight <= innerHeight)).toBe(true);
 });

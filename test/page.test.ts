@@ -63,7 +63,7 @@ describe.skipIf(withoutChromium)('the chat page in Chromium', () => {
     await expect.poll(() => stack.fake.requests.at(-1)?.url).toBe('/v1/chat/completions');
     await page.getByTestId('stop').click();
     await expect.poll(() => stack.fake.requests.at(-1)?.aborted).toBe(true);
-    expect(await page.getByTestId('send').isVisible()).toBe(true);
+    await expect.poll(() => page.getByTestId('send').isVisible()).toBe(true);
     await page.context().close();
   });
 

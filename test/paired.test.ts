@@ -138,6 +138,14 @@ describe('a device that the host was shown a link of', () => {
   class Recorder extends RTCPeerConnection {
     static readonly sent: Uint8Array[] = [];
 
+    /** The direct path waits for it. */
+    static mayOpen = Promise.withResolvers<void>();
+
+    override async setRemoteDescription(...given: Parameters<RTCPeerConnection['setRemoteDescription']>) {
+      await Recorder.mayOpen.promise;
+      return super.setRemoteDescription(...given);
+    }
+
     override createDataChannel(...given: Parameters<RTCPeerConnection['createDataChannel']>) {
       const channel = super.createDataChannel(...given);
       const send = channel.send.bind(channel);
@@ -162,6 +170,7 @@ describe('a device that the host was shown a link of', () => {
       environment: { RTCPeerConnection: Recorder, deviceKeys },
     });
     expect((await mine.fetch('/v1/models')).status).toBe(200);
+    Recorder.mayOpen.resolve();
     await vi.waitUntil(() => mine.path === 'direct', { timeout: 15_000 });
     expect((await mine.fetch('/v1/models')).status).toBe(200);
     expect((await listDevices(stack.folder)).map(({ name }) => name)).toEqual(['a phone']);
