@@ -115,7 +115,7 @@ it('an answer is asked for again, and a question asked otherwise cuts the conver
   await expect.poll(() => texts(page, 'message-assistant')).toEqual(['This is the fake answer.', 'Another answer.']);
   await page.getByTestId('prompt').press('ArrowUp');
   await page.getByTestId('edit-field').press('Escape');
-  expect(await page.getByTestId('edit-field').count()).toBe(0);
+  await expect.poll(() => page.getByTestId('edit-field').count()).toBe(0);
   await page.getByTestId('message-user').first().hover();
   await page.getByTestId('edit').first().click();
   await page.getByTestId('edit-field').fill('One?');
