@@ -2,7 +2,7 @@
 import type { Browser, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { pageHeaders } from '../workers/page-headers.ts';
-import { launchFirefox, openInFirefox, withoutFirefox } from './firefox.ts';
+import { launchFirefox, openApart, withoutFirefox } from './browsers.ts';
 import { type MarkdownPage, startMarkdownPage } from './markdown-page.ts';
 import { forbidden } from './xss-remains.ts';
 import { armed, XSS_VECTORS } from './xss-vectors.ts';
@@ -25,7 +25,7 @@ describe.skipIf(withoutFirefox)(`answers that attack (${withoutFirefox || 'in Fi
 
   /** What ran in the page, and what it asked other servers for; `shown` is run with all attacks. */
   async function attack(shown: (texts: readonly string[]) => Promise<void> | void): Promise<[string[], string[]]> {
-    const page: Page = await openInFirefox(browser, served.url);
+    const page: Page = await openApart(browser, served.url);
     const asked: string[] = [];
     page.on('request', (request) => {
       if (!request.url().startsWith(served.url) && !request.url().startsWith('data:')) asked.push(request.url());
@@ -51,7 +51,7 @@ describe.skipIf(withoutFirefox)(`answers that attack (${withoutFirefox || 'in Fi
 
   test('are rendered under the policy of our pages', async () => {
     const strict = await startMarkdownPage(pageHeaders());
-    const page = await openInFirefox(browser, strict.url);
+    const page = await openApart(browser, strict.url);
     await page.waitForFunction(() => globalThis.show !== undefined);
     const html = await page.evaluate(async () => {
       const place = await globalThis.show({ text: '**a**', streaming: false });
