@@ -10,15 +10,14 @@ import { FakeEdge } from './fake-edge.ts';
 
 const ROOT = `${import.meta.dirname}/..`;
 
-/** The page's build into `folder`; with another `title` it is another build. */
-async function buildInto(folder: string, title?: string): Promise<void> {
-  const retitle = {
-    name: 'retitle',
-    transformIndexHtml: (html: string) =>
-      title === undefined ? html : html.replace(/<title>.*?</, `<title>${title}<`),
+/** The page's build into `folder`, with its name in the document: another name is another build. */
+async function buildInto(folder: string, name: string): Promise<void> {
+  const mark = {
+    name: 'mark',
+    transformIndexHtml: (html: string) => html.replace('<html ', `<html data-build="${name}" `),
   };
   const options = { root: `${ROOT}/web`, configFile: `${ROOT}/web/vite.config.ts`, logLevel: 'warn' } as const;
-  await build({ ...options, plugins: [retitle], build: { outDir: `${folder}/_direct` } });
+  await build({ ...options, plugins: [mark], build: { outDir: `${folder}/_direct` } });
 }
 
 describe.skipIf(withoutChromium)('the installed page', () => {
@@ -32,8 +31,8 @@ describe.skipIf(withoutChromium)('the installed page', () => {
 
   beforeAll(async () => {
     browser = await launchChromium();
-    await buildInto(first);
-    await buildInto(second, 'the next build');
+    await buildInto(first, 'first');
+    await buildInto(second, 'second');
     cpSync(first, without, { recursive: true });
     rmSync(`${without}/_direct/sw.js`);
   });
@@ -41,6 +40,8 @@ describe.skipIf(withoutChromium)('the installed page', () => {
     await browser.close();
     rmSync(folder, { recursive: true });
   });
+  const buildShown = () => page.evaluate(() => document.documentElement.dataset.build);
+
   beforeEach(async () => {
     edge = await FakeEdge.start();
     edge.web = first;
@@ -106,7 +107,7 @@ describe.skipIf(withoutChromium)('the installed page', () => {
     const before = await kept();
     edge.web = second;
     await open();
-    expect(await page.title()).toBe('direct-agent');
+    expect(await buildShown()).toBe('first');
     // While the old one is shown, as it may want more of its files.
     await expect.poll(async () => (await kept()).names.length).toBe(2);
     const states = () =>
@@ -116,7 +117,7 @@ describe.skipIf(withoutChromium)('the installed page', () => {
       });
     await expect.poll(states).toEqual(['activated', null, null]);
     await open();
-    expect(await page.title()).toBe('the next build');
+    expect(await buildShown()).toBe('second');
     await expect.poll(async () => (await kept()).names.length).toBe(1);
     expect((await kept()).names).not.toEqual(before.names);
   });
