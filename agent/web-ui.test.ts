@@ -238,6 +238,8 @@ describe('the address', () => {
     ['https://edge.example/login#x', '/login#x'],
     ['http://edge.example/login', '/login'],
     ['https://else.example/login', 'https://else.example/login'],
+    ['{own}//else.example/login', '/.//else.example/login'],
+    ['https://edge.example//else.example/login', '/.//else.example/login'],
     ['https://edge.example:444/login', 'https://edge.example:444/login'],
   ])('in a redirect to %s', async (location, expected) => {
     const { ask, origin } = await rig((_request, response) => {

@@ -53,7 +53,7 @@ export class WebUi {
     const uiPath = prefixOf(base) + path;
     return {
       // Ours replaces it.
-      head: { ...head, headers: head.headers.filter(([name]) => name !== 'cookie' && name !== DIRECT_CREDENTIALS) },
+      head: { ...head, headers: head.headers.filter(([name]) => name !== 'cookie') },
       base,
       target: uiPath + query,
       own: {
