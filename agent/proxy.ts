@@ -60,7 +60,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
  * agent's memory. Six of the greatest by default.
  */
 const MAX_CHECKED_BYTES = 64 * 1024 * 1024;
-/** CONNECT asks for a tunnel and TRACE shows the fields that we add; Fetch forbids both. */
+
+/** CONNECT asks for a tunnel and TRACE shows the fields that we add; Fetch forbids both, in whichever case. */
 const TUNNELLING = ['CONNECT', 'TRACE', 'TRACK'];
 
 export class UpstreamProxy {
@@ -208,7 +209,7 @@ export class UpstreamProxy {
     signal: AbortSignal,
   ): Promise<void> {
     this.#rates.count(grant);
-    if (TUNNELLING.includes(head.method)) throw new DirectError('E_FORBIDDEN_TARGET', head.method);
+    if (TUNNELLING.includes(head.method.toUpperCase())) throw new DirectError('E_FORBIDDEN_TARGET', head.method);
     if (head.service === 'web_ui') return this.#toWebUi(head, grant, exchange, reply, signal);
     const { path, query } = admitTarget(head.path, head.method, this.#options.policy);
     if (grant.prefixes !== undefined) checkPrefix({ path, query }, grant.prefixes);
