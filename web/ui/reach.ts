@@ -1,4 +1,5 @@
 /** Which addresses of a web UI's page are moved to the session. */
+import { isBelow } from '../../shared/web-ui.ts';
 import { belongsToHost } from '../client/target.ts';
 
 export class Reach {
@@ -15,7 +16,7 @@ export class Reach {
   moves(url: string): boolean {
     const parsed = this.#parse(url);
     if (parsed === undefined || !belongsToHost(parsed, this.#origin)) return false;
-    return !this.#httpsPaths.some((prefix) => parsed.pathname.startsWith(prefix));
+    return !isBelow(parsed.pathname, this.#httpsPaths);
   }
 
   /** True when the host serves `url`, by whichever way. */
