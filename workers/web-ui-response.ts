@@ -1,5 +1,5 @@
 /** What the edge changes in responses of a web UI. */
-import { DIRECT_WEB_UI } from '../shared/web-ui.ts';
+import { DIRECT_WEB_UI, isBelow } from '../shared/web-ui.ts';
 import { newSecret } from './secret.ts';
 import { injectClient } from './web-ui-document.ts';
 import { admitClient } from './web-ui-policy.ts';
@@ -94,9 +94,4 @@ function parseHttpsPaths(json: string | null): string[] {
   } catch {
     return [];
   }
-}
-
-/** By whole segments. */
-function isBelow(path: string, prefixes: readonly string[]): boolean {
-  return prefixes.some((prefix) => path === prefix || path.startsWith(prefix.endsWith('/') ? prefix : `${prefix}/`));
 }

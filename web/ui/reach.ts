@@ -1,21 +1,24 @@
 /** Which addresses of a web UI's page are moved to the session. */
+import { isBelow } from '../../shared/web-ui.ts';
 import { belongsToHost } from '../client/target.ts';
 
 export class Reach {
   readonly #origin: string;
   readonly #httpsPaths: readonly string[];
+  readonly #baseUrl: () => string;
 
-  /** `httpsPaths` are prefixes of paths whose requests stay on plain HTTPS. */
-  constructor(origin: string, httpsPaths: readonly string[]) {
+  /** `httpsPaths`: they and what is below them stay on plain HTTPS. `baseUrl`: what relative addresses refer to. */
+  constructor(origin: string, httpsPaths: readonly string[], baseUrl: () => string) {
     this.#origin = origin;
     this.#httpsPaths = httpsPaths;
+    this.#baseUrl = baseUrl;
   }
 
   /** True when a request to `url` is moved. WebSockets' schemes count as those of requests. */
   moves(url: string): boolean {
     const parsed = this.#parse(url);
     if (parsed === undefined || !belongsToHost(parsed, this.#origin)) return false;
-    return !this.#httpsPaths.some((prefix) => parsed.pathname.startsWith(prefix));
+    return !isBelow(parsed.pathname, this.#httpsPaths);
   }
 
   /** True when the host serves `url`, by whichever way. */
@@ -25,7 +28,7 @@ export class Reach {
   }
 
   #parse(text: string): URL | undefined {
-    const url = URL.parse(text, document.baseURI);
+    const url = URL.parse(text, this.#baseUrl());
     return url === null ? undefined : new URL(url.href.replace(/^ws/, 'http'));
   }
 }
