@@ -10,15 +10,18 @@ import { FakeEdge } from './fake-edge.ts';
 
 const ROOT = `${import.meta.dirname}/..`;
 
-/** The page's build into `folder`; with another `title` it is another build. */
-async function buildInto(folder: string, title?: string): Promise<void> {
-  const retitle = {
-    name: 'retitle',
+/** The page's build into `folder`; with a `mark` it is another build. */
+async function buildInto(folder: string, mark?: string): Promise<void> {
+  const marking = {
+    name: 'marking',
     transformIndexHtml: (html: string) =>
-      title === undefined ? html : html.replace(/<title>.*?</, `<title>${title}<`),
+      mark === undefined ? html : html.replace('<title>', `<meta name="build" content="${mark}"><title>`),
+    // What the page loads later has another name, too.
+    transform: (code: string, id: string) =>
+      mark === undefined || !id.endsWith('/settings-dialog.tsx') ? undefined : `${code}\nglobalThis.mark = '${mark}';`,
   };
   const options = { root: `${ROOT}/web`, configFile: `${ROOT}/web/vite.config.ts`, logLevel: 'warn' } as const;
-  await build({ ...options, plugins: [retitle], build: { outDir: `${folder}/_direct` } });
+  await build({ ...options, plugins: [marking], build: { outDir: `${folder}/_direct` } });
 }
 
 describe.skipIf(withoutChromium)('the installed page', () => {
@@ -33,7 +36,7 @@ describe.skipIf(withoutChromium)('the installed page', () => {
   beforeAll(async () => {
     browser = await launchChromium();
     await buildInto(first);
-    await buildInto(second, 'the next build');
+    await buildInto(second, 'next');
     cpSync(first, without, { recursive: true });
     rmSync(`${without}/_direct/sw.js`);
   });
@@ -61,11 +64,19 @@ describe.skipIf(withoutChromium)('the installed page', () => {
       const requests = await Promise.all(names.map(async (name) => await (await caches.open(name)).keys()));
       return { names, paths: requests.flat().map(({ url }) => new URL(url).pathname) };
     });
+  const mark = (of: Page) =>
+    of.evaluate(() => document.querySelector('meta[name="build"]')?.getAttribute('content') ?? undefined);
   /** Visits once, until the service worker has everything. */
   const install = async () => {
     await open();
     await page.evaluate(async () => await navigator.serviceWorker.ready);
   };
+
+  const states = () =>
+    page.evaluate(async () => {
+      const { active, installing, waiting } = await navigator.serviceWorker.ready;
+      return [active?.state, installing, waiting];
+    });
 
   test('is one by Chromium’s criteria', async () => {
     await open();
@@ -106,19 +117,37 @@ describe.skipIf(withoutChromium)('the installed page', () => {
     const before = await kept();
     edge.web = second;
     await open();
-    expect(await page.title()).toBe('direct-agent');
+    expect(await mark(page)).toBeUndefined();
     // While the old one is shown, as it may want more of its files.
     await expect.poll(async () => (await kept()).names.length).toBe(2);
-    const states = () =>
-      page.evaluate(async () => {
-        const { active, installing, waiting } = await navigator.serviceWorker.ready;
-        return [active?.state, installing, waiting];
-      });
     await expect.poll(states).toEqual(['activated', null, null]);
     await open();
-    expect(await page.title()).toBe('the next build');
+    expect(await mark(page)).toBe('next');
     await expect.poll(async () => (await kept()).names.length).toBe(1);
     expect((await kept()).names).not.toEqual(before.names);
+  });
+
+  test('that is open when a new build comes has its own files to the end', async () => {
+    await install();
+    // The one before came from the edge.
+    await open();
+    edge.web = second;
+    const newer = await context.newPage();
+    await newer.goto(`${origin}/_direct/chat`);
+    await expect.poll(async () => (await kept()).names.length).toBe(2);
+    await expect.poll(states).toEqual(['activated', null, null]);
+    await newer.goto(`${origin}/_direct/chat`);
+    expect(await mark(newer)).toBe('next');
+    await newer.waitForLoadState('networkidle');
+    expect((await kept()).names.length).toBe(2);
+    // As if much time had passed: what browsers have by themselves is gone.
+    await (await context.newCDPSession(page)).send('Network.clearBrowserCache');
+    await page.getByTestId('settings').click();
+    await page.getByTestId('settings-dialog').waitFor();
+    await page.close();
+    page = newer;
+    await newer.reload();
+    await expect.poll(async () => (await kept()).names.length).toBe(1);
   });
 
   test('goes away with an edge that has no service worker', async () => {
