@@ -119,7 +119,8 @@ test('what a full device does not take stays with the page, which is told, and g
   await records.write({ conversations: [conversation('b')], messages: [question('b1', 'b')] });
   expect(await records.replace(answer('a2', 'a', 'running', 'longer'))).toBe(true);
   expect(await records.replace(answer('a2', 'a', 'done', 'whole'))).toBe(true);
-  expect(troubles.length).toBeGreaterThan(0);
+  // Once: an answer that comes is written twice in a second.
+  expect(troubles).toHaveLength(1);
   expect(ids(await records.conversations())).toEqual(['a', 'b']);
   expect(await records.message('a2')).toMatchObject({ text: 'whole' });
   expect(await records.running()).toEqual([]);

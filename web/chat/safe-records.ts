@@ -9,6 +9,8 @@ export class SafeRecords implements Records {
   readonly #memory = new MemoryRecords();
   /** Deleted, though the database could not be told. */
   readonly #gone = new Set<string>();
+  /** The person was told, and nothing was kept since. */
+  #isTold = false;
 
   /** `trouble`: this device does not keep what it should. */
   constructor(open: () => Promise<Records>, trouble: (error: unknown) => void) {
@@ -65,6 +67,7 @@ export class SafeRecords implements Records {
       const database = await this.#database;
       if (database === undefined) throw new Error('no database');
       await database.write(change);
+      this.#isTold = false;
       for (const id of [...left, ...put]) this.#gone.delete(id);
       const conversationsGone = [...(gone.conversations ?? []), ...conversations.map(({ id }) => id)];
       const messagesGone = [...(gone.messages ?? []), ...messages.map(({ id }) => id)];
@@ -127,7 +130,9 @@ export class SafeRecords implements Records {
   #report(error: unknown): void {
     void this.#database.then((database) => {
       // Without one the person was told at once.
-      if (database !== undefined) this.#trouble(error);
+      if (database === undefined || this.#isTold) return;
+      this.#isTold = true;
+      this.#trouble(error);
     });
   }
 }
