@@ -2,7 +2,7 @@ import { IDBFactory } from 'fake-indexeddb';
 import 'fake-indexeddb/auto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type Answer, type Conversation, newConversation, type Question } from './conversation.ts';
-import { openDatabase } from './database.ts';
+import { type DatabaseRecords, openDatabase } from './database.ts';
 import { MemoryRecords, type Records } from './records.ts';
 import { SafeRecords } from './safe-records.ts';
 import { search } from './search.ts';
@@ -102,6 +102,25 @@ test('two pages of a browser have the same', async () => {
   const [one, two] = [await openDatabase(), await openDatabase()];
   await one.write({ conversations: [conversation('a')] });
   expect(ids(await two.conversations())).toEqual(['a']);
+});
+
+test('a database that the browser has closed behind the page is opened once more', async () => {
+  const opened: DatabaseRecords[] = [];
+  const open = async () => {
+    const database = await openDatabase();
+    opened.push(database);
+    return database;
+  };
+  const records = new SafeRecords(open, noTrouble);
+  await records.write({ conversations: [conversation('a')], messages: [answer('a1', 'a', 'running')] });
+  opened[0]?.close();
+  await Promise.all([
+    records.replace(answer('a1', 'a', 'done', 'whole')),
+    records.write({ conversations: [conversation('b')] }),
+  ]);
+  expect(opened).toHaveLength(2);
+  expect(ids(await records.conversations())).toEqual(['a', 'b']);
+  expect(await (await openDatabase()).message('a1')).toMatchObject({ text: 'whole' });
 });
 
 test('what a full device does not take stays with the page, which is told, and goes to the device when it can', async () => {
