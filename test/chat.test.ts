@@ -174,6 +174,12 @@ it('all texts are searched, and the keyboard does without a mouse', async () => 
   await page.keyboard.press('Enter');
   await page.getByTestId('stop').waitFor();
   await page.getByText('It goes on').first().waitFor();
+  await page.keyboard.press('Control+k');
+  await page.keyboard.type('nowhere');
+  await page.getByText('Nothing was found.').waitFor();
+  await page.keyboard.press('Escape');
+  await expect.poll(() => page.getByTestId('conversation').count()).toBe(8);
+  expect(await page.getByTestId('stop').isVisible()).toBe(true);
   await page.keyboard.press('Escape');
   await page.getByText('Stopped.').waitFor();
 });
@@ -187,6 +193,8 @@ it('all conversations go out as a file and come in again, one as Markdown, and a
   await page.getByTestId('conversation-menu').click();
   const [one] = await Promise.all([page.waitForEvent('download'), page.getByTestId('export-markdown').click()]);
   expect(one.suggestedFilename()).toBe('What is a fjord.md');
+  // The entry that was chosen is gone; what has the focus then is what it came from.
+  expect(await page.evaluate(() => document.activeElement?.getAttribute('data-testid'))).toBe('conversation-menu');
   expect((await readFile(await one.path())).toString()).toContain('## You\n\nWhat is a fjord?\n');
 
   await newContext();
@@ -249,6 +257,18 @@ it('images are made smaller before they go along, from a file and from the clipb
   expect(size).toEqual([1568, 784, true]);
   await page.reload();
   await page.locator('.message-image').waitFor();
+});
+
+it('says that a part of the page is not to be had any more, and loads the newer page', async () => {
+  const page = await open();
+  const part = '**/assets/settings-dialog-*';
+  await page.route(part, (route) => route.fulfill({ status: 404 }));
+  await page.getByTestId('settings').click();
+  await page.getByTestId('notice').getByText('Reload the page').waitFor();
+  await page.unroute(part);
+  await Promise.all([page.waitForEvent('load'), page.getByRole('button', { name: 'Reload' }).click()]);
+  await page.getByTestId('settings').click();
+  await page.getByTestId('settings-dialog').waitFor();
 });
 
 it('reads aloud only where the server can, and says when it cannot', async () => {
