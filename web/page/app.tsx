@@ -66,8 +66,13 @@ export function App({ page: pageStore, chats, visit, notices, hostKey, ice }: Ap
   useKeys({
     search: () => {
       sidebar.show();
-      // It cannot be focused before it is shown.
-      setTimeout(() => searchField.current?.focus());
+      const take = () => {
+        searchField.current?.focus();
+        searchField.current?.select();
+      };
+      take();
+      // It cannot be focused before it is shown; where it is, the next key is meant for it.
+      if (document.activeElement !== searchField.current) setTimeout(take);
     },
     begin,
     escape: () => {
@@ -76,7 +81,14 @@ export function App({ page: pageStore, chats, visit, notices, hostKey, ice }: Ap
     },
   });
 
-  const ask = useCallback((id: string, text: string) => void chats.edit(id, text, model), [chats, model]);
+  const ask = useCallback(
+    (id: string, text: string) => {
+      void chats.edit(id, text, model);
+      // The editor is gone, and so is the question that it was for.
+      document.getElementById('prompt')?.focus();
+    },
+    [chats, model],
+  );
   const regenerate = useCallback((id: string) => void chats.regenerate(id, model), [chats, model]);
   const search = useCallback((query: string) => chats.search(query), [chats]);
   const send = (text: string, attachments: readonly Attachment[]) => void chats.send(text, attachments, model);
@@ -92,6 +104,8 @@ export function App({ page: pageStore, chats, visit, notices, hostKey, ice }: Ap
     );
   const remove = async (conversation: Conversation) => {
     const undo = await chats.remove(conversation.id);
+    // The menu that had the focus goes with it.
+    document.querySelector<HTMLElement>('.sidebar .new-chat')?.focus();
     notices.show({ text: `“${conversation.title}” is deleted.`, action: { label: 'Undo', run: () => void undo() } });
   };
 
