@@ -21,6 +21,7 @@ import { Mistake } from './mistake.ts';
 import type { NetworkSettings } from './network-settings.ts';
 import { contradictions } from './network-values.ts';
 import { bearerToken, isKey, KEYS, type Key, SECRETS, settings } from './settings.ts';
+import { type WebUiSettings, webUiOf, webUiProblems, webUiWarnings } from './web-ui-settings.ts';
 
 const FOLDER = `${ENV_PREFIX}FOLDER`;
 /** Variables that say where to look, and no setting. */
@@ -62,13 +63,6 @@ export interface AgentSettings {
   readonly file: string | undefined;
   /** What works but should be changed; for stderr. */
   readonly warnings: readonly string[];
-}
-
-export interface WebUiSettings {
-  /** Without a slash at the end. */
-  readonly base: string;
-  /** Paths that stay on plain HTTPS, with all below them. */
-  readonly httpsPaths: readonly string[];
 }
 
 export interface ConfigSources {
@@ -175,7 +169,7 @@ function readConfig(sources: ConfigSources, complete = true): Read {
   }
   const network = parsed.success ? networkOf(parsed.data) : undefined;
   if (network !== undefined) problems.push(...contradictions(network, (key) => found.get(key)?.origin));
-  if (parsed.success) problems.push(...webUiProblems(found));
+  if (parsed.success) problems.push(...webUiProblems((key) => found.get(key)?.origin));
   if (problems.length > 0 || !parsed.success || network === undefined) throw new ConfigError(problems);
 
   const { data } = parsed;
@@ -183,12 +177,7 @@ function readConfig(sources: ConfigSources, complete = true): Read {
   if (bases.join() !== data.upstream.join()) warnings.push('upstream: left out the /v1 at its end; requests bring it.');
   if (data.allowed_prefixes.includes('/'))
     warnings.push('allowed_prefixes: / lets clients reach every path of the upstream.');
-  if (data.web_ui !== undefined && (data.access === 'paired' || !data.tunnel)) {
-    const [key, value] = data.tunnel ? ['access', 'edge'] : ['tunnel', 'yes'];
-    warnings.push(
-      `web_ui: browsers load pages by plain HTTPS, which this host does not take (${key}), so they cannot open the web UI. Set ${key} to ${value}, or remove web_ui.`,
-    );
-  }
+  warnings.push(...webUiWarnings(data));
   const agentSettings: AgentSettings = {
     upstreams: bases,
     // Nobody would be told of the port.
@@ -198,7 +187,7 @@ function readConfig(sources: ConfigSources, complete = true): Read {
     allowedPrefixes: data.allowed_prefixes,
     allowManagement: data.allow_management,
     upstreamHeaders: data.upstream_headers,
-    webUi: data.web_ui === undefined ? undefined : { base: data.web_ui, httpsPaths: data.web_ui_https_paths },
+    webUi: webUiOf(data),
     access: data.access,
     tunnel: data.tunnel,
     logLevel: data.log_level,
@@ -223,12 +212,6 @@ function networkOf(data: z.infer<typeof settings>): NetworkSettings {
     stunUrls: data.stun_urls,
     portMapping: data.port_mapping,
   };
-}
-
-function webUiProblems(found: ReadonlyMap<Key, Found>): string[] {
-  const paths = found.get('web_ui_https_paths');
-  if (paths === undefined || found.has('web_ui')) return [];
-  return [`web_ui_https_paths (${paths.origin}) is set, and web_ui is not. Set web_ui as well, or remove it.`];
 }
 
 /**

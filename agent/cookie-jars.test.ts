@@ -140,4 +140,9 @@ describe('the jars', () => {
     for (let i = 0; i < MAX_COOKIE_JARS; i++) jars.of({ subject: `key:${i}` });
     expect(jars.of({ subject: 'session:a' })).not.toBe(jar);
   });
+
+  test('of one subject give way to each other first', () => {
+    for (let i = 0; i < 2 * MAX_COOKIE_JARS; i++) jars.of({ subject: 'invitation:a', browser: `${i}` });
+    expect(jars.of({ subject: 'session:a' })).toBe(jar);
+  });
 });

@@ -33,16 +33,27 @@ export class CookieJars {
     const name = `${grant.subject}/${grant.browser ?? ''}`;
     const jar = this.#jars.get(name) ?? new HiddenCookies(this.#now);
     this.#jars.delete(name);
-    const [oldest] = this.#jars.keys();
-    if (this.#jars.size >= MAX_COOKIE_JARS && oldest !== undefined) this.#jars.delete(oldest);
+    if (this.#jars.size >= MAX_COOKIE_JARS) this.#dropOne();
     this.#jars.set(name, jar);
     return jar;
   }
 
   /** All of `subject`. A request that is still under way keeps the dropped jar to itself. */
   drop(subject: string): void {
-    for (const name of [...this.#jars.keys()]) if (name.startsWith(`${subject}/`)) this.#jars.delete(name);
+    for (const name of [...this.#jars.keys()]) if (subjectOf(name) === subject) this.#jars.delete(name);
   }
+
+  /** Of the subject that has most: a guest who signs in again and again logs nobody else out. */
+  #dropOne(): void {
+    const bySubject = Map.groupBy(this.#jars.keys(), subjectOf);
+    const [greatest] = [...bySubject.values()].sort((a, b) => b.length - a.length);
+    this.#jars.delete(greatest?.[0] ?? '');
+  }
+}
+
+/** Neither it nor what follows it has a slash. */
+function subjectOf(name: string): string {
+  return name.slice(0, name.indexOf('/'));
 }
 
 /** The jar of one client. Paths are the UI's own, absolute and normalised. */

@@ -1,6 +1,7 @@
 /** What a proxy changes in header fields, in each direction (RFC 9110, section 7.6). */
 import type { HeaderList } from '../shared/head.ts';
 import { DIRECT_HOLD, DIRECT_RESUME } from '../shared/hold.ts';
+import { DIRECT_CREDENTIALS } from '../shared/web-ui.ts';
 
 /** RFC 9110, section 7.6.1: these belong to one connection; `connection` may name more. */
 const HOP_BY_HOP = new Set([
@@ -20,6 +21,9 @@ const HOP_BY_HOP = new Set([
  * upstream the request comes from this machine. Whether the client may ask at all was decided before.
  */
 const PROVENANCE = /^(?:host|origin|referer|forwarded|via|x-forwarded-.+|x-real-ip|sec-.+|cf-.+)$/;
+
+/** What clients say to an edge, which this request may not have passed, and to the agent. */
+const OURS = new Set([DIRECT_HOLD, DIRECT_RESUME, DIRECT_CREDENTIALS]);
 
 const SUBPROTOCOL = 'sec-websocket-protocol';
 
@@ -42,8 +46,7 @@ export function requestHeaders(headers: HeaderList, origin: string, own: Readonl
   const fields: string[] = [];
   for (const [name, value] of headers) {
     if (dropped.has(name) || replaced.has(name) || name === 'accept-encoding' || name === 'expect') continue;
-    // Meant for an edge, which this request has not passed.
-    if (name === DIRECT_HOLD || name === DIRECT_RESUME) continue;
+    if (OURS.has(name)) continue;
     if (name === 'origin') fields.push('origin', origin);
     else if (!PROVENANCE.test(name)) fields.push(name, value);
   }
@@ -73,7 +76,8 @@ function relativeLocation(location: string, base: URL): string {
   if (url === null || url.origin !== base.origin) return location;
   const prefix = base.pathname.replace(/\/$/, '');
   const path = url.pathname.startsWith(`${prefix}/`) ? url.pathname.slice(prefix.length) : url.pathname;
-  return path + url.search + url.hash;
+  // Two slashes would begin the name of another server.
+  return (path.startsWith('//') ? '/.' : '') + path + url.search + url.hash;
 }
 
 /** The fields as undici has them: names and values by turns. */

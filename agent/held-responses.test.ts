@@ -327,6 +327,23 @@ describe('a long response', () => {
     expect(theirs.map(({ signal }) => signal.aborted)).toEqual(theirs.map((_, i) => i === 0));
   });
 
+  test('and who reads slowly has others give up nothing', async () => {
+    const { held, begin } = rig();
+    const mine = begin('owner', 'mine');
+    await mine.sendHead(HEAD);
+    await fill(mine, PIECE.length);
+    for (let i = 0; i < MAX_HELD_BYTES / MAX_HELD_RESPONSE_BYTES; i++) {
+      const slow = begin('key:a', `${i}`);
+      new Reader(slow, 0, { takes: 1, standsStill: true });
+      await slow.sendHead(HEAD);
+      // The last of them finds no room, and waits.
+      void fill(slow, MAX_HELD_RESPONSE_BYTES);
+      await settle();
+    }
+    expect(held.heldBytes).toBeGreaterThan(MAX_HELD_BYTES - MAX_HELD_RESPONSE_BYTES);
+    expect([mine.signal.aborted, mine.heldBytes]).toEqual([false, PIECE.length]);
+  });
+
   test('and where all are read slowly, each goes on as its reader does', async () => {
     const { held, begin } = rig();
     const count = MAX_HELD_BYTES / MAX_HELD_RESPONSE_BYTES;

@@ -47,10 +47,9 @@ export class HeldResponses {
     this.#find(subject, id)?.response.end(new DirectError('E_CANCELLED', 'asked for again'));
     const theirs = [...this.#held].filter((held) => held.subject === subject);
     if (theirs.length >= MAX_HELD_RESPONSES_PER_SUBJECT && !giveUpOne(theirs)) tooMany();
-    // Who has most gives way: nobody's responses go because of another's greed.
-    if (this.#held.size >= MAX_HELD_RESPONSES && !giveUpOne(this.#ofTheGreatest(() => 1))) tooMany();
+    if (this.#held.size >= MAX_HELD_RESPONSES && !this.#giveUpFor(subject, () => 1)) tooMany();
     const response = new HeldResponse({
-      makeRoom: (bytes) => this.#makeRoom(bytes),
+      makeRoom: (bytes) => this.#makeRoom(subject, bytes),
       timer: (ms, run) => this.#options.timer(ms, run),
       over: () => this.#held.delete(held),
     });
@@ -87,18 +86,21 @@ export class HeldResponses {
     return [...this.#held].find((held) => held.subject === subject && held.id === id);
   }
 
-  #makeRoom(bytes: number): boolean {
-    while (this.heldBytes + bytes > MAX_HELD_BYTES) {
-      if (!giveUpOne(this.#ofTheGreatest(bytesOf).filter((held) => bytesOf(held) > 0))) return false;
-    }
+  #makeRoom(subject: string, bytes: number): boolean {
+    while (this.heldBytes + bytes > MAX_HELD_BYTES) if (!this.#giveUpFor(subject, bytesOf)) return false;
     return true;
   }
 
-  /** Those of subjects with a response that nobody reads, of which the one that has most of what `weigh` tells. */
-  #ofTheGreatest(weigh: (held: Held) => number): Held[] {
-    const bySubject = Map.groupBy(this.#held, ({ subject }) => subject);
+  /**
+   * Gives up a response that nobody reads, of the subject that has most of what `weigh` tells. False if there is none, or
+   * if `subject` has more itself: nobody's responses go because of another's greed.
+   */
+  #giveUpFor(subject: string, weigh: (held: Held) => number): boolean {
+    const bySubject = Map.groupBy(this.#held, (held) => held.subject);
     const canGive = [...bySubject.values()].filter((theirs) => theirs.some(({ response }) => !response.isRead));
-    return canGive.sort((a, b) => sum(b, weigh) - sum(a, weigh))[0] ?? [];
+    const [greatest = []] = canGive.sort((a, b) => sum(b, weigh) - sum(a, weigh));
+    if (sum(greatest, weigh) < sum(bySubject.get(subject) ?? [], weigh)) return false;
+    return giveUpOne(greatest.filter((held) => weigh(held) > 0));
   }
 }
 

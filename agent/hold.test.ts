@@ -360,6 +360,7 @@ test('the fields of the tunnel never reach an upstream', async () => {
   const { until, client } = await rig();
   hold(client(), newId(), [
     ['direct-hold', newId()],
+    ['direct-credentials', 'omit'],
     ['direct-resume', `${newId()} 0`],
     ['x-own', 'kept'],
   ]);

@@ -1,20 +1,22 @@
 /** Proxies the streams of a session to an upstream: one stream, one HTTP exchange or one WebSocket. */
 import { Readable } from 'node:stream';
-import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { Agent, type Dispatcher } from 'undici';
-import { DirectError, type ErrorCode, errorBody, ProtocolError } from '../shared/errors.ts';
+import { DirectError, type ErrorCode } from '../shared/errors.ts';
 import { AgentExchange } from '../shared/exchange.ts';
 import type { Grant } from '../shared/grant.ts';
-import type { HeaderList, RequestHead, ResponseHead } from '../shared/head.ts';
+import type { RequestHead } from '../shared/head.ts';
 import { hasBody } from '../shared/semantics.ts';
 import type { SessionGrant } from '../shared/sessions.ts';
 import type { Stream } from '../shared/stream.ts';
 import { admitTarget, type TargetPolicy } from '../shared/target.ts';
 import { checkPrefix, grantOf, RateLimited, RequestRates, withoutGrant } from './access.ts';
-import { fieldList, requestHeaders, responseHeaders, socketRequestHeaders, socketResponseHeaders } from './headers.ts';
-import type { HeldReader, ResponseSink } from './held-response.ts';
+import { type Answer, filtered, reason, respond } from './answer.ts';
+import { fieldList, requestHeaders, socketRequestHeaders, socketResponseHeaders } from './headers.ts';
+import type { HeldReader } from './held-response.ts';
 import { HeldResponses } from './held-responses.ts';
-import { checkBody, filterList, type ModelUse, modelUse } from './model-scope.ts';
+import { checkBody, type ModelUse, modelUse } from './model-scope.ts';
+import { Reply } from './reply.ts';
+import { readBody } from './request-body.ts';
 import type { Routed } from './routed.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { openSocket, proxySocket } from './socket-proxy.ts';
@@ -58,10 +60,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
  * agent's memory. Six of the greatest by default.
  */
 const MAX_CHECKED_BYTES = 64 * 1024 * 1024;
-/** A list of a thousand models has under 1 MB. */
-const MAX_LIST_BYTES = 4 * 1024 * 1024;
 
-/** CONNECT asks for a tunnel and TRACE shows the fields that we add; Fetch forbids both. */
+/** CONNECT asks for a tunnel and TRACE shows the fields that we add; Fetch forbids both, in whichever case. */
 const TUNNELLING = ['CONNECT', 'TRACE', 'TRACK'];
 
 export class UpstreamProxy {
@@ -209,7 +209,7 @@ export class UpstreamProxy {
     signal: AbortSignal,
   ): Promise<void> {
     this.#rates.count(grant);
-    if (TUNNELLING.includes(head.method)) throw new DirectError('E_FORBIDDEN_TARGET', head.method);
+    if (TUNNELLING.includes(head.method.toUpperCase())) throw new DirectError('E_FORBIDDEN_TARGET', head.method);
     if (head.service === 'web_ui') return this.#toWebUi(head, grant, exchange, reply, signal);
     const { path, query } = admitTarget(head.path, head.method, this.#options.policy);
     if (grant.prefixes !== undefined) checkPrefix({ path, query }, grant.prefixes);
@@ -222,7 +222,7 @@ export class UpstreamProxy {
     const own = this.#options.upstreamHeaders;
     const asked: Asked = { head, base, target, own, received: (fields) => fields, signal };
     if (head.protocol === 'websocket') return this.#upgrade(asked, exchange, reply);
-    const body = await this.#requestBody(head, exchange);
+    const body = await readBody(head, exchange, this.#options.maxBodyBytes);
     if (models !== undefined && use !== undefined) {
       const answer = await this.#ofModels({ ...asked, body, path }, use, models);
       return respond(answer, asked, reply);
@@ -241,7 +241,7 @@ export class UpstreamProxy {
     if (webUi === undefined) throw new DirectError('E_NO_UPSTREAM', 'web_ui is not set in the agent’s configuration');
     const asked = { ...webUi.admit(head, grant), signal };
     if (head.protocol === 'websocket') return this.#upgrade(asked, exchange, reply);
-    const body = await this.#requestBody(head, exchange);
+    const body = await readBody(head, exchange, this.#options.maxBodyBytes);
     await respond(await this.#request({ ...asked, body }), asked, reply);
   }
 
@@ -315,36 +315,6 @@ export class UpstreamProxy {
       throw new DirectError('E_UPSTREAM_UNREACHABLE', reason(error));
     }
   }
-
-  /** The body as a stream that ends with E_BODY_TOO_LARGE at the limit, or null when there is none. */
-  async #requestBody(head: RequestHead, exchange: AgentExchange): Promise<Readable | null> {
-    const limit = this.#options.maxBodyBytes;
-    const tooLarge = () => new DirectError('E_BODY_TOO_LARGE', `the limit is ${limit} bytes`);
-    const declared = head.headers.find(([name]) => name === 'content-length')?.[1];
-    if (declared !== undefined && !/^\d{1,15}$/.test(declared)) throw new ProtocolError('content-length is malformed');
-    if (Number(declared ?? 0) > limit) throw tooLarge();
-    // A request without a body ends with its head; the first piece tells them apart before anything is sent.
-    const first = await exchange.readData();
-    if (first === null) return null;
-    const pieces = async function* (): AsyncGenerator<Uint8Array> {
-      let size = 0;
-      for (let piece: Uint8Array | null = first; piece !== null; piece = await exchange.readData()) {
-        size += piece.length;
-        if (size > limit) throw tooLarge();
-        yield piece;
-      }
-      if (declared !== undefined && size !== Number(declared)) throw new ProtocolError('content-length is wrong');
-    };
-    return Readable.from(pieces(), { objectMode: false });
-  }
-}
-
-/** The part of a response that undici and Node have in common. */
-interface Answer {
-  statusCode: number;
-  fields: HeaderList;
-  body: Readable;
-  trailers: Record<string, string | string[] | undefined>;
 }
 
 /**
@@ -355,106 +325,6 @@ function withJson(head: RequestHead): RequestHead {
   const misleading = ['content-type', 'content-encoding', 'authorization'];
   const others = head.headers.filter(([name]) => !misleading.includes(name));
   return { ...head, headers: [...others, ['content-type', 'application/json']] };
-}
-
-/** A list of models with nothing but `models`. @throws DirectError */
-async function filtered(answer: Answer, models: readonly string[]): Promise<Answer> {
-  const { fields, body } = answer;
-  const decoder = decoderFor(fields);
-  const pieces: Buffer[] = [];
-  let size = 0;
-  try {
-    for await (const piece of decoder === undefined ? body : pipe(body, decoder)) {
-      size += (piece as Buffer).length;
-      if (size > MAX_LIST_BYTES) throw new DirectError('E_UPSTREAM_FAILED', 'its list of models is too long');
-      pieces.push(piece as Buffer);
-    }
-  } catch (error) {
-    throw error instanceof DirectError ? error : new DirectError('E_UPSTREAM_FAILED', reason(error));
-  }
-  const list = filterList(Buffer.concat(pieces), models);
-  const ofTheWhole = ['content-length', 'content-encoding', 'etag'];
-  const kept = fields.filter(([name]) => !ofTheWhole.includes(name));
-  return {
-    ...answer,
-    fields: [...kept, ['content-length', `${list.length}`]],
-    body: Readable.from([list], { objectMode: false }),
-    trailers: {},
-  };
-}
-
-/** Passes a response on. @throws DirectError `E_UPSTREAM_FAILED` when it breaks off, or when the client gave up. */
-async function respond(
-  { statusCode: status, fields, body, trailers }: Answer,
-  { head, base, received }: Asked,
-  reply: Reply,
-): Promise<void> {
-  const decoder = hasBody(head.method, status) ? decoderFor(fields) : undefined;
-  await reply.head({ status, statusText: '', headers: responseHeaders(received(fields), base, decoder !== undefined) });
-  try {
-    const decoded = decoder === undefined ? body : pipe(body, decoder);
-    for await (const chunk of decoded) await reply.data(chunk as Uint8Array);
-  } catch (error) {
-    throw error instanceof DirectError ? error : new DirectError('E_UPSTREAM_FAILED', reason(error));
-  }
-  reply.finish(trailerList(trailers));
-}
-
-/** What the client gets to see: a head once, then a body, or an error in the form that still fits. */
-class Reply {
-  readonly #sink: ResponseSink;
-  #started = false;
-  /** Of the request, once it is known: the form of an error depends on it. */
-  path = '';
-  /** For the log: the status, then how it ended if not well. */
-  outcome = '';
-
-  constructor(sink: ResponseSink) {
-    this.#sink = sink;
-  }
-
-  get hasBegun(): boolean {
-    return this.#started;
-  }
-
-  async head(head: ResponseHead): Promise<void> {
-    this.#started = true;
-    this.outcome = `${head.status}`;
-    await this.#sink.sendHead(head);
-  }
-
-  async data(bytes: Uint8Array): Promise<void> {
-    await this.#sink.sendData(bytes);
-  }
-
-  finish(trailers: HeaderList): void {
-    this.#sink.finish(trailers);
-  }
-
-  /** Before the head, an error is an HTTP response with our JSON; after it, a reset with the code. */
-  async fail(error: unknown): Promise<void> {
-    const known = error instanceof DirectError ? error : new DirectError('E_INTERNAL');
-    if (this.#started || known.code === 'E_CANCELLED' || known.code === 'E_PATH_LOST') {
-      this.outcome = `${this.outcome} ${known.code}`.trim();
-      this.#sink.reset(known.code);
-      return;
-    }
-    const body = Buffer.from(JSON.stringify(errorBody(known, this.path)));
-    const headers: HeaderList = [
-      ['content-type', 'application/json'],
-      ['content-length', `${body.length}`],
-      ['cache-control', 'no-store'],
-    ];
-    if (known instanceof RateLimited) headers.push(['retry-after', `${Math.ceil(known.retryAfterMs / 1000)}`]);
-    try {
-      await this.head({ status: known.entry.http, statusText: '', headers });
-      this.outcome += ` ${known.code}`;
-      await this.#sink.sendData(body);
-      this.#sink.finish();
-    } catch {
-      // The client is gone as well; the stream has ended with its code.
-    }
-  }
 }
 
 /** For the log. The id of a held response is the client's. */
@@ -471,38 +341,4 @@ function withoutQuery(path: string): string {
       ?.replaceAll(/[^\x21-\x7e]/g, '�')
       .slice(0, 200) ?? ''
   );
-}
-
-/** Why a connection failed, without the stack; undici puts the system's error into `cause`. */
-function reason(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown reason';
-  return error instanceof AggregateError ? reason(error.errors[0]) : error.message;
-}
-
-function decoderFor(fields: HeaderList): ReturnType<typeof createGunzip> | undefined {
-  switch (fields.find(([name]) => name === 'content-encoding')?.[1].toLowerCase()) {
-    case 'gzip':
-    case 'x-gzip':
-      return createGunzip();
-    case 'deflate':
-      return createInflate();
-    case 'br':
-      return createBrotliDecompress();
-    default:
-      return undefined;
-  }
-}
-
-function pipe(body: Readable, decoder: ReturnType<typeof createGunzip>): Readable {
-  body.on('error', (error) => decoder.destroy(error));
-  decoder.on('close', () => body.destroy());
-  return body.pipe(decoder);
-}
-
-function trailerList(trailers: Record<string, string | string[] | undefined>): HeaderList {
-  const all = Object.entries(trailers).flatMap(([name, value]) =>
-    [value ?? []].flat().map((item): [string, string] => [name.toLowerCase(), item]),
-  );
-  // It means nothing there (RFC 9110, section 6.5.1), and must not pass by where HttpOnly ones are taken off.
-  return all.filter(([name]) => name !== 'set-cookie');
 }

@@ -120,6 +120,7 @@ describe('who and what', () => {
     ['//evil.example/x', 'GET', 'E_BAD_TARGET'],
     ['/x', 'CONNECT', 'E_FORBIDDEN_TARGET'],
     ['/x', 'TRACE', 'E_FORBIDDEN_TARGET'],
+    ['/x', 'trace', 'E_FORBIDDEN_TARGET'],
   ])('%s by %s is not', async (path, method, code) => {
     const { ask, seen } = await rig(fine);
     expect([codeOf(await ask(path, { method })), seen]).toEqual([code, []]);
@@ -238,6 +239,8 @@ describe('the address', () => {
     ['https://edge.example/login#x', '/login#x'],
     ['http://edge.example/login', '/login'],
     ['https://else.example/login', 'https://else.example/login'],
+    ['{own}//else.example/login', '/.//else.example/login'],
+    ['https://edge.example//else.example/login', '/.//else.example/login'],
     ['https://edge.example:444/login', 'https://edge.example:444/login'],
   ])('in a redirect to %s', async (location, expected) => {
     const { ask, origin } = await rig((_request, response) => {
@@ -338,6 +341,18 @@ describe('cookies', () => {
     await ask('/login');
     const headers: HeaderList = [['cookie', 'session=mine;  session =also; sessions=other; =session; odd=2']];
     expect((await ask('/me', { headers })).body).toBe('session=secret; odder=1; sessions=other; =session; odd=2');
+  });
+
+  test('that are HttpOnly end the browser’s own of that name, so that people can log out', async () => {
+    const { ask } = await rig((_request, response) => {
+      const expired = 'Path=/; HttpOnly; Secure; Expires=Thu, 01 Jan 1970 00:00:00 GMT';
+      response
+        .setHeader('set-cookie', [`token=; ${expired}`, `other=; ${expired}`, 'id=secret; HttpOnly; Path=/'])
+        .end();
+    });
+    const headers: HeaderList = [['cookie', 'token=readable; id=old']];
+    const fields = valuesOf(await ask('/logout', { headers }), 'set-cookie');
+    expect(fields).toEqual(['token=; Path=/; Secure; Max-Age=0', 'id=; Path=/; Max-Age=0']);
   });
 
   test('are neither sent nor kept for a request that wants none', async () => {

@@ -48,34 +48,39 @@ export class WebUi {
     const { path, query } = parseOpenTarget(head.path);
     const base = this.#base;
     const isAnonymous = head.headers.some(([name, value]) => name === DIRECT_CREDENTIALS && value === 'omit');
-    const jar = isAnonymous ? undefined : this.#jars.of(grant);
+    const cookies = cookiesOf(head.headers);
+    const kept = isAnonymous ? undefined : { jar: this.#jars.of(grant), cookies };
     const shown = publicAddress(head.headers);
     const uiPath = prefixOf(base) + path;
     return {
       // Ours replaces it.
-      head: { ...head, headers: head.headers.filter(([name]) => name !== 'cookie' && name !== DIRECT_CREDENTIALS) },
+      head: { ...head, headers: head.headers.filter(([name]) => name !== 'cookie') },
       base,
       target: uiPath + query,
       own: {
         ...forwarded(shown),
         ...provenance(head.headers, shown, base),
-        ...(jar && withCookies(head.headers, jar, uiPath)),
+        ...(kept && withHidden(kept, uiPath)),
       },
-      received: (fields) => this.#received(fields, jar, uiPath, shown),
+      received: (fields) => this.#received(fields, kept, uiPath, shown),
     };
   }
 
-  #received(fields: HeaderList, jar: HiddenCookies | undefined, uiPath: string, shown: URL | undefined): HeaderList {
+  #received(fields: HeaderList, known: KnownCookies | undefined, uiPath: string, shown: URL | undefined): HeaderList {
+    const prefix = prefixOf(this.#base);
     const kept: HeaderList = [];
     // First: what the same response sets is new (Clear Site Data, section 4.1).
-    if (fields.some(([name, value]) => name === 'clear-site-data' && /"(?:cookies|\*)"/.test(value))) jar?.clear();
+    if (fields.some(([name, value]) => name === 'clear-site-data' && /"(?:cookies|\*)"/.test(value)))
+      known?.jar.clear();
     for (const [name, value] of fields) {
       if (name === DIRECT_WEB_UI) continue;
       if (name === 'set-cookie') {
-        if (jar === undefined) continue;
-        const taken = jar.take(value, uiPath);
-        if (!isHttpOnly(value)) kept.push([name, forBrowser(value, prefixOf(this.#base))]);
+        if (known === undefined) continue;
+        const taken = known.jar.take(value, uiPath);
+        if (!isHttpOnly(value)) kept.push([name, forBrowser(value, prefix)]);
         else if (!taken) this.#log('web UI: a cookie is dropped, as browsers would: it is too long, or has no name');
+        // It replaces the browser's one, or ends it, as when a person logs out.
+        else if (known.cookies.has(nameOf(value))) kept.push([name, forBrowser(ended(value), prefix)]);
       } else if (name === 'location' || name === 'content-location') {
         kept.push([name, fromPublic(value, shown, this.#base)]);
       } else kept.push([name, value]);
@@ -133,15 +138,35 @@ function fromPublic(location: string, shown: URL | undefined, base: URL): string
 
 // ---- cookies ---------------------------------------------------------------------------------
 
-/** The client's cookies with those that it must not see. It cannot overwrite these, as no script in a browser can. */
-function withCookies(headers: HeaderList, jar: HiddenCookies, uiPath: string): Record<string, string> {
-  const hidden = jar.cookiesFor(uiPath);
-  const names = new Set(hidden.map(({ name }) => name));
-  const own = headers
+/** What goes with a request of a client. */
+interface KnownCookies {
+  /** On the host. */
+  jar: HiddenCookies;
+  /** The client's own, pairs by name. */
+  cookies: ReadonlyMap<string, readonly string[]>;
+}
+
+function cookiesOf(headers: HeaderList): Map<string, string[]> {
+  const pairs = headers
     .filter(([name]) => name === 'cookie')
     .flatMap(([, value]) => value.split(';'))
-    .map((pair) => pair.trim())
-    .filter((pair) => pair !== '' && !names.has(pair.split('=', 1)[0]?.trim() ?? ''));
+    .map((pair) => pair.trim());
+  return Map.groupBy(
+    pairs.filter((pair) => pair !== ''),
+    nameOf,
+  );
+}
+
+/** Of a pair, or of a `Set-Cookie`. */
+function nameOf(text: string): string {
+  return text.split(/[=;]/, 1)[0]?.trim() ?? '';
+}
+
+/** The client's cookies with those that it must not see. It cannot overwrite these, as no script in a browser can. */
+function withHidden({ jar, cookies }: KnownCookies, uiPath: string): Record<string, string> {
+  const hidden = jar.cookiesFor(uiPath);
+  const names = new Set(hidden.map(({ name }) => name));
+  const own = [...cookies].flatMap(([name, pairs]) => (names.has(name) ? [] : pairs));
   const cookie = [...hidden.map(({ pair }) => pair), ...own].join('; ');
   return cookie === '' ? {} : { cookie };
 }
@@ -159,6 +184,12 @@ function attributes(setCookie: string): { name: string; value: string; text: str
 
 function isHttpOnly(setCookie: string): boolean {
   return attributes(setCookie).some(({ name }) => name === 'httponly');
+}
+
+/** What ends the browser's cookie of the same name and path, and says nothing of the value. */
+function ended(setCookie: string): string {
+  const others = attributes(setCookie).filter(({ name }) => !['httponly', 'max-age', 'expires'].includes(name));
+  return [`${nameOf(setCookie)}=`, ...others.map(({ text }) => text), ' Max-Age=0'].join(';');
 }
 
 /** Without Domain, which is the UI's, and with Path as the browser sees the address. */

@@ -15,19 +15,17 @@ export interface PageSizes {
   client: Size;
   /** What the library loads while it connects, or where the network needs it. */
   clientLater: Size;
-  /** Before the page's own code runs; the client is in it. */
-  eager: Size;
-  /** What the page loads when it needs it. */
-  lazy: Size;
-  /** Both. */
-  script: Size;
+  /** What the document asks for: all that a visit takes up to the first answer, on whatever path. */
+  start: Size;
+  /** What the page loads when it needs it, such as Markdown for that answer. */
+  later: Size;
   styles: Size;
   /** With the first script in it. */
   document: Size;
 }
 
 /** gzip, in bytes: 25 kB and 90 kB. */
-export const BUDGETS = { client: 25_000, script: 90_000 } as const;
+export const BUDGETS = { client: 25_000, start: 90_000 } as const;
 
 /** Of the build in `folder`, dist/web/_direct. */
 export function pageSizes(folder = `${import.meta.dirname}/../dist/web/_direct`): PageSizes {
@@ -58,15 +56,17 @@ export function pageSizes(folder = `${import.meta.dirname}/../dist/web/_direct`)
   };
   const document = 'page/index.html';
   const named = (pattern: RegExp) => [...read(document).matchAll(pattern)].map(([, name = '']) => name);
-  const entries = named(/<script type="module"[^>]* src="\/_direct\/([^"]+)"/g);
-  const [client, eager] = [closure(['client.js'], false), closure(entries, false)];
-  const [allOfClient, script] = [closure(['client.js'], true), closure(entries, true)];
+  const entries = [
+    ...named(/<script type="module"[^>]* src="\/_direct\/([^"]+)"/g),
+    ...named(/<link rel="modulepreload"[^>]* href="\/_direct\/([^"]+)"/g),
+  ];
+  const [client, start] = [closure(['client.js'], false), closure(entries, false)];
+  const [allOfClient, all] = [closure(['client.js'], true), closure(entries, true)];
   return {
     client: measure(client),
     clientLater: measure(without(allOfClient, client)),
-    eager: measure(eager),
-    lazy: measure(without(script, eager)),
-    script: measure(script),
+    start: measure(start),
+    later: measure(without(all, start)),
     styles: measure(named(/<link rel="stylesheet"[^>]* href="\/_direct\/([^"]+)"/g)),
     document: measure([document]),
   };

@@ -102,9 +102,8 @@ console.log(
     ['kB', 'files', 'gzip -9', 'brotli', 'budget'],
     sizeRow('client alone', sizes.client, BUDGETS.client),
     sizeRow('  what it loads later', sizes.clientLater),
-    sizeRow('page: script', sizes.script, BUDGETS.script),
-    sizeRow('  at first', sizes.eager),
-    sizeRow('  later', sizes.lazy),
+    sizeRow('page: script', sizes.start, BUDGETS.start),
+    sizeRow('  what it loads later', sizes.later),
     sizeRow('page: styles', sizes.styles),
     sizeRow('page: document', sizes.document),
   ]),
@@ -123,5 +122,5 @@ const paint = middle(cold, 'first contentful paint');
 console.log(
   `\nbudget: first contentful paint, cold, < ${COLD_PAINT_MS} ms: ${paint < COLD_PAINT_MS ? 'kept' : 'EXCEEDED'}`,
 );
-const isKept = sizes.client.gzip < BUDGETS.client && sizes.script.gzip < BUDGETS.script && paint < COLD_PAINT_MS;
+const isKept = sizes.client.gzip < BUDGETS.client && sizes.start.gzip < BUDGETS.start && paint < COLD_PAINT_MS;
 process.exit(isKept ? 0 : 1);

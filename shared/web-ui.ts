@@ -1,4 +1,4 @@
-/** Header fields between those who carry the requests of a host's web UI (PROTOCOL.md, section 6). They go no further. */
+/** What those have in common who carry the requests of a host's web UI (PROTOCOL.md, section 6). The fields go no further. */
 
 /** Of responses: tells whoever puts the client into a page which paths are not for it. */
 export const DIRECT_WEB_UI = 'direct-web-ui';

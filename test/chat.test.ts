@@ -360,3 +360,16 @@ it('a theme that was chosen stays, and what is written before the script runs is
   expect(await page.getByTestId('prompt').inputValue()).toBe('early');
   expect(await page.evaluate(() => getComputedStyle(document.body).backgroundColor)).toBe('rgb(22, 23, 26)');
 });
+
+it('leads to the web UI of a host that has one, and of no other', async () => {
+  const page = await open();
+  const chosen = page.waitForRequest((request) => request.url().endsWith('/_direct/api/ui/host'));
+  await page.getByTestId('menu').click();
+  await page.getByTestId('open-web-ui').click();
+  expect((await chosen).postDataJSON()).toEqual({ host: 'home' });
+  await page.waitForURL((url) => url.pathname === '/');
+  await page.getByTestId('host').selectOption('attic');
+  await page.getByTestId('menu').click();
+  await page.getByRole('button', { name: 'Sign out' }).waitFor();
+  expect(await page.getByTestId('open-web-ui').count()).toBe(0);
+});

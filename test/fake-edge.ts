@@ -197,6 +197,8 @@ export class FakeEdge {
       case 'POST /sign-out':
         this.#cookies.delete(cookie);
         return { cookie: '' };
+      case 'POST /ui/host':
+        return {};
       case 'POST /invitations/accept':
         if (body.secret !== FAKE_INVITATION) throw new Refusal('E_UNAUTHORIZED');
         return { cookie: this.signIn('guest').value };

@@ -1,8 +1,9 @@
 /** Answers that attack, in Firefox, whose parser repairs HTML in its own way; without a Content-Security-Policy. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Browser, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { pageHeaders } from '../workers/page-headers.ts';
-import { launchFirefox, openInFirefox, withoutFirefox } from './firefox.ts';
+import { launchFirefox, openApart, withoutFirefox } from './browsers.ts';
 import { type MarkdownPage, startMarkdownPage } from './markdown-page.ts';
 import { forbidden } from './xss-remains.ts';
 import { armed, XSS_VECTORS } from './xss-vectors.ts';
@@ -24,8 +25,11 @@ describe.skipIf(withoutFirefox)(`answers that attack (${withoutFirefox || 'in Fi
   const texts = XSS_VECTORS.map(armed);
 
   /** What ran in the page, and what it asked other servers for; `shown` is run with all attacks. */
-  async function attack(shown: (texts: readonly string[]) => Promise<void> | void): Promise<[string[], string[]]> {
-    const page: Page = await openInFirefox(browser, served.url);
+  async function attack(
+    shown: (texts: readonly string[]) => Promise<void> | void,
+    aftermath: (page: Page) => Promise<unknown> = () => delay(AFTERMATH_MS),
+  ): Promise<[string[], string[]]> {
+    const page: Page = await openApart(browser, served.url);
     const asked: string[] = [];
     page.on('request', (request) => {
       if (!request.url().startsWith(served.url) && !request.url().startsWith('data:')) asked.push(request.url());
@@ -40,10 +44,8 @@ describe.skipIf(withoutFirefox)(`answers that attack (${withoutFirefox || 'in Fi
       Object.assign(globalThis, { ran, canary: (index: number) => ran.push(index) });
     });
     await page.evaluate(shown, texts);
-    const ran = await page.evaluate(async (ms) => {
-      await new Promise((resolve) => setTimeout(resolve, ms));
-      return (globalThis as unknown as { ran: number[] }).ran;
-    }, AFTERMATH_MS);
+    await aftermath(page);
+    const ran = await page.evaluate(() => (globalThis as unknown as { ran: number[] }).ran);
     const remains = await forbidden(page);
     await page.browserContext().close();
     return [remains, [...asked, ...ran.map((index) => `${XSS_VECTORS[index]?.name} ran`)]];
@@ -51,7 +53,7 @@ describe.skipIf(withoutFirefox)(`answers that attack (${withoutFirefox || 'in Fi
 
   test('are rendered under the policy of our pages', async () => {
     const strict = await startMarkdownPage(pageHeaders());
-    const page = await openInFirefox(browser, strict.url);
+    const page = await openApart(browser, strict.url);
     await page.waitForFunction(() => globalThis.show !== undefined);
     const html = await page.evaluate(async () => {
       const place = await globalThis.show({ text: '**a**', streaming: false });
@@ -81,13 +83,17 @@ describe.skipIf(withoutFirefox)(`answers that attack (${withoutFirefox || 'in Fi
   });
 
   test('are dangerous: without the sanitiser some of them run', async () => {
-    const [, happened] = await attack((texts) => {
+    const inject = (texts: readonly string[]) => {
       for (const text of texts.filter((text) => !/http-equiv|<base|name=attributes/.test(text))) {
         const place = document.createElement('section');
         document.querySelector('main')?.append(place);
         place.innerHTML = text;
       }
-    });
+    };
+    const image = XSS_VECTORS.findIndex(({ name }) => name === 'HTML: image onerror');
+    const untilRan = (page: Page) =>
+      page.waitForFunction((image) => (globalThis as unknown as { ran: number[] }).ran.includes(image), {}, image);
+    const [, happened] = await attack(inject, untilRan);
     expect(happened).toContain('HTML: image onerror ran');
   });
 });

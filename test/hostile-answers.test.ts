@@ -65,6 +65,8 @@ describe.skipIf(withoutChromium)(`a model that attacks (${withoutChromium || 'in
         .poll(() => page.getByTestId('message-assistant').last().textContent())
         .toContain('This is the fake answer to: this');
     }
+    // What came was Markdown, and not the plain text that is shown until its renderer is there.
+    expect(await page.getByTestId('message-assistant').last().locator('.markdown-block').count()).toBeGreaterThan(0);
     // Long enough that images fail and pages are asked for.
     await page.waitForTimeout(500);
     expect(happened).toEqual([]);

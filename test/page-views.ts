@@ -29,7 +29,7 @@ const locked = (edge: FakeEdge) => {
 const click = (testid: string) => (page: Page) => page.getByTestId(testid).first().click();
 
 /** With some conversations on the device, and the newest open. */
-async function withConversations(page: Page): Promise<void> {
+export async function withConversations(page: Page): Promise<void> {
   const buffer = Buffer.from(chatArchive(Date.now()));
   await page.getByTestId('import').setInputFiles({ name: 'chats.json', mimeType: 'application/json', buffer });
   await page.getByTestId('notice').getByLabel('Close').click();

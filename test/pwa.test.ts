@@ -10,18 +10,17 @@ import { FakeEdge } from './fake-edge.ts';
 
 const ROOT = `${import.meta.dirname}/..`;
 
-/** The page's build into `folder`; with a `mark` it is another build. */
-async function buildInto(folder: string, mark?: string): Promise<void> {
-  const marking = {
-    name: 'marking',
-    transformIndexHtml: (html: string) =>
-      mark === undefined ? html : html.replace('<title>', `<meta name="build" content="${mark}"><title>`),
+/** The page's build into `folder`, with its name in the document: another name is another build. */
+async function buildInto(folder: string, name: string): Promise<void> {
+  const mark = {
+    name: 'mark',
+    transformIndexHtml: (html: string) => html.replace('<html ', `<html data-build="${name}" `),
     // What the page loads later has another name, too.
     transform: (code: string, id: string) =>
-      mark === undefined || !id.endsWith('/settings-dialog.tsx') ? undefined : `${code}\nglobalThis.mark = '${mark}';`,
+      id.endsWith('/settings-dialog.tsx') ? `${code}\nglobalThis.build = '${name}';` : undefined,
   };
   const options = { root: `${ROOT}/web`, configFile: `${ROOT}/web/vite.config.ts`, logLevel: 'warn' } as const;
-  await build({ ...options, plugins: [marking], build: { outDir: `${folder}/_direct` } });
+  await build({ ...options, plugins: [mark], build: { outDir: `${folder}/_direct` } });
 }
 
 describe.skipIf(withoutChromium)('the installed page', () => {
@@ -35,8 +34,8 @@ describe.skipIf(withoutChromium)('the installed page', () => {
 
   beforeAll(async () => {
     browser = await launchChromium();
-    await buildInto(first);
-    await buildInto(second, 'next');
+    await buildInto(first, 'first');
+    await buildInto(second, 'second');
     cpSync(first, without, { recursive: true });
     rmSync(`${without}/_direct/sw.js`);
   });
@@ -44,6 +43,8 @@ describe.skipIf(withoutChromium)('the installed page', () => {
     await browser.close();
     rmSync(folder, { recursive: true });
   });
+  const buildShown = (of = page) => of.evaluate(() => document.documentElement.dataset.build);
+
   beforeEach(async () => {
     edge = await FakeEdge.start();
     edge.web = first;
@@ -64,8 +65,6 @@ describe.skipIf(withoutChromium)('the installed page', () => {
       const requests = await Promise.all(names.map(async (name) => await (await caches.open(name)).keys()));
       return { names, paths: requests.flat().map(({ url }) => new URL(url).pathname) };
     });
-  const mark = (of: Page) =>
-    of.evaluate(() => document.querySelector('meta[name="build"]')?.getAttribute('content') ?? undefined);
   /** Visits once, until the service worker has everything. */
   const install = async () => {
     await open();
@@ -117,12 +116,12 @@ describe.skipIf(withoutChromium)('the installed page', () => {
     const before = await kept();
     edge.web = second;
     await open();
-    expect(await mark(page)).toBeUndefined();
+    expect(await buildShown()).toBe('first');
     // While the old one is shown, as it may want more of its files.
     await expect.poll(async () => (await kept()).names.length).toBe(2);
     await expect.poll(states).toEqual(['activated', null, null]);
     await open();
-    expect(await mark(page)).toBe('next');
+    expect(await buildShown()).toBe('second');
     await expect.poll(async () => (await kept()).names.length).toBe(1);
     expect((await kept()).names).not.toEqual(before.names);
   });
@@ -137,7 +136,7 @@ describe.skipIf(withoutChromium)('the installed page', () => {
     await expect.poll(async () => (await kept()).names.length).toBe(2);
     await expect.poll(states).toEqual(['activated', null, null]);
     await newer.goto(`${origin}/_direct/chat`);
-    expect(await mark(newer)).toBe('next');
+    expect(await buildShown(newer)).toBe('second');
     await newer.waitForLoadState('networkidle');
     expect((await kept()).names.length).toBe(2);
     // As if much time had passed: what browsers have by themselves is gone.

@@ -18,6 +18,8 @@ const BEARER = /^Bearer +([\x21-\x7e]{1,512})$/i;
 const API_KEY = 'dak_';
 const HOST_CREDENTIAL = 'dah_';
 const OURS = new RegExp(`^Bearer +(?:${API_KEY}|${HOST_CREDENTIAL})`, 'i');
+/** Of what a person has typed when a web UI asked for it; browsers then send it to all addresses of the origin. */
+const TYPED = /^(?:Basic|Digest) /i;
 
 /** Credentials that browsers send by themselves. */
 const BROWSERS: readonly Credential['kind'][] = ['cookie', 'site', 'access'];
@@ -88,9 +90,8 @@ async function credentialOf(
   const authorization = c.req.header('Authorization');
   const site = c.get('site');
   // What is in the field at a site is for its web UI: programs and agents come to the edge itself.
-  if (authorization !== undefined && site === undefined && !(relaxed && mayBeByBrowser(c))) {
-    return bearer(c, authorization);
-  }
+  const isTheEdges = !mayBeByBrowser(c) || !(relaxed || TYPED.test(authorization ?? ''));
+  if (authorization !== undefined && site === undefined && isTheEdges) return bearer(c, authorization);
   const checkPage = relaxed ? checkWebUiPage : checkOwnPage;
   if (takesCookie && (await isOwnerByAccess(c))) {
     // Access has its cookie, too.
@@ -106,12 +107,16 @@ async function credentialOf(
 }
 
 /**
- * Whether the request's credential may be one that the browser sent by itself: there is no `Authorization`, or a page of
- * this origin put one there for its own server. Of the former the browser says so, which no page can make it say.
+ * Whether the request's credential may be one that the browser sent by itself: there is no `Authorization`, or a person
+ * or a page of this origin put one there for a web UI. That it is a browser, fields say that no page can set.
  */
 export function mayBeByBrowser(c: EdgeContext): boolean {
   const authorization = c.req.header('Authorization');
-  return authorization === undefined || (c.req.header('Sec-Fetch-Site') === 'same-origin' && !OURS.test(authorization));
+  if (authorization === undefined) return true;
+  const site = c.req.header('Sec-Fetch-Site');
+  // Not all browsers say the site of WebSockets.
+  if (TYPED.test(authorization)) return site !== undefined || c.req.header('Origin') !== undefined;
+  return site === 'same-origin' && !OURS.test(authorization);
 }
 
 /**

@@ -47,6 +47,17 @@ it.each([
   expect([response.status, await codeOf(response)]).toEqual([400, 'E_BAD_REQUEST']);
 });
 
+it('refuses a service that is none, whatever it is called', async () => {
+  for (const service of ['models', 'a\nb', 'ü']) {
+    const path = `/v1/x&service=${encodeURIComponent(service)}`;
+    const response = await call(`${base(newHost())}/socket?path=${path}`, {
+      token: OWNER,
+      headers: { Upgrade: 'websocket' },
+    });
+    expect([response.status, await codeOf(response)]).toEqual([400, 'E_BAD_REQUEST']);
+  }
+});
+
 it('is for WebSockets, and for who may use the host', async () => {
   const host = newHost();
   expect((await call(`${base(host)}/socket?path=/v1/x`, { token: OWNER })).status).toBe(400);

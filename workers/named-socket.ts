@@ -19,6 +19,7 @@ export function namedSocket(request: Request, host: string | undefined): Request
   const named = new Request(target, request);
   named.headers.set(DIRECT_HOST, host);
   const service = searchParams.get('service');
-  if (service !== null) named.headers.set(DIRECT_SERVICE, service);
+  // As a field, other characters would be an error of ours.
+  if (service !== null) named.headers.set(DIRECT_SERVICE, encodeURIComponent(service));
   return named;
 }

@@ -111,7 +111,14 @@ describe('a response', () => {
   });
 
   it('does not speak for the edge’s origin', () => {
-    const names = ['clear-site-data', 'service-worker-allowed', 'strict-transport-security', 'nel', 'report-to'];
+    const names = [
+      'clear-site-data',
+      'service-worker-allowed',
+      'strict-transport-security',
+      'alt-svc',
+      'nel',
+      'report-to',
+    ];
     const fields = responseFields(
       names.map((name) => [name, 'x']),
       ADDRESS,

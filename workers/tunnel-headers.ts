@@ -55,7 +55,7 @@ function withoutOurs(cookies: string): string {
  * our pages, or report them.
  */
 const OF_THE_UPSTREAM =
-  /^(?:connection|keep-alive|te|trailer|transfer-encoding|upgrade|access-control-.+|sec-websocket-(?!protocol$).+|clear-site-data|service-worker-allowed|strict-transport-security|nel|report-to|reporting-endpoints)$/;
+  /^(?:connection|keep-alive|te|trailer|transfer-encoding|upgrade|access-control-.+|sec-websocket-(?!protocol$).+|clear-site-data|service-worker-allowed|strict-transport-security|alt-svc|nel|report-to|reporting-endpoints)$/;
 
 /** A web UI has its own policies for its own documents; everything else has those of the edge. */
 const OF_WEB_UIS = ['referrer-policy', DIRECT_WEB_UI];

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { decodeFrames } from '../shared/frame.ts';
+import type { RequestHead } from '../shared/head.ts';
 import { hashSecret, newSecret } from './secret.ts';
 import { echoPath, TestAgent } from './test-agent.ts';
 import {
@@ -91,18 +91,42 @@ describe('a request that names no host', () => {
 });
 
 describe('what reaches the host', () => {
+  /** Heads of the requests that `host` gets, which sets a cookie. */
+  async function heads(host: string): Promise<RequestHead[]> {
+    const asked: RequestHead[] = [];
+    await TestAgent.connect(host, async (exchange, head) => {
+      asked.push(head);
+      await exchange.sendHead({ status: 200, statusText: '', headers: [['set-cookie', 'login=evil; Path=/']] });
+      await exchange.sendData(new TextEncoder().encode('body'));
+      exchange.finish();
+    });
+    return asked;
+  }
+
   it('has no cookie and no token of ours in it', async () => {
     const host = newHost();
-    const agent = await TestAgent.connect(host);
-    const headers = await signedIn();
-    const asked = { ...headers, Cookie: `${headers.Cookie}; theirs=1`, 'Direct-Host': host };
-    void call('/v1/x', { headers: asked });
-    await expect.poll(() => agent.received.length).toBe(1);
-    const head = decodeFrames(agent.received[0]?.message ?? new Uint8Array()).find(({ type }) => type === 'STREAM');
-    const text = head?.type === 'STREAM' ? new TextDecoder().decode(head.data) : '';
+    const asked = await heads(host);
+    const { Cookie = '' } = await signedIn();
+    await call('/v1/x', { token: OWNER, headers: { Cookie: `${Cookie}; theirs=1`, 'Direct-Host': host } });
+    const text = JSON.stringify(asked[0]);
     expect(text).toContain('["cookie","theirs=1"]');
-    expect(text).not.toContain(headers.Cookie?.split('=')[1]);
-    agent.socket.close();
+    for (const secret of [Cookie.split('=')[1], OWNER]) expect(text).not.toContain(secret);
+  });
+
+  it('takes no cookies from a browser, which has those of other hosts, nor sets any there', async () => {
+    const host = newHost();
+    const asked = await heads(host);
+    const { Cookie = '', ...page } = await signedIn();
+    const cookies = { Cookie: `${Cookie}; login=other-ui`, 'Direct-Host': host };
+    const browsers = [
+      { headers: { ...page, ...cookies } },
+      { token: OWNER, headers: { ...cookies, 'Sec-Fetch-Site': 'same-origin' } },
+    ];
+    for (const options of browsers) {
+      const response = await call('/v1/x', options);
+      expect([response.status, response.headers.getSetCookie(), await response.text()]).toEqual([200, [], 'body']);
+    }
+    expect(asked.map(({ headers }) => headers.filter(([name]) => name === 'cookie'))).toEqual([[], []]);
   });
 
   it('comes back in a sandbox', async () => {

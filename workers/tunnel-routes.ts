@@ -67,6 +67,8 @@ export async function passOn(c: EdgeContext, { caller, host, service, byBrowser 
   // In place of what the client may have set; the agent believes it of this way only.
   headers.set(DIRECT_GRANT, encodeGrant(grantOf(caller)));
   headers.delete(DIRECT_SERVICE);
+  const sharesCookies = service !== undefined || !(byBrowser || raw.headers.has('sec-fetch-site'));
+  if (!sharesCookies) headers.delete('cookie');
   if (service !== undefined) {
     headers.set(DIRECT_SERVICE, service);
     headers.set(PUBLIC_ORIGIN, origin);
@@ -76,10 +78,22 @@ export async function passOn(c: EdgeContext, { caller, host, service, byBrowser 
   // Said again: the copy has a signal of its own, and the object must see when the client goes away. It is the client that follows
   // redirections, or not.
   const response = await c.env.HOSTS.getByName(host).fetch(request, { signal: raw.signal, redirect: 'manual' });
-  if (service === undefined) return response;
+  if (service === undefined) return sharesCookies ? response : withoutCookies(response);
   // At a host name of its own there are no pages to go to.
   return withErrorPage(webUiResponse(response, { request: raw, host }), {
     request: raw,
     links: c.get('site') === undefined,
   });
+}
+
+/**
+ * A browser keeps the cookies of all hosts together, as they are on one origin: a host would learn what another one's web
+ * UI has set there, or set what that believes. Those whose web UI is switched on have to live with it; models need none.
+ */
+function withoutCookies(response: Response): Response {
+  if (!response.headers.has('set-cookie')) return response;
+  const { status, statusText, webSocket } = response;
+  const headers = new Headers(response.headers);
+  headers.delete('set-cookie');
+  return new Response(response.body, { status, statusText, headers, webSocket });
 }

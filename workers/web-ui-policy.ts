@@ -1,6 +1,7 @@
 /**
  * A web UI's own Content-Security-Policy (CSP 3), changed so that the edge's client may run in its documents and reach
- * the edge. Nothing else becomes possible, and nothing that was possible stops.
+ * the edge. Nothing that was possible stops, and nothing else becomes possible but this: a document that might connect to
+ * nobody may ask its own origin.
  */
 
 export interface Admission {

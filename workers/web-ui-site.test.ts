@@ -368,9 +368,13 @@ describe('at the host name', () => {
     );
   });
 
-  it('a service worker may be: it has no page of ours to stand before', async () => {
+  it('a service worker may be for a folder, but not for all: codes come by there', async () => {
     const asked = await serve();
     const headers = { ...(await entered()), ...OWN, 'Service-Worker': 'script', 'Sec-Fetch-Dest': 'serviceworker' };
-    expect([(await at('/sw.js', { headers })).status, asked.length]).toEqual([200, 1]);
+    expect([(await at('/app/sw.js', { headers })).status, asked.length]).toEqual([200, 1]);
+    for (const path of ['/sw.js', '/', '/app/../sw.js?x=/a/']) {
+      const response = await at(path, { headers });
+      expect([response.status, await codeOf(response), asked.length]).toEqual([403, 'E_FORBIDDEN', 1]);
+    }
   });
 });

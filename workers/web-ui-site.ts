@@ -11,7 +11,7 @@ import { unwrap } from './outcome.ts';
 import { hashSecret, newSecret } from './secret.ts';
 import { setSiteSessionCookie, setVerifierCookie, verifierCookie } from './session-cookie.ts';
 import { passOn } from './tunnel-routes.ts';
-import { webUiRequest } from './web-ui-request.ts';
+import { checkNoServiceWorker, webUiRequest } from './web-ui-request.ts';
 import { siteAt, type WebUiSite } from './web-ui-sites.ts';
 
 /** Where a browser comes back with its code. */
@@ -36,6 +36,9 @@ export const atWebUiSites: MiddlewareHandler<EdgeEnv> = async (c, next) => {
 };
 
 async function webUi(c: EdgeContext, site: WebUiSite): Promise<Response> {
+  const { raw } = c.req;
+  // One in the root folder would see the codes by which people come in, and could keep them for another browser.
+  if (new URL(raw.url).pathname.lastIndexOf('/') === 0) checkNoServiceWorker(raw);
   const { named } = webUiRequest(c);
   if (named !== null && named !== site.host)
     throw new DirectError('E_NOT_FOUND', 'this is the address of another host');

@@ -124,6 +124,21 @@ describe('a request of a signed-in browser', () => {
     expect((await post('/_direct/api/sign-in', { token: OWNER }, from)).status).toBe(204);
   });
 
+  it('brings what a person has typed for the UI, which browsers then send to our addresses as well', async () => {
+    const asked = await serve(await register());
+    const headers = { ...(await browser()), Authorization: 'Basic dTpw' };
+    for (const rest of [NAVIGATION, SUBRESOURCE, { Origin: ORIGIN }]) {
+      expect(await (await call('/app', { headers: { ...headers, ...rest } })).text()).toBe('the UI');
+      expect(field(asked.at(-1), 'authorization')).toEqual(['Basic dTpw']);
+    }
+    expect((await call('/', { headers: { ...headers, ...NAVIGATION } })).status).toBe(200);
+    expect((await call('/_direct/api/hosts', { headers: { ...headers, ...SUBRESOURCE } })).status).toBe(200);
+    const foreign = { ...headers, Origin: 'https://evil.example', 'Sec-Fetch-Site': 'cross-site' };
+    expect(await codeOf(await call('/_direct/api/hosts', { headers: foreign }))).toBe('E_ORIGIN');
+    // No browser.
+    expect(await codeOf(await call('/app', { headers }))).toBe('E_UNAUTHORIZED');
+  });
+
   it('by our client names host and service, and its Authorization is the UI’s as well', async () => {
     const [host, other] = [await register(), await register()];
     await serve(other);

@@ -149,6 +149,7 @@ export function App({ page: pageStore, chats, visit, notices, hostKey, ice }: Ap
           onNew={begin}
           onReconnect={(forced) => visit.reconnect(forced)}
           ice={ice}
+          onWebUi={() => void visit.openWebUi()}
           onSignOut={() => void visit.signOut()}
         />
         <Messages

@@ -22,12 +22,15 @@ export interface HeaderProps {
   onReconnect: (forced: Forced) => void;
   /** What the edge says of its TURN providers; it tells owners only. */
   ice: () => Promise<IceStatus>;
+  /** Leaves for the web UI of the chosen host. */
+  onWebUi: () => void;
   onSignOut: () => void;
 }
 
 export function Header(props: HeaderProps): VNode {
   const { page, model } = props;
   const hostless = page.me !== undefined && page.host === undefined;
+  const hasWebUi = page.hosts.some(({ id, web_ui }) => id === page.host && web_ui === true);
   return (
     <header>
       <div class="bar">
@@ -66,7 +69,14 @@ export function Header(props: HeaderProps): VNode {
           <Icon name="compose" />
         </button>
         <div class="account">
-          {page.me !== undefined && <PageMenu me={page.me} hostKey={props.hostKey} onSignOut={props.onSignOut} />}
+          {page.me !== undefined && (
+            <PageMenu
+              me={page.me}
+              hostKey={props.hostKey}
+              onWebUi={hasWebUi ? props.onWebUi : undefined}
+              onSignOut={props.onSignOut}
+            />
+          )}
         </div>
       </div>
     </header>

@@ -9,10 +9,12 @@ export interface PageMenuProps {
   me: Me;
   /** The key that the host has proved, or that this browser expects of it. */
   hostKey: () => string | undefined;
+  /** Absent: the host has no web UI at this address. */
+  onWebUi: (() => void) | undefined;
   onSignOut: () => void;
 }
 
-export function PageMenu({ me, hostKey, onSignOut }: PageMenuProps): VNode {
+export function PageMenu({ me, hostKey, onWebUi, onSignOut }: PageMenuProps): VNode {
   return (
     <Menu label="Menu" icon="dots" testid="menu">
       <Identity hostKey={hostKey()} />
@@ -20,6 +22,11 @@ export function PageMenu({ me, hostKey, onSignOut }: PageMenuProps): VNode {
         <a class="menu-item" href="/_direct/">
           Dashboard
         </a>
+      )}
+      {onWebUi !== undefined && (
+        <MenuButton testid="open-web-ui" onClick={onWebUi}>
+          Open the host’s web UI
+        </MenuButton>
       )}
       <MenuButton onClick={onSignOut}>Sign out</MenuButton>
     </Menu>

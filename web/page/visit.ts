@@ -103,6 +103,20 @@ export class Visit {
     await this.begin(this.#host === undefined ? {} : { host: this.#host }, `${message} Sign in again.`);
   }
 
+  /** Leaves the chat for the chosen host's own web UI, which is at the root of this address. */
+  async openWebUi(): Promise<void> {
+    const { api, page } = this.#options;
+    const { host } = page.state;
+    if (host === undefined) return;
+    try {
+      await api.chooseWebUi(host);
+      location.assign('/');
+    } catch (error) {
+      const { message, hint } = errorText(error);
+      page.set({ status: { text: `${message} ${hint ?? ''}` } });
+    }
+  }
+
   async signOut(): Promise<void> {
     const { api, page } = this.#options;
     const { me } = page.state;

@@ -1,6 +1,7 @@
-/** Debian's Firefox, driven by puppeteer-core over WebDriver BiDi. */
+/** Debian's Firefox and Chromium, driven in the same way: by puppeteer-core, Firefox over WebDriver BiDi. */
 import puppeteer, { type Browser, type Page } from 'puppeteer-core';
 import { findProgram } from '../scripts/programs.ts';
+import { CHROMIUM_OPTIONS, withoutChromium } from './chromium.ts';
 
 const program = findProgram('firefox-esr') ?? findProgram('firefox');
 
@@ -17,8 +18,25 @@ export function launchFirefox(preferences: Readonly<Record<string, unknown>> = {
   });
 }
 
+function launchChromium(): Promise<Browser> {
+  const { executablePath = 'chromium', args = [] } = CHROMIUM_OPTIONS;
+  return puppeteer.launch({ executablePath, args });
+}
+
+export interface BrowserKind {
+  name: string;
+  /** For `describe.skipIf`. */
+  missing: string | false;
+  launch(): Promise<Browser>;
+}
+
+export const BROWSERS: readonly BrowserKind[] = [
+  { name: 'Firefox', missing: withoutFirefox, launch: () => launchFirefox() },
+  { name: 'Chromium', missing: withoutChromium, launch: launchChromium },
+];
+
 /** Opens `url` with cookies and storage that no other page has. Close it by `page.browserContext().close()`. */
-export async function openInFirefox(browser: Browser, url: string): Promise<Page> {
+export async function openApart(browser: Browser, url: string): Promise<Page> {
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
   await page.goto(url);
