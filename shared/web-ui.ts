@@ -5,7 +5,7 @@ export const DIRECT_WEB_UI = 'direct-web-ui';
 /** Of requests, `omit`: as the page has asked, none of the cookies goes along, and none of the response is kept. */
 export const DIRECT_CREDENTIALS = 'direct-credentials';
 
-/** Whether `path` is one of `prefixes` or below it, by whole segments. */
+/** Whether `path` is one of `prefixes` or below it, by whole segments: `/static` has `/static/a`, and not `/statics`. */
 export function isBelow(path: string, prefixes: readonly string[]): boolean {
   return prefixes.some((prefix) => path === prefix || path.startsWith(prefix.endsWith('/') ? prefix : `${prefix}/`));
 }

@@ -53,6 +53,40 @@ describe.skipIf(withoutChromium)('an answer that outlives its page', () => {
     await context.close();
   });
 
+  test('goes on after a reload, and is stopped, by the tunnel', async () => {
+    const before = asked().length;
+    const context = await browser.newContext();
+    // As behind some firewalls: no WebSockets, and with that no relay.
+    await context.addInitScript(() => {
+      Object.defineProperty(globalThis, 'WebSocket', { value: undefined });
+    });
+    const page = await context.newPage();
+    await begin(page, '?no_webrtc=1');
+    expect(await page.getByTestId('path').textContent()).toContain('tunnel');
+    await page.reload();
+    await expect.poll(() => answer(page), { timeout: 20_000 }).toBe(WHOLE);
+    expect(asked().slice(before)).toMatchObject([{ aborted: false }]);
+    const other = await context.newPage();
+    await begin(other, '?no_webrtc=1');
+    await other.getByTestId('stop').click();
+    await other.getByText('Stopped.').waitFor();
+    await expect.poll(() => asked().at(-1)?.aborted).toBe(true);
+    await context.close();
+  });
+
+  test('goes on by the other way when a person forces one', async () => {
+    const before = asked().length;
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await begin(page);
+    await page.getByTestId('path').click();
+    await page.getByTestId('no-webrtc').check();
+    await expect.poll(() => answer(page), { timeout: 20_000 }).toBe(WHOLE);
+    await expect.poll(() => page.getByTestId('path').textContent()).toContain('relay');
+    expect(asked().slice(before)).toMatchObject([{ aborted: false }]);
+    await context.close();
+  });
+
   test('is whole when the tab was closed, and another one is opened later', async () => {
     const before = asked().length;
     const context = await browser.newContext();

@@ -51,6 +51,8 @@ async function open(): Promise<Page> {
   return page;
 }
 
+const focused = (page: Page) => page.evaluate(() => document.activeElement?.getAttribute('data-testid'));
+
 async function say(page: Page, text: string): Promise<void> {
   await page.getByTestId('prompt').fill(text);
   await page.getByTestId('prompt').press('Enter');
@@ -93,13 +95,16 @@ it('conversations stay on the device, are opened, renamed, deleted and brought b
   await page.getByTestId('conversation').last().hover();
   await page.getByTestId('conversation-menu').last().click();
   await page.getByTestId('rename').click();
-  await page.getByTestId('rename-field').fill('Inlets');
-  await page.getByTestId('rename-field').press('Enter');
+  await page.getByTestId('rename-field').waitFor();
+  await page.keyboard.type('Inlets');
+  await page.keyboard.press('Enter');
   await expect.poll(() => titles(page)).toEqual(['And a strait?', 'Inlets']);
+  await expect.poll(() => focused(page)).toBe('conversation-menu');
 
   await page.getByTestId('conversation-menu').last().click();
   await page.getByTestId('delete').click();
   await expect.poll(() => titles(page)).toEqual(['And a strait?']);
+  await expect.poll(() => focused(page)).toBe('new-chat');
   await expect.poll(() => page.getByTestId('message-user').count()).toBe(0);
   await page.getByTestId('notice').getByRole('button', { name: 'Undo' }).click();
   await expect.poll(() => titles(page)).toEqual(['And a strait?', 'Inlets']);
@@ -116,11 +121,13 @@ it('an answer is asked for again, and a question asked otherwise cuts the conver
   await page.getByTestId('prompt').press('ArrowUp');
   await page.getByTestId('edit-field').press('Escape');
   await expect.poll(() => page.getByTestId('edit-field').count()).toBe(0);
+  expect(await focused(page)).toBe('edit');
   await page.getByTestId('message-user').first().hover();
   await page.getByTestId('edit').first().click();
   await page.getByTestId('edit-field').fill('One?');
   await page.getByTestId('edit-field').press('Enter');
   await expect.poll(() => texts(page, 'message-user')).toEqual(['One?']);
+  expect(await focused(page)).toBe('prompt');
   await expect.poll(() => texts(page, 'message-assistant')).toEqual(['Another answer.']);
   expect(asked.at(-1)?.messages).toEqual([{ role: 'user', content: 'One?' }]);
 });
@@ -174,6 +181,12 @@ it('all texts are searched, and the keyboard does without a mouse', async () => 
   await page.keyboard.press('Enter');
   await page.getByTestId('stop').waitFor();
   await page.getByText('It goes on').first().waitFor();
+  await page.keyboard.press('Control+k');
+  await page.keyboard.type('nowhere');
+  await page.getByText('Nothing was found.').waitFor();
+  await page.keyboard.press('Escape');
+  await expect.poll(() => page.getByTestId('conversation').count()).toBe(8);
+  expect(await page.getByTestId('stop').isVisible()).toBe(true);
   await page.keyboard.press('Escape');
   await page.getByText('Stopped.').waitFor();
 });
@@ -187,6 +200,8 @@ it('all conversations go out as a file and come in again, one as Markdown, and a
   await page.getByTestId('conversation-menu').click();
   const [one] = await Promise.all([page.waitForEvent('download'), page.getByTestId('export-markdown').click()]);
   expect(one.suggestedFilename()).toBe('What is a fjord.md');
+  // The entry that was chosen is gone; what has the focus then is what it came from.
+  expect(await focused(page)).toBe('conversation-menu');
   expect((await readFile(await one.path())).toString()).toContain('## You\n\nWhat is a fjord?\n');
 
   await newContext();
@@ -251,6 +266,18 @@ it('images are made smaller before they go along, from a file and from the clipb
   await page.locator('.message-image').waitFor();
 });
 
+it('says that a part of the page is not to be had any more, and loads the newer page', async () => {
+  const page = await open();
+  const part = '**/assets/settings-dialog-*';
+  await page.route(part, (route) => route.fulfill({ status: 404 }));
+  await page.getByTestId('settings').click();
+  await page.getByTestId('notice').getByText('Reload the page').waitFor();
+  await page.unroute(part);
+  await Promise.all([page.waitForEvent('load'), page.getByRole('button', { name: 'Reload' }).click()]);
+  await page.getByTestId('settings').click();
+  await page.getByTestId('settings-dialog').waitFor();
+});
+
 it('reads aloud only where the server can, and says when it cannot', async () => {
   edge.models = ['llama3.2:3b', 'kokoro'];
   const page = await open();
@@ -268,6 +295,8 @@ it('two tabs show the same, and neither loses what the other has said', async ()
   await two.locator('.conversation-open').click();
   await ask(two, 'from two');
   await expect.poll(() => texts(one, 'message-user')).toEqual(['from one', 'from two']);
+  // While an answer comes nothing is sent, in whichever tab that was asked for.
+  await one.getByTestId('send').waitFor();
   await ask(one, 'again from one');
   await expect.poll(() => texts(two, 'message-user')).toEqual(['from one', 'from two', 'again from one']);
 });

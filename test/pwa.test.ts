@@ -15,6 +15,9 @@ async function buildInto(folder: string, name: string): Promise<void> {
   const mark = {
     name: 'mark',
     transformIndexHtml: (html: string) => html.replace('<html ', `<html data-build="${name}" `),
+    // What the page loads later has another name, too.
+    transform: (code: string, id: string) =>
+      id.endsWith('/settings-dialog.tsx') ? `${code}\nglobalThis.build = '${name}';` : undefined,
   };
   const options = { root: `${ROOT}/web`, configFile: `${ROOT}/web/vite.config.ts`, logLevel: 'warn' } as const;
   await build({ ...options, plugins: [mark], build: { outDir: `${folder}/_direct` } });
@@ -40,7 +43,7 @@ describe.skipIf(withoutChromium)('the installed page', () => {
     await browser.close();
     rmSync(folder, { recursive: true });
   });
-  const buildShown = () => page.evaluate(() => document.documentElement.dataset.build);
+  const buildShown = (of = page) => of.evaluate(() => document.documentElement.dataset.build);
 
   beforeEach(async () => {
     edge = await FakeEdge.start();
@@ -67,6 +70,12 @@ describe.skipIf(withoutChromium)('the installed page', () => {
     await open();
     await page.evaluate(async () => await navigator.serviceWorker.ready);
   };
+
+  const states = () =>
+    page.evaluate(async () => {
+      const { active, installing, waiting } = await navigator.serviceWorker.ready;
+      return [active?.state, installing, waiting];
+    });
 
   test('is one by Chromium’s criteria', async () => {
     await open();
@@ -110,16 +119,34 @@ describe.skipIf(withoutChromium)('the installed page', () => {
     expect(await buildShown()).toBe('first');
     // While the old one is shown, as it may want more of its files.
     await expect.poll(async () => (await kept()).names.length).toBe(2);
-    const states = () =>
-      page.evaluate(async () => {
-        const { active, installing, waiting } = await navigator.serviceWorker.ready;
-        return [active?.state, installing, waiting];
-      });
     await expect.poll(states).toEqual(['activated', null, null]);
     await open();
     expect(await buildShown()).toBe('second');
     await expect.poll(async () => (await kept()).names.length).toBe(1);
     expect((await kept()).names).not.toEqual(before.names);
+  });
+
+  test('that is open when a new build comes has its own files to the end', async () => {
+    await install();
+    // The one before came from the edge.
+    await open();
+    edge.web = second;
+    const newer = await context.newPage();
+    await newer.goto(`${origin}/_direct/chat`);
+    await expect.poll(async () => (await kept()).names.length).toBe(2);
+    await expect.poll(states).toEqual(['activated', null, null]);
+    await newer.goto(`${origin}/_direct/chat`);
+    expect(await buildShown(newer)).toBe('second');
+    await newer.waitForLoadState('networkidle');
+    expect((await kept()).names.length).toBe(2);
+    // As if much time had passed: what browsers have by themselves is gone.
+    await (await context.newCDPSession(page)).send('Network.clearBrowserCache');
+    await page.getByTestId('settings').click();
+    await page.getByTestId('settings-dialog').waitFor();
+    await page.close();
+    page = newer;
+    await newer.reload();
+    await expect.poll(async () => (await kept()).names.length).toBe(1);
   });
 
   test('goes away with an edge that has no service worker', async () => {

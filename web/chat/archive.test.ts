@@ -51,7 +51,18 @@ test('an answer that was coming when the file was made is one that broke off, an
   const running = { ...answer, state: 'running', held: { host: 'home', id: 'x', bytes: 1 } };
   const file = toArchive([{ ...kept, messages: [question, running] as Kept['messages'] }], 0);
   expect(fromArchive(file)[0]?.messages[1]).toMatchObject({ state: 'broken' });
+  expect(file).not.toContain('held');
   expect(fromArchive(file)[0]?.messages[1]).not.toHaveProperty('held');
+});
+
+test('an error of a server that said a lot does not make the file of no use', () => {
+  const [question, answer] = kept.messages;
+  const failed = { ...answer, state: 'failed', error: { message: 'out of memory '.repeat(100) } };
+  const file = toArchive([{ ...kept, messages: [question, failed] as Kept['messages'] }], 0);
+  expect(fromArchive(file)[0]?.messages[1]).toMatchObject({
+    state: 'failed',
+    error: { message: expect.stringMatching(/^out of memory/) as string },
+  });
 });
 
 /** The file with one thing in it otherwise. */

@@ -19,9 +19,19 @@ export class ArchiveError extends Error {
 }
 
 export function toArchive(kept: readonly Kept[], now: number): string {
-  const conversations = kept.map(({ conversation, messages }) => ({ ...conversation, messages: inOrder(messages) }));
+  const conversations = kept.map(({ conversation, messages }) => ({
+    ...conversation,
+    messages: inOrder(messages).map(withoutHeld),
+  }));
   const exported_at = new Date(now).toISOString();
   return JSON.stringify({ format: FORMAT, version: VERSION, exported_at, conversations });
+}
+
+/** The name under which a host holds an answer is for this browser alone. */
+function withoutHeld(message: Message): Message {
+  if (message.role === 'user') return message;
+  const { held: _, ...answer } = message;
+  return answer;
 }
 
 /** @throws ArchiveError, in words for the person, when any part is not what it should be. */
@@ -81,8 +91,9 @@ function messageFrom(value: unknown, conversation: string): Message {
   }
   if (answer.state !== 'failed') return answer;
   const error = record(given.error ?? {}, 'error');
-  const words = { message: string(error.message ?? 'The answer failed.', MAX_SHORT_TEXT, 'error') };
-  return { ...answer, error: words };
+  // Servers may say a lot, and what they said was kept as it was.
+  const message = string(error.message ?? 'The answer failed.', MAX_TEXT, 'error').slice(0, MAX_SHORT_TEXT);
+  return { ...answer, error: { message } };
 }
 
 /** What was running when the file was made does so nowhere any more. */

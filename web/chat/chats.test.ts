@@ -259,6 +259,71 @@ test('a question that is asked otherwise cuts the conversation there', async () 
   expect(await records.messages(tab.state.current.id)).toHaveLength(2);
 });
 
+test('a question that is asked otherwise stays in its conversation, whichever is opened meanwhile', async () => {
+  const tab = openTab();
+  await answered(tab, 'a', 'b');
+  const [first] = tab.state.messages;
+  tab.begin();
+  await answered(tab, 'c', 'd');
+  const other = tab.state.current.id;
+  await tab.open(first?.conversation ?? '');
+  const edited = tab.edit(first?.id ?? '', 'A', 'qwen3');
+  await Promise.all([edited, tab.open(other)]);
+  await until(() => asked() === 3);
+  host.end();
+  const answerThere = async () => (await tab.messagesOf(first?.conversation ?? '')).at(-1);
+  await vi.waitFor(async () => expect(await answerThere()).toMatchObject({ state: 'done' }));
+  expect((await tab.messagesOf(first?.conversation ?? '')).map(({ text }) => text)).toEqual(['A', '']);
+  expect(said(tab)).toEqual(['user: c', 'assistant: d']);
+  expect(await tab.messagesOf(other)).toHaveLength(2);
+});
+
+test('whoever presses twice is answered once', async () => {
+  const tab = openTab();
+  await answered(tab, 'a', 'b');
+  const { id } = lastAnswer(tab);
+  await Promise.all([tab.regenerate(id, 'qwen3'), tab.regenerate(id, 'qwen3')]);
+  await until(() => asked() === 2);
+  host.end();
+  await until(() => lastAnswer(tab).state === 'done');
+  expect(asked()).toBe(2);
+  expect(await records.messages(tab.state.current.id)).toHaveLength(2);
+});
+
+test('what was asked before the list was there stays open', async () => {
+  const before = openTab();
+  await answered(before, 'a', 'b');
+  const tab = openTab();
+  const started = tab.start(before.state.current.id);
+  await Promise.all([tab.send('c', [], 'qwen3'), started]);
+  expect(said(tab)[0]).toBe('user: c');
+});
+
+test('a page that is hidden while an answer ends keeps its end', async () => {
+  const written = Promise.withResolvers<void>();
+  let isEnding = false;
+  const slow = new (class extends MemoryRecords {
+    override async replace(message: Message): Promise<boolean> {
+      const known = await super.replace(message);
+      if (message.role === 'assistant' && message.state === 'done') {
+        isEnding = true;
+        await written.promise;
+      }
+      return known;
+    }
+  })();
+  const tab = openTab({ records: slow });
+  await tab.send('a', [], 'qwen3');
+  await until(() => asked() === 1);
+  host.say(event('b'));
+  host.end();
+  await until(() => isEnding);
+  tab.flush();
+  written.resolve();
+  await until(() => lastAnswer(tab).state === 'done');
+  expect(await slow.message(lastAnswer(tab).id)).toMatchObject({ state: 'done' });
+});
+
 test('two tabs that ask in the same conversation at once lose nothing', async () => {
   const one = openTab();
   await answered(one, 'a', 'b');

@@ -127,8 +127,7 @@ export class Chats {
     const question = messages[at];
     if (question?.role !== 'user' || this.#options.clients.host === undefined) return;
     this.stop();
-    await this.#forget(messages.slice(at));
-    await this.#ask(messages.slice(0, at), { text, attachments: question.attachments }, model);
+    await this.#ask(messages.slice(0, at), { text, attachments: question.attachments }, model, messages.slice(at));
   }
 
   /** Asks for the answer anew; what came after goes. */
@@ -138,8 +137,7 @@ export class Chats {
     const answer = messages[at];
     if (answer?.role !== 'assistant' || this.#options.clients.host === undefined) return;
     this.stop();
-    await this.#forget(messages.slice(at));
-    await this.#answer(messages.slice(0, at), [], answer.turn, model);
+    await this.#answer(messages.slice(0, at), [], answer.turn, model, messages.slice(at));
   }
 
   stop(): void {
@@ -208,20 +206,35 @@ export class Chats {
     return newConversation(this.#options.newId(), this.#options.now());
   }
 
+  /** Nothing was said in the open one; the list may not have it yet though it was. */
   #isFresh(): boolean {
-    const { current, conversations } = this.#state;
-    return !conversations.some(({ id }) => id === current.id);
+    const { current, conversations, messages } = this.#state;
+    return messages.length === 0 && !conversations.some(({ id }) => id === current.id);
   }
 
-  async #ask(before: readonly Message[], said: Pick<Question, 'text' | 'attachments'>, model: string): Promise<void> {
+  async #ask(
+    before: readonly Message[],
+    said: Pick<Question, 'text' | 'attachments'>,
+    model: string,
+    gone: readonly Message[] = [],
+  ): Promise<void> {
     const { newId, now } = this.#options;
     const { id: conversation } = this.#state.current;
     const question: Question = { id: newId(), conversation, turn: nextTurn(before, now()), role: 'user', ...said };
-    await this.#answer([...before, question], [question], question.turn, model);
+    await this.#answer([...before, question], [question], question.turn, model, gone);
   }
 
-  /** `said` up to the question; `added` are those of it that are not kept yet. */
-  async #answer(said: readonly Message[], added: readonly Question[], turn: number, model: string): Promise<void> {
+  /**
+   * `said` up to the question; `added` are those of it that are not kept yet, and `gone` those that make room. All of it
+   * is decided before anything is waited for: meanwhile the person may open another conversation, or press twice.
+   */
+  async #answer(
+    said: readonly Message[],
+    added: readonly Question[],
+    turn: number,
+    model: string,
+    gone: readonly Message[],
+  ): Promise<void> {
     const { records, clients, newId, now, tell } = this.#options;
     const { host } = clients;
     if (host === undefined) return;
@@ -244,7 +257,11 @@ export class Chats {
     };
     this.#set({ current: conversation, messages: [...said, answer], loaded: true });
     // Without waiting for the device: the request has to leave.
-    const kept = records.write({ conversations: [conversation], messages: [...added, answer] });
+    const kept = records.write({
+      conversations: [conversation],
+      messages: [...added, answer],
+      gone: { messages: gone.map(({ id }) => id) },
+    });
     this.#replies.start(answer, host, requestBody(conversation, model, said), kept);
     await kept;
     tell({ conversation: current.id });
@@ -274,10 +291,6 @@ export class Chats {
 
   async #list(): Promise<void> {
     this.#set({ conversations: byAge(await this.#options.records.conversations()) });
-  }
-
-  async #forget(messages: readonly Message[]): Promise<void> {
-    await this.#options.records.write({ gone: { messages: messages.map(({ id }) => id) } });
   }
 
   async #kept(which: (conversation: Conversation) => boolean): Promise<Kept[]> {

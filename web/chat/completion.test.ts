@@ -134,3 +134,11 @@ test.each<[string, () => Response, Partial<ApiError>]>([
   expect(error).toBeInstanceOf(ApiError);
   expect(error).toMatchObject(expected);
 });
+
+test('an answer in one piece that was read already is not said again', async () => {
+  const headers = { 'content-type': 'application/json' };
+  const body = JSON.stringify({ choices: [{ message: { content: 'grün' } }] });
+  const whole = await run(new Response(body, { headers }));
+  expect(whole).toEqual({ deltas: [{ type: 'text', text: 'grün' }], consumed: new TextEncoder().encode(body).length });
+  expect(await run(new Response('', { headers }), whole.consumed)).toEqual({ deltas: [], consumed: whole.consumed });
+});

@@ -36,9 +36,12 @@ export async function* readAnswer(response: Response, from = 0): AsyncGenerator<
   if (!response.ok) throw await apiError(response);
   if (response.headers.get('content-type')?.startsWith('application/json')) {
     // A server without streaming answers in one piece.
-    const chunk = parseChunk(await response.text(), 'message');
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    if (from > 0 && bytes.length === 0) return;
+    const chunk = parseChunk(new TextDecoder().decode(bytes), 'message');
     const { content, reasoning_content, reasoning } = chunk.choices?.[0]?.message ?? {};
-    yield { deltas: [...deltasOf({ content, reasoning_content, reasoning }), ...numbersOf(chunk)], consumed: from };
+    const deltas = [...deltasOf({ content, reasoning_content, reasoning }), ...numbersOf(chunk)];
+    yield { deltas, consumed: from + bytes.length };
     return;
   }
   const answer = new AnswerEvents();

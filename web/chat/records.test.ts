@@ -2,7 +2,7 @@ import { IDBFactory } from 'fake-indexeddb';
 import 'fake-indexeddb/auto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type Answer, type Conversation, newConversation, type Question } from './conversation.ts';
-import { openDatabase } from './database.ts';
+import { type DatabaseRecords, openDatabase } from './database.ts';
 import { MemoryRecords, type Records } from './records.ts';
 import { SafeRecords } from './safe-records.ts';
 import { search } from './search.ts';
@@ -104,6 +104,25 @@ test('two pages of a browser have the same', async () => {
   expect(ids(await two.conversations())).toEqual(['a']);
 });
 
+test('a database that the browser has closed behind the page is opened once more', async () => {
+  const opened: DatabaseRecords[] = [];
+  const open = async () => {
+    const database = await openDatabase();
+    opened.push(database);
+    return database;
+  };
+  const records = new SafeRecords(open, noTrouble);
+  await records.write({ conversations: [conversation('a')], messages: [answer('a1', 'a', 'running')] });
+  opened[0]?.close();
+  await Promise.all([
+    records.replace(answer('a1', 'a', 'done', 'whole')),
+    records.write({ conversations: [conversation('b')] }),
+  ]);
+  expect(opened).toHaveLength(2);
+  expect(ids(await records.conversations())).toEqual(['a', 'b']);
+  expect(await (await openDatabase()).message('a1')).toMatchObject({ text: 'whole' });
+});
+
 test('what a full device does not take stays with the page, which is told, and goes to the device when it can', async () => {
   const device = new FullRecords();
   const troubles: unknown[] = [];
@@ -119,7 +138,8 @@ test('what a full device does not take stays with the page, which is told, and g
   await records.write({ conversations: [conversation('b')], messages: [question('b1', 'b')] });
   expect(await records.replace(answer('a2', 'a', 'running', 'longer'))).toBe(true);
   expect(await records.replace(answer('a2', 'a', 'done', 'whole'))).toBe(true);
-  expect(troubles.length).toBeGreaterThan(0);
+  // Once: an answer that comes is written twice in a second.
+  expect(troubles).toHaveLength(1);
   expect(ids(await records.conversations())).toEqual(['a', 'b']);
   expect(await records.message('a2')).toMatchObject({ text: 'whole' });
   expect(await records.running()).toEqual([]);

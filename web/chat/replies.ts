@@ -106,6 +106,9 @@ export class Replies {
   }
 
   async #end(id: string, end: ReplyEnd): Promise<void> {
+    const running = this.#running.get(id);
+    // Whoever flushes or looks meanwhile must not bring back what was before the end.
+    if (running !== undefined) running.answer = end.answer;
     await this.#save(end.answer);
     this.#running.delete(id);
     this.#options.ended(end);

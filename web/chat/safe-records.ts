@@ -3,16 +3,20 @@ import type { Answer, Conversation, Message } from './conversation.ts';
 import { type Change, MemoryRecords, type Records } from './records.ts';
 
 export class SafeRecords implements Records {
-  readonly #database: Promise<Records | undefined>;
+  readonly #open: () => Promise<Records>;
+  #database: Promise<Records | undefined>;
   readonly #trouble: (error: unknown) => void;
   /** What the database did not take; it goes before what that has. */
   readonly #memory = new MemoryRecords();
   /** Deleted, though the database could not be told. */
   readonly #gone = new Set<string>();
+  /** The person was told, and nothing was kept since. */
+  #isTold = false;
 
   /** `trouble`: this device does not keep what it should. */
   constructor(open: () => Promise<Records>, trouble: (error: unknown) => void) {
     this.#trouble = trouble;
+    this.#open = open;
     this.#database = open().catch((error: unknown) => {
       trouble(error);
       return undefined;
@@ -62,9 +66,12 @@ export class SafeRecords implements Records {
     const left = [...(gone.conversations ?? []), ...(gone.messages ?? [])];
     const put = [...conversations, ...messages].map(({ id }) => id);
     try {
-      const database = await this.#database;
-      if (database === undefined) throw new Error('no database');
-      await database.write(change);
+      const written = await this.#use(async (database) => {
+        await database.write(change);
+        return true;
+      });
+      if (written === undefined) throw new Error('no database');
+      this.#isTold = false;
       for (const id of [...left, ...put]) this.#gone.delete(id);
       const conversationsGone = [...(gone.conversations ?? []), ...conversations.map(({ id }) => id)];
       const messagesGone = [...(gone.messages ?? []), ...messages.map(({ id }) => id)];
@@ -86,7 +93,7 @@ export class SafeRecords implements Records {
     if (this.#gone.has(message.id)) return false;
     if (await this.#memory.replace(message)) return true;
     try {
-      return (await (await this.#database)?.replace(message)) ?? false;
+      return (await this.#use((database) => database.replace(message))) ?? false;
     } catch (error) {
       this.#report(error);
       await this.#memory.write({ messages: [message] });
@@ -98,7 +105,7 @@ export class SafeRecords implements Records {
     if (this.#gone.has(id)) return false;
     if (await this.#memory.patch(id, fields)) return true;
     try {
-      return (await (await this.#database)?.patch(id, fields)) ?? false;
+      return (await this.#use((database) => database.patch(id, fields))) ?? false;
     } catch (error) {
       this.#report(error);
       const known = (await this.conversations()).find((conversation) => conversation.id === id);
@@ -114,20 +121,37 @@ export class SafeRecords implements Records {
   }
 
   async #read<Value>(read: (database: Records) => Promise<Value>, otherwise: Value): Promise<Value> {
-    const database = await this.#database;
-    if (database === undefined) return otherwise;
     try {
-      return await read(database);
+      return (await this.#use(read)) ?? otherwise;
     } catch (error) {
       this.#report(error);
       return otherwise;
     }
   }
 
+  /** Undefined where there is no database. One that the browser has closed behind the page is opened once more. */
+  async #use<Value>(use: (database: Records) => Promise<Value>): Promise<Value | undefined> {
+    const opened = this.#database;
+    const database = await opened;
+    if (database === undefined) return undefined;
+    try {
+      return await use(database);
+    } catch (error) {
+      // As Safari does to pages that were in the background for long.
+      if (!(error instanceof DOMException) || error.name !== 'InvalidStateError') throw error;
+      if (this.#database === opened) this.#database = this.#open().catch(() => database);
+      const again = await this.#database;
+      if (again === undefined || again === database) throw error;
+      return await use(again);
+    }
+  }
+
   #report(error: unknown): void {
     void this.#database.then((database) => {
       // Without one the person was told at once.
-      if (database !== undefined) this.#trouble(error);
+      if (database === undefined || this.#isTold) return;
+      this.#isTold = true;
+      this.#trouble(error);
     });
   }
 }

@@ -33,8 +33,8 @@ export function Switches({ report, forced, onReconnect }: SwitchesProps): VNode 
         {byAddress
           ? 'This page’s address asks for one of them (webrtc_turn or no_webrtc); take that off to have all paths.'
           : noWebRtc || forceTurn
-            ? 'Active until this page is closed. Answers that are coming just now end when you switch.'
-            : 'Answers that are coming just now end when you switch.'}
+            ? 'Active until this page is closed. Answers that are coming just now go on by the other way.'
+            : 'Answers that are coming just now go on by the other way.'}
       </p>
     </>
   );

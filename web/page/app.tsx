@@ -6,8 +6,9 @@ import type { Chats } from '../chat/chats.ts';
 import type { Attachment, Conversation } from '../chat/conversation.ts';
 import { Composer } from './composer.tsx';
 import { Header } from './header.tsx';
+import { laterPart } from './later-part.ts';
 import { Messages } from './messages.tsx';
-import { type Notices, NoticeView } from './notices.tsx';
+import { type Notices, NoticeView, noticeOf } from './notices.tsx';
 import type { PageStore } from './page-state.ts';
 import type { SettingsDialog } from './settings-dialog.tsx';
 import { Sidebar } from './sidebar.tsx';
@@ -42,7 +43,7 @@ export function App({ page: pageStore, chats, visit, notices, hostKey, ice }: Ap
   const sidebar = useSidebar();
   const searchField = useRef<HTMLInputElement>(null);
   const { model, choose } = useModel(page, current);
-  const say = useCallback((text: string) => notices.show({ text }), [notices]);
+  const say = useCallback((problem: unknown) => notices.show(noticeOf(problem)), [notices]);
   const files = useFiles(say);
   const drop = useDrop(files.add);
   const { voice, dictation } = useAudio(page, say);
@@ -65,8 +66,13 @@ export function App({ page: pageStore, chats, visit, notices, hostKey, ice }: Ap
   useKeys({
     search: () => {
       sidebar.show();
-      // It cannot be focused before it is shown.
-      setTimeout(() => searchField.current?.focus());
+      const take = () => {
+        searchField.current?.focus();
+        searchField.current?.select();
+      };
+      take();
+      // It cannot be focused before it is shown; where it is, the next key is meant for it.
+      if (document.activeElement !== searchField.current) setTimeout(take);
     },
     begin,
     escape: () => {
@@ -75,20 +81,31 @@ export function App({ page: pageStore, chats, visit, notices, hostKey, ice }: Ap
     },
   });
 
-  const ask = useCallback((id: string, text: string) => void chats.edit(id, text, model), [chats, model]);
+  const ask = useCallback(
+    (id: string, text: string) => {
+      void chats.edit(id, text, model);
+      // The editor is gone, and so is the question that it was for.
+      document.getElementById('prompt')?.focus();
+    },
+    [chats, model],
+  );
   const regenerate = useCallback((id: string) => void chats.regenerate(id, model), [chats, model]);
   const search = useCallback((query: string) => chats.search(query), [chats]);
   const send = (text: string, attachments: readonly Attachment[]) => void chats.send(text, attachments, model);
   // What is not needed at every visit is loaded when it is; offline it may not be there.
   const withFiles = (use: (files: typeof import('./files.ts')) => Promise<unknown>) =>
-    void import('./files.ts').then(use).catch(() => say('This part of the page cannot be loaded.'));
+    void laterPart(() => import('./files.ts'))
+      .then(use)
+      .catch(say);
   const showSettings = () =>
-    void import('./settings-dialog.tsx').then(
+    void laterPart(() => import('./settings-dialog.tsx')).then(
       ({ SettingsDialog: loaded }) => setSettings(() => loaded),
-      () => say('This part of the page cannot be loaded.'),
+      say,
     );
   const remove = async (conversation: Conversation) => {
     const undo = await chats.remove(conversation.id);
+    // The menu that had the focus goes with it.
+    document.querySelector<HTMLElement>('.sidebar .new-chat')?.focus();
     notices.show({ text: `“${conversation.title}” is deleted.`, action: { label: 'Undo', run: () => void undo() } });
   };
 

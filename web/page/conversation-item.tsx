@@ -3,6 +3,7 @@ import type { VNode } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Conversation } from '../chat/conversation.ts';
 import { Menu, MenuButton } from './menu.tsx';
+import { useReturn } from './use-return.ts';
 
 export interface ConversationItemProps {
   conversation: Conversation;
@@ -19,19 +20,20 @@ export function ConversationItem(props: ConversationItemProps): VNode {
   const { conversation, excerpt, current } = props;
   const { id, title } = conversation;
   const [renaming, setRenaming] = useState(false);
+  const item = useReturn<HTMLLIElement>(renaming, 'summary');
   const rename = (name: string | undefined) => {
     setRenaming(false);
     if (name !== undefined && name !== '' && name !== title) props.onRename(id, name);
   };
   if (renaming) {
     return (
-      <li class="conversation" data-testid="conversation">
+      <li ref={item} class="conversation" data-testid="conversation">
         <TitleField title={title} onDone={rename} />
       </li>
     );
   }
   return (
-    <li class={current ? 'conversation current' : 'conversation'} data-testid="conversation">
+    <li ref={item} class={current ? 'conversation current' : 'conversation'} data-testid="conversation">
       <button
         type="button"
         class="conversation-open"
@@ -65,7 +67,10 @@ interface TitleFieldProps {
 
 function TitleField({ title, onDone }: TitleFieldProps): VNode {
   const field = useRef<HTMLInputElement>(null);
-  useLayoutEffect(() => field.current?.select(), []);
+  useLayoutEffect(() => {
+    field.current?.focus();
+    field.current?.select();
+  }, []);
   const key = (event: KeyboardEvent) => {
     if (event.key !== 'Escape') return;
     event.stopPropagation();

@@ -5,6 +5,7 @@ import type { EdgeApi } from '../access/edge-api.ts';
 import { errorText } from '../access/error-text.ts';
 import type { ChatLink } from '../access/link.ts';
 import { h } from '../look/element.ts';
+import { laterPart } from './later-part.ts';
 
 export interface Entered {
   me: Me;
@@ -25,7 +26,7 @@ export interface EnterOptions {
   signal: AbortSignal;
 }
 
-/** @throws ApiError or TypeError when the edge does not say who is there; the signal's reason. */
+/** @throws ApiError or TypeError when the edge does not say who is there; MissingPartError; the signal's reason. */
 export async function enter({ api, link, problem, signedIn, anonymous, signal }: EnterOptions): Promise<Entered> {
   const { token, ...rest } = link;
   let reason = problem;
@@ -52,7 +53,7 @@ export async function enter({ api, link, problem, signedIn, anonymous, signal }:
 /** In front of the page until somebody is signed in. */
 async function askToSignIn(api: EdgeApi, me: Me, problem: string | undefined, signal: AbortSignal): Promise<ChatLink> {
   // Most visits need none.
-  const { signInForm } = await import('../access/sign-in.ts');
+  const { signInForm } = await laterPart(() => import('../access/sign-in.ts'));
   signal.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<ChatLink>();
   const form = signInForm({

@@ -17,6 +17,11 @@ export function Menu({ label, icon, testid, children }: MenuProps): VNode {
   const close = () => {
     if (details.current !== null) details.current.open = false;
   };
+  /** What had the focus is gone then. */
+  const leave = () => {
+    close();
+    details.current?.querySelector('summary')?.focus();
+  };
   useEffect(() => {
     if (!open) return;
     const outside = ({ target }: Event) => {
@@ -29,8 +34,7 @@ export function Menu({ label, icon, testid, children }: MenuProps): VNode {
     if (event.key !== 'Escape' || !open) return;
     // It closes this, and nothing else.
     event.stopPropagation();
-    close();
-    details.current?.querySelector('summary')?.focus();
+    leave();
   };
   return (
     <details
@@ -45,7 +49,7 @@ export function Menu({ label, icon, testid, children }: MenuProps): VNode {
       </summary>
       {/* biome-ignore lint/a11y/noStaticElementInteractions: a click on any entry in it closes it */}
       {/* biome-ignore lint/a11y/useKeyWithClickEvents: its entries are buttons and links, which keys click, too */}
-      <div class="menu-list" onClick={close}>
+      <div class="menu-list" onClick={leave}>
         {open && children}
       </div>
     </details>

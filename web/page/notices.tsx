@@ -1,5 +1,6 @@
 /** Words that come, and go by themselves. */
 import type { VNode } from 'preact';
+import { MissingPartError, RELOAD } from './later-part.ts';
 import { Store } from './store.ts';
 import { useStateOf } from './use-state-of.ts';
 
@@ -12,20 +13,30 @@ export interface Notice {
   stays?: boolean;
 }
 
+/** What went wrong, in words, and what a person can do about it. */
+export function noticeOf(problem: unknown): Notice {
+  const text = problem instanceof Error ? problem.message : String(problem);
+  return problem instanceof MissingPartError ? { text, action: RELOAD, stays: true } : { text };
+}
+
 export class Notices {
   readonly store = new Store<{ notice: Notice | undefined }>({ notice: undefined });
+  /** Stays, and was not closed: it comes back after one that goes by itself. */
+  #staying: Notice | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** In place of the one before. */
   show(notice: Notice): void {
     clearTimeout(this.#timer);
     this.store.set({ notice });
-    if (notice.stays !== true) this.#timer = setTimeout(() => this.close(), SHOWN_MS);
+    if (notice.stays === true) this.#staying = notice;
+    else this.#timer = setTimeout(() => this.close(), SHOWN_MS);
   }
 
   readonly close = (): void => {
     clearTimeout(this.#timer);
-    this.store.set({ notice: undefined });
+    if (this.store.state.notice === this.#staying) this.#staying = undefined;
+    this.store.set({ notice: this.#staying });
   };
 }
 

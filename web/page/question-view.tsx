@@ -5,6 +5,7 @@ import type { Attachment, Question } from '../chat/conversation.ts';
 import { CopyButton } from './copy-button.tsx';
 import { Icon } from './icons.tsx';
 import { endsLine, fitToText } from './text-field.ts';
+import { useReturn } from './use-return.ts';
 
 export interface QuestionViewProps {
   question: Question;
@@ -18,8 +19,9 @@ export interface QuestionViewProps {
 
 export function QuestionView({ question, editing, ready, onEdit, onAsk }: QuestionViewProps): VNode {
   const { id, text, attachments } = question;
+  const place = useReturn(editing, '[data-testid="edit"]');
   return (
-    <article class="message message-user" data-testid="message-user">
+    <article ref={place} class="message message-user" data-testid="message-user">
       <span class="visually-hidden">You: </span>
       <Attachments attachments={attachments} />
       {editing ? (

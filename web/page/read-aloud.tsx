@@ -3,44 +3,36 @@ import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { spokenText } from '../chat/audio.ts';
 import { Icon } from './icons.tsx';
+import { browserSounds, play } from './playback.ts';
 
 /** Of a server that is known to have one. */
 export interface Voice {
   /** The sound; undefined when there is none, which the person is told elsewhere. */
   speak: (text: string, signal: AbortSignal) => Promise<Blob | undefined>;
+  problem: (text: string) => void;
 }
 
 export function ReadAloud({ text, voice }: { text: string; voice: Voice }): VNode {
   const [playing, setPlaying] = useState<AbortController>();
-  const audio = useRef<HTMLAudioElement | undefined>(undefined);
-  const stop = () => {
-    playing?.abort();
-    audio.current?.pause();
-    setPlaying(undefined);
-  };
-  const leaving = useRef(stop);
-  leaving.current = stop;
-  useEffect(() => () => leaving.current(), []);
+  const leaving = useRef(playing);
+  leaving.current = playing;
+  useEffect(() => () => leaving.current?.abort(), []);
 
-  const play = async () => {
+  const read = async () => {
     const run = new AbortController();
     setPlaying(run);
     try {
       const sound = await voice.speak(spokenText(text), run.signal);
-      if (sound === undefined || run.signal.aborted) return;
-      const url = URL.createObjectURL(sound);
-      audio.current = new Audio(url);
-      const ended = new Promise((resolve) => {
-        for (const event of ['ended', 'pause', 'error']) audio.current?.addEventListener(event, resolve);
-      });
-      await audio.current.play();
-      await ended;
-      URL.revokeObjectURL(url);
+      if (sound !== undefined && !run.signal.aborted) await play(sound, run.signal, browserSounds);
     } catch {
-      // The browser cannot play it, or was told not to.
+      voice.problem('This browser cannot play what the server has read.');
     } finally {
       setPlaying((now) => (now === run ? undefined : now));
     }
+  };
+  const stop = () => {
+    playing?.abort();
+    setPlaying(undefined);
   };
   const label = playing === undefined ? 'Read aloud' : 'Stop reading';
   return (
@@ -51,7 +43,7 @@ export function ReadAloud({ text, voice }: { text: string; voice: Voice }): VNod
       aria-label={label}
       title={label}
       aria-pressed={playing !== undefined}
-      onClick={() => (playing === undefined ? void play() : stop())}
+      onClick={() => (playing === undefined ? void read() : stop())}
     >
       <Icon name={playing === undefined ? 'speaker' : 'stop'} size={17} />
     </button>

@@ -39,6 +39,12 @@ export function Sidebar(props: SidebarProps): VNode {
   const [query, setQuery] = useState('');
   const found = useFound(query, conversations, props.search);
   const { icon, label } = THEMES[theme];
+  const clear = (event: KeyboardEvent) => {
+    if (event.key !== 'Escape' || query === '') return;
+    // It is about the search, and stops no answer.
+    event.stopPropagation();
+    setQuery('');
+  };
   return (
     <aside id="sidebar" class="sidebar" aria-label="Conversations" inert={!open}>
       <div class="sidebar-head">
@@ -60,6 +66,7 @@ export function Sidebar(props: SidebarProps): VNode {
           placeholder="Search"
           value={query}
           onInput={({ currentTarget }) => setQuery(currentTarget.value)}
+          onKeyDown={clear}
         />
         <kbd class="search-key">Ctrl K</kbd>
       </label>

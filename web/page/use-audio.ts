@@ -45,8 +45,9 @@ export function useAudio({ client, host, models }: PageState, say: (text: string
     return {
       speak: (text, signal) =>
         speak(client, speaker, text, signal).catch((error: unknown) => failed('speech', error, signal)),
+      problem: say,
     };
-  }, [client, speaker, failed]);
+  }, [client, speaker, failed, say]);
   const dictation = useMemo<Dictation | undefined>(() => {
     // Without a secure context there is no microphone.
     if (client === undefined || writer === undefined || navigator.mediaDevices === undefined) return undefined;

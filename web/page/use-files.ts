@@ -1,6 +1,7 @@
 /** The files that go along with the next question. */
 import { useCallback, useRef, useState } from 'preact/hooks';
 import { type Attachment, MAX_ATTACHMENTS } from '../chat/conversation.ts';
+import { laterPart } from './later-part.ts';
 
 export interface Files {
   attachments: readonly Attachment[];
@@ -11,8 +12,8 @@ export interface Files {
   clear: () => void;
 }
 
-/** `problem` is told what cannot go along, in words. */
-export function useFiles(problem: (text: string) => void): Files {
+/** `problem` is told what cannot go along: words, or an error with such. */
+export function useFiles(problem: (problem: unknown) => void): Files {
   const [attachments, setAttachments] = useState<readonly Attachment[]>([]);
   const [pending, setPending] = useState(0);
   const count = useRef(0);
@@ -25,10 +26,7 @@ export function useFiles(problem: (text: string) => void): Files {
       setPending((before) => before + taken.length);
       for (const file of taken) {
         read(file)
-          .then(
-            (attachment) => setAttachments((before) => [...before, attachment]),
-            (error: unknown) => problem(error instanceof Error ? error.message : String(error)),
-          )
+          .then((attachment) => setAttachments((before) => [...before, attachment]), problem)
           .finally(() => setPending((before) => before - 1));
       }
     },
@@ -44,9 +42,8 @@ export function useFiles(problem: (text: string) => void): Files {
 
 /** @throws in words for the person */
 async function read(file: File): Promise<Attachment> {
-  const [{ attachmentOf }, { browserImages }] = await Promise.all([
-    import('../chat/attachment.ts'),
-    import('../chat/image.ts'),
-  ]);
+  const [{ attachmentOf }, { browserImages }] = await laterPart(() =>
+    Promise.all([import('../chat/attachment.ts'), import('../chat/image.ts')]),
+  );
   return await attachmentOf(file, browserImages);
 }

@@ -15,6 +15,7 @@ import { enter } from './enter.ts';
 import { dropHeadStart, takeHeadStart } from './head.ts';
 import { chooseHost, rememberedHost, rememberHost, takeOldAccess } from './host-choice.ts';
 import { adviceStatus, HostConnection } from './host-connection.ts';
+import { MissingPartError, RELOAD } from './later-part.ts';
 import type { PageStore } from './page-state.ts';
 import { aborted, pause } from './pause.ts';
 import { confirmHostKey, pinLinkKey } from './trust.ts';
@@ -77,7 +78,8 @@ export class Visit {
         // Once is enough for a token that the edge may have taken.
         if (error instanceof ApiError) next = withoutToken(next);
         const { message, hint } = errorText(error);
-        page.set({ status: { text: `${message} ${hint ?? ''}` } });
+        const action = error instanceof MissingPartError ? { action: RELOAD } : {};
+        page.set({ status: { text: `${message} ${hint ?? ''}`, ...action } });
         await Promise.race([pause(RETRY_MS), aborted(signal)]);
       }
     }

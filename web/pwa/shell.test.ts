@@ -127,6 +127,20 @@ describe('the shell', () => {
     expect((await get('/_direct/chat', 'navigate'))?.type).toBe('opaqueredirect');
   });
 
+  test('has files of the build before for pages of it, and nothing else of that', async () => {
+    const before = await caches.open('direct-agent-page-0');
+    await before.put('/_direct/assets/page-old.js', new Response('old'));
+    await before.put('/_direct/chat', new Response('old document'));
+    await (await caches.open('of another program')).put('/_direct/assets/theirs.js', new Response('theirs'));
+    await shell.install();
+    const old = (path: string, method = 'GET') => shell.fileOfBefore({ method, url: new URL(path, ORIGIN).href });
+    expect(await (await old('/_direct/assets/page-old.js'))?.text()).toBe('old');
+    expect(await old('/_direct/assets/page-old.js', 'POST')).toBeUndefined();
+    expect(await old('/_direct/chat')).toBeUndefined();
+    expect(await old('/_direct/assets/theirs.js')).toBeUndefined();
+    expect(await old('https://other.example/_direct/assets/page-old.js')).toBeUndefined();
+  });
+
   test('deletes what others have left, and only its own', async () => {
     await caches.open('direct-agent-page-0');
     await caches.open('of another program');

@@ -67,6 +67,18 @@ export class Shell {
     return this.#files.has(pathname) ? this.#file(pathname) : undefined;
   }
 
+  /** A file of the build before, for a page that was open when this one came: the edge has it no more. */
+  async fileOfBefore({ method, url }: Pick<Request, 'method' | 'url'>): Promise<Response | undefined> {
+    const { origin, pathname } = new URL(url);
+    // Never its document, which goes with its own files only.
+    if (method !== 'GET' || origin !== this.#platform.origin || pathname === this.#build.document) return undefined;
+    for (const cacheName of await this.#others()) {
+      const kept = await this.#platform.caches.match(pathname, { cacheName });
+      if (kept !== undefined) return kept;
+    }
+    return undefined;
+  }
+
   /** Whether `answer` would answer it with the document. */
   isDocument({ mode, url }: Pick<Request, 'mode' | 'url'>): boolean {
     return mode === 'navigate' && new URL(url).pathname === this.#build.document;
@@ -95,12 +107,12 @@ export class Shell {
 
   /** Deletes what other builds have left. */
   async tidy(): Promise<void> {
-    await this.#delete((name) => name !== this.#name);
+    await this.#delete(await this.#others());
   }
 
   /** Deletes everything. */
   async clear(): Promise<void> {
-    await this.#delete(() => true);
+    await this.#delete([...(await this.#others()), this.#name]);
   }
 
   async #document(url: string): Promise<Response> {
@@ -129,9 +141,13 @@ export class Shell {
     return hex === this.#build.documentHash;
   }
 
-  async #delete(isWanted: (name: string) => boolean): Promise<void> {
+  /** Where other builds keep theirs. */
+  async #others(): Promise<string[]> {
     const names = await this.#platform.caches.keys();
-    const ours = names.filter((name) => name.startsWith(PREFIX) && isWanted(name));
-    await Promise.all(ours.map((name) => this.#platform.caches.delete(name)));
+    return names.filter((name) => name.startsWith(PREFIX) && name !== this.#name);
+  }
+
+  async #delete(names: readonly string[]): Promise<void> {
+    await Promise.all(names.map((name) => this.#platform.caches.delete(name)));
   }
 }

@@ -5,22 +5,23 @@ import { type Build, Shell } from './shell.ts';
 declare const __BUILD__: Build;
 declare const self: ServiceWorkerGlobalScope;
 
+/** Where files of builds are; their names hold hashes. */
+const FILES = '/_direct/assets/';
+
 const { caches, clients, location, registration } = self;
 const shell = new Shell(__BUILD__, { caches, fetch: (path, options) => fetch(path, options), origin: location.origin });
 
-/** Pages of the build before, which may still want files of it; undefined once nothing of it is left. */
-let left: ReadonlySet<string> | undefined = new Set();
-
-async function pages(): Promise<readonly WindowClient[]> {
-  return await clients.matchAll({ type: 'window', includeUncontrolled: true });
-}
+/** Pages whose document came from here; others may be of the build before, and still want files of it. */
+const given = new Set<string>();
+let isTidy = false;
 
 async function tidy(): Promise<void> {
   // What a newer one has begun to keep is not for this one to delete.
-  if (left === undefined || registration.installing !== null || registration.waiting !== null) return;
-  const open = await pages();
-  if (open.some(({ id }) => left?.has(id))) return;
-  left = undefined;
+  if (isTidy || registration.installing !== null || registration.waiting !== null) return;
+  const open = await clients.matchAll({ type: 'window', includeUncontrolled: true });
+  // Browsers end a worker that has nothing to do, and it forgets: such a page is waited for then as if it were an old one.
+  if (open.some(({ id, url }) => new URL(url).pathname === __BUILD__.document && !given.has(id))) return;
+  isTidy = true;
   await shell.tidy();
 }
 
@@ -43,17 +44,18 @@ self.addEventListener('install', (event) => {
 });
 
 self.addEventListener('activate', (event) => {
-  const begin = async () => {
-    left = new Set((await pages()).map(({ id }) => id));
-    await tidy();
-  };
-  event.waitUntil(begin());
+  event.waitUntil(tidy());
 });
 
 self.addEventListener('fetch', (event) => {
-  const { request, resultingClientId } = event;
+  const { request, clientId, resultingClientId } = event;
   const answer = shell.answer(request);
-  if (answer === undefined) return;
-  event.respondWith(answer);
-  event.waitUntil(answer.then(() => (shell.isDocument(request) ? revalidate(resultingClientId) : tidy())));
+  if (answer !== undefined) {
+    const isDocument = shell.isDocument(request);
+    if (isDocument) given.add(resultingClientId);
+    event.respondWith(answer);
+    event.waitUntil(answer.then(() => (isDocument ? revalidate(resultingClientId) : tidy())));
+  } else if (request.url.startsWith(`${location.origin}${FILES}`) && !given.has(clientId)) {
+    event.respondWith(shell.fileOfBefore(request).then((kept) => kept ?? fetch(request)));
+  }
 });

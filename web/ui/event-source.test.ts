@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { expect, test, vi } from 'vitest';
 import { eventSourceClass } from './event-source.ts';
 
@@ -58,6 +59,19 @@ test('a network that is gone is asked again; who has closed is not', async () =>
   source.close();
   expect(source.readyState).toBe(2);
   expect(asked).toBe(1);
+});
+
+test('a stream that is asked for again and again leaves nothing behind each time', async () => {
+  const { fetch, requests, streams, write } = server();
+  const { source } = open(fetch);
+  for (let round = 1; round <= 4; round++) {
+    await vi.waitFor(() => expect(streams.length).toBe(round));
+    write('retry: 1\n\n');
+    streams.at(-1)?.close();
+  }
+  await vi.waitFor(() => expect(requests.length).toBe(5));
+  expect(getEventListeners(requests[0]?.signal as AbortSignal, 'abort').length).toBeLessThanOrEqual(1);
+  source.close();
 });
 
 test('what was closed in an event hears no other one, and its request is given up', async () => {

@@ -137,14 +137,15 @@ export function eventSourceClass({ fetch, baseUrl }: EventSourceOptions): typeof
       });
     }
 
-    #pause(): Promise<void> {
-      return new Promise((resolve) => {
-        const timer = setTimeout(resolve, this.#reconnectionMs);
-        this.#end.signal.addEventListener('abort', () => {
-          clearTimeout(timer);
-          resolve();
-        });
-      });
+    async #pause(): Promise<void> {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const { signal } = this.#end;
+      const timer = setTimeout(resolve, this.#reconnectionMs);
+      const end = () => resolve();
+      signal.addEventListener('abort', end);
+      await promise;
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
     }
   }
 

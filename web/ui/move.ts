@@ -26,13 +26,14 @@ export function moveUi({ host, httpsPaths }: UiOptions): Client {
     service: 'web_ui',
     ...(hostKey === undefined ? {} : { hostKey }),
   });
-  const reach = new Reach(origin, httpsPaths);
+  const baseUrl = () => document.baseURI;
+  const reach = new Reach(origin, httpsPaths, baseUrl);
   let isDecided = false;
   void client.ready.then(() => {
     isDecided = true;
   });
   const patches = new Patches();
-  const EventSource = eventSourceClass({ fetch: client.fetch, baseUrl: () => document.baseURI });
+  const EventSource = eventSourceClass({ fetch: client.fetch, baseUrl });
   const moves = (url: string) => reach.moves(url);
   try {
     patchFetch(patches, window, client, reach);

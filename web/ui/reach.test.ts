@@ -1,13 +1,21 @@
-import { afterEach, expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { Reach } from './reach.ts';
 
-afterEach(() => void vi.unstubAllGlobals());
+const reach = new Reach('https://edge.example', ['/static', '/media/'], () => 'https://edge.example/chat/');
 
-test('paths that stay on plain HTTPS are those that the edge takes for them, and no others', () => {
-  vi.stubGlobal('document', { baseURI: 'https://edge.example/ui/' });
-  const reach = new Reach('https://edge.example', ['/static', '/files/']);
-  const stays = (url: string) => !reach.moves(url);
-  for (const url of ['/static', '/static/a.js', '../static/x', 'wss://edge.example/files/a'])
-    expect(stays(url)).toBe(true);
-  for (const url of ['/statics', '/static-files/a', '/files', 'static/a']) expect(stays(url)).toBe(false);
+test.each([
+  ['/statics/app.js', true],
+  ['/static-files', true],
+  ['/static', false],
+  ['/static/app.js', false],
+  ['/static?v=1', false],
+  ['../static/app.js', false],
+  ['/media', true],
+  ['/media/a.mp4', false],
+  ['wss://edge.example/socket', true],
+  ['wss://edge.example/static/socket', false],
+  ['https://other.example/', false],
+  ['/_direct/api/me', false],
+])('%s is moved: %s', (url, moves) => {
+  expect(reach.moves(url)).toBe(moves);
 });

@@ -5,11 +5,13 @@ import { belongsToHost } from '../client/target.ts';
 export class Reach {
   readonly #origin: string;
   readonly #httpsPaths: readonly string[];
+  readonly #baseUrl: () => string;
 
-  /** `httpsPaths` are prefixes of paths whose requests stay on plain HTTPS. */
-  constructor(origin: string, httpsPaths: readonly string[]) {
+  /** `httpsPaths`: they and what is below them stay on plain HTTPS. `baseUrl`: what relative addresses refer to. */
+  constructor(origin: string, httpsPaths: readonly string[], baseUrl: () => string) {
     this.#origin = origin;
     this.#httpsPaths = httpsPaths;
+    this.#baseUrl = baseUrl;
   }
 
   /** True when a request to `url` is moved. WebSockets' schemes count as those of requests. */
@@ -26,7 +28,7 @@ export class Reach {
   }
 
   #parse(text: string): URL | undefined {
-    const url = URL.parse(text, document.baseURI);
+    const url = URL.parse(text, this.#baseUrl());
     return url === null ? undefined : new URL(url.href.replace(/^ws/, 'http'));
   }
 }
