@@ -15,9 +15,9 @@ export interface PageSizes {
   client: Size;
   /** What the library loads while it connects, or where the network needs it. */
   clientLater: Size;
-  /** What the document asks for: all that a visit takes up to the first answer, on whatever path. */
+  /** What the document asks for: all that a visit takes until something can be sent, on whatever path. */
   start: Size;
-  /** What the page loads when it needs it, such as Markdown for that answer. */
+  /** What the page loads when it needs it, such as Markdown with the first answer. */
   later: Size;
   styles: Size;
   /** With the first script in it. */

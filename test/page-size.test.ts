@@ -13,7 +13,7 @@ test('the client alone is small enough to come along with any page', () => {
   expect(sizes.client.gzip).toBeLessThan(BUDGETS.client);
 });
 
-test('so is the script that a visit takes up to the first answer', () => {
+test('so is the script that a visit takes until something can be sent', () => {
   expect(sizes.start.files).toBeGreaterThan(3);
   expect(sizes.start.gzip).toBeLessThan(BUDGETS.start);
 });
