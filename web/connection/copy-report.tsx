@@ -2,6 +2,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import type { ConnectionReport } from '../client/index.ts';
+import { toClipboard } from '../look/clipboard.ts';
 import { reportText } from './report-text.ts';
 import type { Warning } from './warnings.ts';
 
@@ -14,10 +15,9 @@ export function CopyReport({ report, warnings }: { report: ConnectionReport; war
   const [isShown, setShown] = useState(false);
   const text = reportText({ report, warnings, browser: navigator.userAgent, page: PAGE, withAddresses });
   const copy = () => {
-    navigator.clipboard.writeText(text).then(
+    toClipboard(text).then(
       () => setOutcome('Copied.'),
       () => {
-        // Without the permission, or over plain HTTP.
         setShown(true);
         setOutcome('The browser does not let the page copy. Select the text below.');
       },

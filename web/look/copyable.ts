@@ -1,4 +1,5 @@
 /** Text that goes to the clipboard by a button. */
+import { toClipboard } from './clipboard.ts';
 import { h } from './element.ts';
 
 const SHOWN_MS = 2_000;
@@ -11,15 +12,19 @@ export function copyable(text: string, label: string, testid?: string): HTMLElem
   return h('div', { class: text.includes('\n') ? 'copyable lines' : 'copyable' }, code, button);
 
   function click(): void {
-    navigator.clipboard.writeText(text).then(
-      () => {
-        word.textContent = 'Copied';
-        setTimeout(() => {
-          word.textContent = 'Copy';
-        }, SHOWN_MS);
-      },
-      // Without the permission, or over plain HTTP: what is selected can be copied by hand.
-      () => getSelection()?.selectAllChildren(code),
-    );
+    copyText(text, word, code);
   }
+}
+
+/** Copies `text`, which `word` then says for a while. Where that is not possible, `shown` is selected, to be copied by hand. */
+export function copyText(text: string, word: HTMLElement, shown: HTMLElement): void {
+  toClipboard(text).then(
+    () => {
+      word.textContent = 'Copied';
+      setTimeout(() => {
+        word.textContent = 'Copy';
+      }, SHOWN_MS);
+    },
+    () => getSelection()?.selectAllChildren(shown),
+  );
 }

@@ -1,7 +1,6 @@
 /** Around code and tables: what a person needs there, and Markdown does not say. */
+import { copyText } from '../look/copyable.ts';
 import { h } from '../look/element.ts';
-
-const SHOWN_MS = 2_000;
 
 /** Lines that are laid out together: a line that is added to thousands should not move all of them. */
 const CODE_PART = /(?:[^\n]*\n){1,100}|[^\n]+$/g;
@@ -56,15 +55,6 @@ function copyButton(): HTMLElement {
     // Looked for now: while an answer comes, the code grows in another frame than the one that was made with this.
     const code = button.closest('figure')?.querySelector('pre');
     if (!code) return;
-    navigator.clipboard.writeText((code.textContent ?? '').replace(/\n$/, '')).then(
-      () => {
-        word.textContent = 'Copied';
-        setTimeout(() => {
-          word.textContent = 'Copy';
-        }, SHOWN_MS);
-      },
-      // Without the permission, or over plain HTTP: what is selected can be copied by hand.
-      () => getSelection()?.selectAllChildren(code),
-    );
+    copyText((code.textContent ?? '').replace(/\n$/, ''), word, code);
   }
 }

@@ -1,6 +1,7 @@
 /** Copies a text, and says so for a while. */
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
+import { toClipboard } from '../look/clipboard.ts';
 import { Icon } from './icons.tsx';
 
 const SHOWN_MS = 2_000;
@@ -13,9 +14,7 @@ export function CopyButton({ text }: { text: string }): VNode {
     return () => clearTimeout(timer);
   }, [said]);
   const copy = () => {
-    // Without a secure context there is no clipboard.
-    const written = navigator.clipboard?.writeText(text) ?? Promise.reject(new Error('no clipboard'));
-    written.then(
+    toClipboard(text).then(
       () => setSaid('Copied'),
       () => setSaid('Not copied'),
     );
