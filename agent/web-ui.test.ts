@@ -38,7 +38,7 @@ const PUBLIC: HeaderList = [
   ['x-forwarded-host', 'edge.example'],
   ['x-forwarded-proto', 'https'],
 ];
-const OWNER: Grant = { subject: 'session:mine' };
+const OWNER: Grant = { subject: 'session:mine', web_ui: true };
 
 async function rig(handler: Handler, { base = '', configured = true, maxBodyBytes = 1_000_000 } = {}) {
   const seen: IncomingMessage[] = [];
@@ -127,9 +127,10 @@ describe('who and what', () => {
   });
 
   test.each<[string, Grant]>([
-    ['certain paths', { subject: 'key:a', prefixes: ['/'] }],
-    ['certain models', { subject: 'key:a', models: ['llama3'] }],
-    ['nobody in particular', { subject: 'anonymous' }],
+    ['certain paths', { subject: 'key:a', prefixes: ['/'], web_ui: true }],
+    ['certain models', { subject: 'key:a', models: ['llama3'], web_ui: true }],
+    ['nobody in particular', { subject: 'anonymous', web_ui: true }],
+    ['the models alone', { subject: 'session:mine' }],
   ])('a grant for %s is refused', async (_name, grant) => {
     const { ask, seen } = await rig(fine);
     const got = await ask('/', {}, grant);
@@ -138,7 +139,9 @@ describe('who and what', () => {
 
   test('a rate is kept, and the edge says in heads who asks', async () => {
     const { ask, log } = await rig(fine);
-    const headers: HeaderList = [['direct-grant', encodeGrant({ subject: 'key:a', requests_per_minute: 1 })]];
+    const headers: HeaderList = [
+      ['direct-grant', encodeGrant({ subject: 'key:a', requests_per_minute: 1, web_ui: true })],
+    ];
     expect((await ask('/', { headers }, 'in-heads')).head.status).toBe(200);
     expect((await ask('/', { headers }, 'in-heads')).head.status).toBe(429);
     expect((await ask('/', {}, 'in-heads')).head.status).toBe(403);
@@ -364,7 +367,7 @@ describe('cookies', () => {
     ];
     expect((await ask('/me', { headers })).body).toBe('none');
     expect(seen.at(-1)?.headers).not.toHaveProperty('direct-credentials');
-    const other: Grant = { subject: 'session:other' };
+    const other: Grant = { subject: 'session:other', web_ui: true };
     expect(valuesOf(await ask('/login', { headers }, other), 'set-cookie')).toEqual([]);
     expect((await ask('/me', {}, other)).body).toBe('none');
   });
@@ -374,7 +377,7 @@ describe('cookies', () => {
     await ask('/login');
     const heads: HeaderList = [['direct-grant', encodeGrant(OWNER)]];
     expect((await ask('/me', { headers: heads }, 'in-heads')).body).toBe('session=secret; odder=1');
-    expect((await ask('/me', {}, { subject: 'session:other' })).body).toBe('none');
+    expect((await ask('/me', {}, { subject: 'session:other', web_ui: true })).body).toBe('none');
   });
 
   test('end with the subject, also for a login that is under way', async () => {

@@ -43,6 +43,9 @@ export class WebUi {
     if (grant.prefixes !== undefined || grant.models !== undefined) {
       throw new DirectError('E_FORBIDDEN', 'the credential is for certain paths or models, and not for the web UI');
     }
+    if (grant.web_ui !== true) {
+      throw new DirectError('E_FORBIDDEN', 'the owner has not switched on the web UI of this host');
+    }
     // All of them would share one login.
     if (grant.subject === 'anonymous') throw new DirectError('E_FORBIDDEN', 'the web UI is for those who signed in');
     const { path, query } = parseOpenTarget(head.path);

@@ -9,7 +9,7 @@ const grants: Grant[] = [
   { subject: 'anonymous', requests_per_minute: 1 },
   { subject: 'key:k-1_Z', prefixes: ['/v1/chat'], models: ['llama3:8b', 'größe/模型'], requests_per_minute: 60 },
   { subject: 'session:a', prefixes: [], models: [] },
-  { subject: 'invitation:b', browser: 'c-1_Z' },
+  { subject: 'invitation:b', browser: 'c-1_Z', web_ui: true },
 ];
 
 test.each(grants)('$subject passes as an object and as a header field', (grant) => {
@@ -29,6 +29,7 @@ const wrong: [what: string, value: unknown][] = [
   ['a subject that is too long', { subject: `key:${'a'.repeat(65)}` }],
   ['a browser that is no id', { subject: 'invitation:b', browser: 'c d' }],
   ['a browser without a name', { subject: 'invitation:b', browser: '' }],
+  ['a web UI that is neither', { subject: 'owner', web_ui: false }],
   ['a rate of 0', { subject: 'owner', requests_per_minute: 0 }],
   ['a rate that is no integer', { subject: 'owner', requests_per_minute: 1.5 }],
   ['prefixes that are no list', { subject: 'owner', prefixes: '/v1' }],

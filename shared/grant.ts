@@ -14,6 +14,8 @@ export interface Grant {
   /** Models that requests may name; absent: all. */
   models?: string[];
   requests_per_minute?: number;
+  /** The host's own web UI may be asked for, too: its owner lets the edge show it where the client is. */
+  web_ui?: true;
 }
 
 /** The field of a tunnelled request's head in which the edge says what that one request may do (`encodeGrant`). */
@@ -34,7 +36,7 @@ export function isSubject(value: unknown): value is string {
 /** @throws DirectError `E_BAD_REQUEST` that names the field. */
 export function parseGrant(value: unknown): Grant {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return refuse('grant must be an object');
-  const { subject, browser, prefixes, models, requests_per_minute: rate } = value as Record<string, unknown>;
+  const { subject, browser, prefixes, models, requests_per_minute: rate, web_ui } = value as Record<string, unknown>;
   if (!isSubject(subject)) return refuse('grant.subject names nobody');
   if (browser !== undefined && !(typeof browser === 'string' && BROWSER.test(browser))) {
     return refuse('grant.browser must be an id');
@@ -42,12 +44,14 @@ export function parseGrant(value: unknown): Grant {
   if (rate !== undefined && !(Number.isSafeInteger(rate) && (rate as number) > 0)) {
     return refuse('grant.requests_per_minute must be a positive integer');
   }
+  if (web_ui !== undefined && web_ui !== true) return refuse('grant.web_ui must be true, or absent');
   const grant = {
     subject,
     ...(browser === undefined ? {} : { browser }),
     ...(prefixes === undefined ? {} : { prefixes: texts(prefixes, 'prefixes') }),
     ...(models === undefined ? {} : { models: texts(models, 'models') }),
     ...(rate === undefined ? {} : { requests_per_minute: rate as number }),
+    ...(web_ui === true ? { web_ui: true as const } : {}),
   };
   const length = [...(grant.prefixes ?? []), ...(grant.models ?? [])].join('').length;
   return length <= MAX_LENGTH ? grant : refuse(`grant has more than ${MAX_LENGTH} characters`);

@@ -42,7 +42,7 @@ function browse(base: string) {
   const common = { sessionId: 'test', environment: nodeEnvironment };
   const events = {
     stream: (stream: ConstructorParameters<typeof ClientExchange>[0]) =>
-      void proxy.serve(stream, { subject: 'session:mine' }),
+      void proxy.serve(stream, { subject: 'session:mine', web_ui: true }),
   };
   const agent = agentSession({ ...common, path: right, events });
   const client = clientSession({ ...common, path: left });

@@ -34,8 +34,13 @@ export function mayServe(caller: Caller, host: string): boolean {
   return caller.kind === 'agent' && (caller.host === null || caller.host === host);
 }
 
-/** What the host is told of the caller. Agents are no clients: theirs is that of nobody. */
-export function grantOf(caller: Caller): Grant {
+/** What the host is told of the caller; `webUi`: its web UI may be asked for as well. */
+export function grantOf(caller: Caller, webUi = false): Grant {
+  return { ...grantWithoutWebUi(caller), ...(webUi ? { web_ui: true } : {}) };
+}
+
+/** Agents are no clients: theirs is that of nobody. */
+function grantWithoutWebUi(caller: Caller): Grant {
   switch (caller.kind) {
     case 'owner':
       return { subject: caller.session === undefined ? 'owner' : `session:${caller.session}` };

@@ -119,14 +119,15 @@ signaling.post('/session', async (c) => {
   const { openHosts, ownerToken } = c.get('settings');
   await count(c);
   const turn = await turnConfigurationsOf(c.get('settings'));
-  const { caller, turn: cached } = await identify(c, { host, turn });
+  const { caller, turn: cached, webUi = false } = await identify(c, { host, turn });
   const open = openHosts.has(host);
   if (!mayUse(caller, host) && !(caller.kind === 'anonymous' && open)) {
     return refuse(c, caller, 'a session needs a credential for this host');
   }
   const asked = parseSessionRequest(await readText(c.req.raw, MAX_SIGNAL_BYTES));
   const { offer = null, session_id: id = newId() } = asked;
-  const grant = grantOf(caller);
+  // At a host name of its own nothing else is there to be asked for.
+  const grant = grantOf(caller, webUi || c.get('site') !== undefined);
   const { client, agent } = await resolveIce({
     settings: c.get('settings'),
     own: asked.ice_servers === undefined ? undefined : parseUsableIceServers(asked.ice_servers),

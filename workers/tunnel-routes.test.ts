@@ -159,6 +159,21 @@ it('the agent hears whose offer it is', async () => {
   }
 });
 
+it('the agent hears with each offer whether the owner has switched its web UI on', async () => {
+  const host = await register();
+  const agent = await agentSocket(host);
+  const webUiOf = async () => {
+    await newSession(host, { offer: SDP }, { headers: await signedIn([host]) });
+    const { grant } = (await agent.next()) as { grant: { web_ui?: unknown } };
+    return grant.web_ui;
+  };
+  expect(await webUiOf()).toBeUndefined();
+  await inAccount((account) => account.hosts().change(host, { web_ui: true }, BY));
+  expect(await webUiOf()).toBe(true);
+  await inAccount((account) => account.hosts().change(host, { web_ui: false }, BY));
+  expect(await webUiOf()).toBeUndefined();
+});
+
 describe('an agent that has logged in', () => {
   it('serves its own host and no other', async () => {
     const [mine, other] = [await register(), await register()];

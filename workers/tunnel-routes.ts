@@ -65,7 +65,7 @@ export async function passOn(c: EdgeContext, { caller, host, service, byBrowser 
   const request = marked ? new Request(url, new Request(raw, { body: markEnd(raw.body) })) : new Request(url, raw);
   const { headers } = request;
   // In place of what the client may have set; the agent believes it of this way only.
-  headers.set(DIRECT_GRANT, encodeGrant(grantOf(caller)));
+  headers.set(DIRECT_GRANT, encodeGrant(grantOf(caller, service !== undefined)));
   headers.delete(DIRECT_SERVICE);
   const sharesCookies = service !== undefined || !(byBrowser || raw.headers.has('sec-fetch-site'));
   if (!sharesCookies) headers.delete('cookie');

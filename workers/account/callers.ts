@@ -59,6 +59,8 @@ export interface Answer {
   host: string;
   /** The request is for the web UI of the host, which the owner has switched on. */
   service?: Service;
+  /** The owner has switched on the web UI of the host. */
+  webUi?: true;
   turn?: CachedTurn;
 }
 
@@ -94,6 +96,7 @@ export class Callers {
         caller,
         host: resolved,
         ...(ofWebUi === undefined ? {} : { service: 'web_ui' }),
+        ...(this.#parts.hosts.withWebUi().includes(resolved) ? { webUi: true } : {}),
         ...(cached === undefined ? {} : { turn: cached }),
       });
     } catch (error) {
