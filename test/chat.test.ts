@@ -373,3 +373,11 @@ it('leads to the web UI of a host that has one, and of no other', async () => {
   await page.getByRole('button', { name: 'Sign out' }).waitFor();
   expect(await page.getByTestId('open-web-ui').count()).toBe(0);
 });
+
+it('says so when it could not sign out', async () => {
+  const page = await open();
+  await page.getByTestId('menu').click();
+  edge.failNext = 'E_INTERNAL';
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await expect.poll(() => page.locator('#status').textContent()).toContain('You are still signed in.');
+});

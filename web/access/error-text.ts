@@ -20,6 +20,12 @@ export function errorText(error: unknown): ErrorText {
   return { message: error instanceof Error ? error.message : String(error), hint: undefined };
 }
 
+/** The same in one line. */
+export function errorLine(error: unknown): string {
+  const { message, hint } = errorText(error);
+  return hint === undefined ? message : `${message} ${hint}`;
+}
+
 /** The code of our table or of a server, in whatever wrapping. */
 export function codeOf(error: unknown): string | undefined {
   if (error instanceof DirectError || error instanceof ApiError) return error.code;

@@ -1,7 +1,7 @@
 /** Lets an agent in (RFC 8628): what asks, with which key, and what it would serve. */
 import type { ApprovedHost, Login, ServedUpstream } from '../../shared/account-api.ts';
 import { ApiError } from '../access/api-error.ts';
-import { errorText } from '../access/error-text.ts';
+import { errorLine } from '../access/error-text.ts';
 import { fingerprintElement } from '../access/fingerprint-element.ts';
 import { chatUrl, normalCode, parseApprovalLink } from '../access/link.ts';
 import { h } from '../look/element.ts';
@@ -63,10 +63,9 @@ async function lookUp(visit: Visit, code: string, key: string | undefined): Prom
     if (error instanceof ApiError && error.code === 'E_UNAUTHORIZED') return visit.signedOut();
     forgetFragment();
     const unknown = error instanceof ApiError && error.code === 'E_NOT_FOUND';
-    const { message, hint } = errorText(error);
     askForCode(
       visit,
-      unknown ? 'No agent waits with this code. It may have expired, or have been used.' : `${message} ${hint ?? ''}`,
+      unknown ? 'No agent waits with this code. It may have expired, or have been used.' : errorLine(error),
     );
   }
 }
@@ -153,8 +152,7 @@ function decide(visit: Visit, login: Login, key: string | undefined): void {
     } catch (error) {
       if (error instanceof ApiError && error.code === 'E_NOT_FOUND') return expired(visit);
       if (error instanceof ApiError && error.code === 'E_UNAUTHORIZED') return visit.signedOut();
-      const { message, hint } = errorText(error);
-      problem.textContent = `${message} ${hint ?? ''}`;
+      problem.textContent = errorLine(error);
       problem.hidden = false;
     } finally {
       form.removeAttribute('aria-busy');

@@ -1,6 +1,6 @@
 /** Devices that a host has paired with, as its agent reported them. */
 import type { Device, Host } from '../../shared/account-api.ts';
-import { errorText } from '../access/error-text.ts';
+import { errorLine } from '../access/error-text.ts';
 import { confirmAction } from '../look/dialog.ts';
 import { h } from '../look/element.ts';
 import { timeElement } from '../look/format.ts';
@@ -25,8 +25,7 @@ export function devicesElement(visit: Visit, host: Host): HTMLDetailsElement {
       const { devices } = await visit.api.devices(host.id);
       list.replaceChildren(...(devices.length === 0 ? [none()] : [h('ul', { class: 'rows' }, ...devices.map(row))]));
     } catch (error) {
-      const { message, hint } = errorText(error);
-      list.replaceChildren(h('p', { class: 'notice', role: 'alert' }, `${message} ${hint ?? ''}`));
+      list.replaceChildren(h('p', { class: 'notice', role: 'alert' }, errorLine(error)));
     }
   }
 

@@ -1,5 +1,5 @@
 /** On the way to a web UI that has a host name of its own: whoever is signed in here is let in there. */
-import { errorText } from '../access/error-text.ts';
+import { errorLine } from '../access/error-text.ts';
 import { h } from '../look/element.ts';
 import type { Visit } from './visit.ts';
 
@@ -10,7 +10,6 @@ export async function enterWebUi(visit: Visit, query: URLSearchParams): Promise<
     // Not to come back here by the button for it.
     globalThis.location.replace(location);
   } catch (error) {
-    const { message, hint } = errorText(error);
     visit.show(
       'Web UI',
       h(
@@ -20,7 +19,7 @@ export async function enterWebUi(visit: Visit, query: URLSearchParams): Promise<
           'div',
           { class: 'card-panel stack', 'data-testid': 'enter-problem' },
           h('h1', {}, 'This web UI cannot be opened'),
-          h('p', { class: 'notice', role: 'alert' }, `${message} ${hint ?? ''}`),
+          h('p', { class: 'notice', role: 'alert' }, errorLine(error)),
           h('p', {}, h('a', { href: '/_direct/' }, 'Go to the dashboard')),
         ),
       ),

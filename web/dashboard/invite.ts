@@ -1,7 +1,7 @@
 /** Lets a guest in: on a press of a button, since whatever previews links opens them, too. */
 import type { Me } from '../../shared/account-api.ts';
 import { ApiError } from '../access/api-error.ts';
-import { errorText } from '../access/error-text.ts';
+import { errorLine } from '../access/error-text.ts';
 import { chatUrl, type InvitationLink, parseInvitationLink } from '../access/link.ts';
 import { h } from '../look/element.ts';
 import { forgetFragment, takeFragment } from './fragment-memory.ts';
@@ -71,8 +71,7 @@ function words(error: unknown): string {
   if (code === 'E_UNAUTHORIZED' || code === 'E_NOT_FOUND') {
     return 'This invitation is not valid any more. Ask for a new link.';
   }
-  const { message, hint } = errorText(error);
-  return `${message} ${hint ?? ''}`;
+  return errorLine(error);
 }
 
 function damaged(visit: Visit): void {

@@ -2,7 +2,7 @@
 import type { Me } from '../../shared/account-api.ts';
 import { ApiError } from '../access/api-error.ts';
 import type { EdgeApi } from '../access/edge-api.ts';
-import { errorText } from '../access/error-text.ts';
+import { errorLine } from '../access/error-text.ts';
 import type { ChatLink } from '../access/link.ts';
 import { h } from '../look/element.ts';
 import { laterPart } from './later-part.ts';
@@ -37,9 +37,7 @@ export async function enter({ api, link, problem, signedIn, anonymous, signal }:
       signedIn?.();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      const { message, hint } = errorText(error);
-      reason =
-        error.code === 'E_UNAUTHORIZED' ? 'The edge does not know the token of this link.' : `${message} ${hint ?? ''}`;
+      reason = error.code === 'E_UNAUTHORIZED' ? 'The edge does not know the token of this link.' : errorLine(error);
     }
   }
   const me = await api.me();

@@ -1,7 +1,7 @@
 /** The connection to one host: follows it, and finds out which models there are, until it is closed. */
 import type { ServedUpstream, UsableHost } from '../../shared/account-api.ts';
 import { warnOfChangedKey } from '../access/changed-key.ts';
-import { codeOf, errorText } from '../access/error-text.ts';
+import { codeOf, errorLine } from '../access/error-text.ts';
 import type { Pins } from '../access/pins.ts';
 import type { Clients } from '../chat/chat-client.ts';
 import { listModels } from '../chat/models.ts';
@@ -109,8 +109,7 @@ export class HostConnection {
       } catch (error) {
         if (signal.aborted) return;
         if (this.#blocked(codeOf(error), error)) return;
-        const { message, hint } = errorText(error);
-        page.set({ status: { text: `${message} ${hint ?? ''}` } });
+        page.set({ status: { text: errorLine(error) } });
       }
       await this.#nextLook();
     }

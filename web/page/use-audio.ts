@@ -1,6 +1,6 @@
 /** Speech, where the server is known to have it: it lists a model for it, and has not said that it lacks the API. */
 import { useCallback, useMemo, useState } from 'preact/hooks';
-import { errorText } from '../access/error-text.ts';
+import { errorLine } from '../access/error-text.ts';
 import { isMissing, speak, transcribe } from '../chat/audio.ts';
 import { speechModel, transcriptionModel } from '../chat/models.ts';
 import type { Dictation } from './dictation-button.tsx';
@@ -33,8 +33,7 @@ export function useAudio({ client, host, models }: PageState, say: (text: string
         setMissing((before) => new Set([...before, `${ability} ${host}`]));
         say(LACKS[ability]);
       } else {
-        const { message, hint } = errorText(error);
-        say(`${message} ${hint ?? ''}`);
+        say(errorLine(error));
       }
       return undefined;
     },

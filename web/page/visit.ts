@@ -5,7 +5,7 @@ import { parsePairingSecret } from '../../shared/device-identity.ts';
 import { ApiError } from '../access/api-error.ts';
 import { browserName } from '../access/device-name.ts';
 import type { EdgeApi } from '../access/edge-api.ts';
-import { errorText } from '../access/error-text.ts';
+import { errorLine, errorText, isUnauthorized } from '../access/error-text.ts';
 import { type ChatLink, parseChatLink } from '../access/link.ts';
 import type { Pins } from '../access/pins.ts';
 import type { Clients } from '../chat/chat-client.ts';
@@ -77,9 +77,8 @@ export class Visit {
         if (signal.aborted) return;
         // Once is enough for a token that the edge may have taken.
         if (error instanceof ApiError) next = withoutToken(next);
-        const { message, hint } = errorText(error);
         const action = error instanceof MissingPartError ? { action: RELOAD } : {};
-        page.set({ status: { text: `${message} ${hint ?? ''}`, ...action } });
+        page.set({ status: { text: errorLine(error), ...action } });
         await Promise.race([pause(RETRY_MS), aborted(signal)]);
       }
     }
@@ -112,15 +111,19 @@ export class Visit {
       await api.chooseWebUi(host);
       location.assign('/');
     } catch (error) {
-      const { message, hint } = errorText(error);
-      page.set({ status: { text: `${message} ${hint ?? ''}` } });
+      page.set({ status: { text: errorLine(error) } });
     }
   }
 
   async signOut(): Promise<void> {
     const { api, page } = this.#options;
     const { me } = page.state;
-    if (me?.session !== undefined) await api.signOut().catch(() => {});
+    try {
+      if (me?.session !== undefined) await api.signOut();
+    } catch (error) {
+      // Who leaves a device that others use must know.
+      if (!isUnauthorized(error)) return page.set({ status: { text: `You are still signed in. ${errorLine(error)}` } });
+    }
     // Its session would let the browser in again at once.
     if (me?.access === true) location.assign('/cdn-cgi/access/logout');
     else await this.begin({});
