@@ -146,7 +146,7 @@ export class RawClient {
     return this;
   }
 
-  async until(condition: () => boolean, ms = 10_000): Promise<void> {
+  async until(condition: () => boolean, ms = 30_000): Promise<void> {
     const end = performance.now() + ms;
     while (!condition()) {
       if (performance.now() > end) throw new Error('it did not happen in time');
