@@ -22,7 +22,7 @@ export function webUiElements(visit: Visit, host: Host, changed: () => Promise<v
     : ['switched off', 'The host has one. Nobody reaches it at this address.'];
   const [text = '', hint = ''] = state;
   return {
-    facts: fact('Web UI', h('span', { 'data-testid': 'web-ui' }, text, h('span', { class: 'hint' }, hint))),
+    facts: fact('Web UI', h('div', { 'data-testid': 'web-ui' }, text, h('div', { class: 'hint' }, hint))),
     actions: [
       button(host.web_ui ? 'Switch off web UI' : 'Switch on web UI', 'web-ui-switch', () => change(!host.web_ui)),
       ...(host.web_ui ? [button('Open web UI', 'web-ui-open', open)] : []),
