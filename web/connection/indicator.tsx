@@ -32,8 +32,7 @@ export function ConnectionIndicator({ client, ...rest }: ConnectionIndicatorProp
 function Indicator({ client, forced, onReconnect, ice }: ConnectionIndicatorProps & { client: Client }): VNode {
   const { shown, rtt } = useWay(client);
   const [isOpen, setOpen] = useState(false);
-  const [taps, setTaps] = useState(0);
-  const Dialog = useDialog(client, taps);
+  const [Dialog, askForDialog] = useDialog(client);
   const close = () => setOpen(false);
   const { text, sentence } = WAYS[shown];
   return (
@@ -49,7 +48,7 @@ function Indicator({ client, forced, onReconnect, ice }: ConnectionIndicatorProp
           title={`${sentence} Show more.`}
           onClick={() => {
             setOpen(true);
-            setTaps(taps + 1);
+            askForDialog();
           }}
         >
           <span>{text}</span>
@@ -99,10 +98,11 @@ function useWay(client: Client): { shown: Shown; rtt: number | undefined } {
 type LoadedDialog = typeof DiagnosticsDialog;
 
 /**
- * The dialog's part of the program. It is fetched once there is a connection, though perhaps nobody asks for it: when
- * somebody does, the network may be what is broken.
+ * The dialog's part of the program, and what asks for it. It is fetched once there is a connection, though perhaps nobody
+ * asks: when somebody does, the network may be what is broken.
  */
-function useDialog(client: Client, taps: number): LoadedDialog | 'failed' | undefined {
+function useDialog(client: Client): [LoadedDialog | 'failed' | undefined, () => void] {
+  const [taps, setTaps] = useState(0);
   const [dialog, setDialog] = useState<{ loaded: LoadedDialog | 'failed' }>();
   useEffect(() => {
     if (typeof dialog?.loaded === 'function') return undefined;
@@ -119,5 +119,10 @@ function useDialog(client: Client, taps: number): LoadedDialog | 'failed' | unde
     };
     // Whoever taps once more tries once more.
   }, [client, taps]);
-  return dialog?.loaded;
+  const ask = () => {
+    setTaps(taps + 1);
+    // What failed before says nothing of this time.
+    if (dialog?.loaded === 'failed') setDialog(undefined);
+  };
+  return [dialog?.loaded, ask];
 }
