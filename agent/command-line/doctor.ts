@@ -1,0 +1,3 @@
+import type { Define } from './command.ts';
+
+export const defineDoctor: Define = () => {};
