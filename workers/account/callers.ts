@@ -81,7 +81,10 @@ export class Callers {
   async identify({ credential, address, host, webUi, turn = [] }: Question): Promise<Outcome<Answer>> {
     try {
       const caller = this.#caller(credential, address);
-      const ofWebUi = webUi === undefined ? undefined : this.#webUiHost(caller, webUi);
+      // A query, which most requests can do without.
+      const withWebUi = webUi === undefined && host === undefined ? [] : this.#parts.hosts.withWebUi();
+      const usable = withWebUi.filter((id) => mayUse(caller, id));
+      const ofWebUi = webUi === undefined ? undefined : webUiHost(usable, webUi);
       const resolved = ofWebUi ?? (host === undefined ? '' : (host ?? this.#hostOf(caller)));
       if (resolved !== '' && 'session' in caller && caller.session !== undefined && mayUse(caller, resolved)) {
         await this.#parts.sessions.uses(caller.session, resolved);
@@ -96,7 +99,7 @@ export class Callers {
         caller,
         host: resolved,
         ...(ofWebUi === undefined ? {} : { service: 'web_ui' }),
-        ...(this.#parts.hosts.withWebUi().includes(resolved) ? { webUi: true } : {}),
+        ...(withWebUi.includes(resolved) ? { webUi: true } : {}),
         ...(cached === undefined ? {} : { turn: cached }),
       });
     } catch (error) {
@@ -120,13 +123,6 @@ export class Callers {
       case 'host':
         return { kind: 'agent', host: unwrap(this.#parts.hosts.authenticate(credential.hash)).host };
     }
-  }
-
-  #webUiHost(caller: Caller, asked: WebUiAsked): string | undefined {
-    return webUiHost(
-      this.#parts.hosts.withWebUi().filter((id) => mayUse(caller, id)),
-      asked,
-    );
   }
 
   #hostOf(caller: Caller): string {
