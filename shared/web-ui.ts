@@ -9,3 +9,8 @@ export const DIRECT_CREDENTIALS = 'direct-credentials';
 export function isBelow(path: string, prefixes: readonly string[]): boolean {
   return prefixes.some((prefix) => path === prefix || path.startsWith(prefix.endsWith('/') ? prefix : `${prefix}/`));
 }
+
+/** Whether an address is the edge's own: all others are the hosts'. */
+export function isOfEdge(path: string): boolean {
+  return isBelow(path, ['/_direct']);
+}

@@ -4,7 +4,8 @@
  */
 import { DirectError } from '../shared/errors.ts';
 import { isId } from '../shared/signal.ts';
-import { DIRECT_HOST, DIRECT_SERVICE, leadsToUs, wantsSocket } from './tunnel-headers.ts';
+import { DIRECT_HOST, DIRECT_SERVICE } from '../shared/tunnel-fields.ts';
+import { leadsToUs, wantsSocket } from './tunnel-headers.ts';
 
 /** The request of the tunnel that is meant. @throws DirectError `E_NOT_FOUND`, `E_BAD_REQUEST` */
 export function namedSocket(request: Request, host: string | undefined): Request {

@@ -1,21 +1,11 @@
 /** What the tunnel changes in header fields. The agent takes off what a proxy must (agent/headers.ts); this is ours. */
 import type { HeaderList, Service } from '../shared/head.ts';
-import { DIRECT_WEB_UI } from '../shared/web-ui.ts';
+import { DIRECT_HOST, DIRECT_SERVICE, UPSTREAM_AUTHORIZATION } from '../shared/tunnel-fields.ts';
+import { DIRECT_WEB_UI, isOfEdge } from '../shared/web-ui.ts';
 import { isOurCookie } from './session-cookie.ts';
 
-/** Names the host that a request is for. */
-export const DIRECT_HOST = 'direct-host';
-/** Names what of the host is asked (`RequestHead.service`): of clients, and between the Worker and the object. */
-export const DIRECT_SERVICE = 'direct-service';
 /** Between the Worker and the object only: the origin at which a web UI is seen. */
 export const PUBLIC_ORIGIN = 'direct-origin';
-/**
- * `Authorization` for the upstream, since that field holds the tunnel's key here. Not the other way round: when the
- * upstream redirects to another origin, browsers take `Authorization` off and no other field, and the tunnel's key
- * must not go there.
- */
-export const UPSTREAM_AUTHORIZATION = 'upstream-authorization';
-
 /**
  * Fields that are for the edge: the tunnel's key, which the upstream must not see, and what Cloudflare adds about the
  * caller. Those of one connection end here (RFC 9110, section 7.6.1). `Cookie` stays, since `Set-Cookie` of the
@@ -71,7 +61,7 @@ export function responseFields(list: HeaderList, url: string, service?: Service)
     headers.append(name, value);
   }
   // One address is another thing with each host: what one lets browsers keep must not be taken for another's.
-  headers.append('vary', 'direct-host, direct-service, authorization, cookie');
+  headers.append('vary', `${DIRECT_HOST}, ${DIRECT_SERVICE}, authorization, cookie`);
   // The owner has switched it on, knowing what follows.
   if (service === 'web_ui') return headers;
   // What comes through the tunnel is on the edge's own origin: a document's scripts could do all that the owner can.
@@ -97,7 +87,7 @@ function setsOurs(setCookie: string): boolean {
 export function leadsToUs(location: string, url: string): boolean {
   const path = URL.parse(location, url)?.pathname ?? '';
   const decoded = path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-  return /^\/_direct(?:\/|$)/.test(decoded);
+  return isOfEdge(decoded);
 }
 
 /**

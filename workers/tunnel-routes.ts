@@ -3,11 +3,12 @@ import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { DirectError } from '../shared/errors.ts';
 import { DIRECT_GRANT, encodeGrant } from '../shared/grant.ts';
+import { DIRECT_SERVICE, UPSTREAM_AUTHORIZATION } from '../shared/tunnel-fields.ts';
 import { type Identified, identify, mayBeByBrowser, refuse } from './auth.ts';
 import { type EdgeContext, type EdgeEnv, grantOf, mayUse } from './caller.ts';
 import { withErrorPage } from './error-page.ts';
 import { markEnd } from './marked-body.ts';
-import { DIRECT_SERVICE, PUBLIC_ORIGIN, UPSTREAM_AUTHORIZATION } from './tunnel-headers.ts';
+import { PUBLIC_ORIGIN } from './tunnel-headers.ts';
 import { checkNoServiceWorker, mayBeForWebUi, webUiRequest } from './web-ui-request.ts';
 import { webUiResponse } from './web-ui-response.ts';
 

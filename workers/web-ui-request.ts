@@ -1,9 +1,9 @@
 /** Which requests may be for a host's web UI; whether they are, the account says (account/web-ui-choice.ts). */
 import { DirectError } from '../shared/errors.ts';
 import { isId } from '../shared/signal.ts';
+import { DIRECT_HOST, DIRECT_SERVICE } from '../shared/tunnel-fields.ts';
 import type { EdgeContext } from './caller.ts';
 import { chosenHost } from './session-cookie.ts';
-import { DIRECT_HOST, DIRECT_SERVICE } from './tunnel-headers.ts';
 
 export interface WebUiRequest {
   /** `Direct-Host`: programs and our own pages name the host whose models they ask. */

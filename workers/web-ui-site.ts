@@ -4,6 +4,7 @@
  */
 import type { MiddlewareHandler } from 'hono';
 import { DirectError } from '../shared/errors.ts';
+import { isBelow, isOfEdge } from '../shared/web-ui.ts';
 import { accountOf } from './account-stub.ts';
 import { identify, refuse } from './auth.ts';
 import { addressOf, count, type EdgeContext, type EdgeEnv, mayUse } from './caller.ts';
@@ -29,9 +30,9 @@ export const atWebUiSites: MiddlewareHandler<EdgeEnv> = async (c, next) => {
   // By plain http, or with a dot at the end of the name, it is another origin with other cookies.
   if (url.origin !== site.origin) return c.redirect(site.origin + pathname + search, 308);
   const signaling = `/_direct/h/${site.host}`;
-  if (pathname === signaling || pathname.startsWith(`${signaling}/`)) return next();
+  if (isBelow(pathname, [signaling])) return next();
   if (pathname === SITE_SESSION_PATH && c.req.method === 'GET') return enter(c, site);
-  if (pathname === '/_direct' || pathname.startsWith('/_direct/')) throw new DirectError('E_NOT_FOUND');
+  if (isOfEdge(pathname)) throw new DirectError('E_NOT_FOUND');
   return webUi(c, site);
 };
 

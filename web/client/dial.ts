@@ -1,6 +1,7 @@
 /** Connects WebSockets: to the host over the session while it has a path, else through the edge; others as they are. */
 import { DirectError } from '../../shared/errors.ts';
 import type { HeaderList, RequestHead } from '../../shared/head.ts';
+import { DIRECT_HOST, DIRECT_SERVICE } from '../../shared/tunnel-fields.ts';
 import { loggedPath } from './diagnostics.ts';
 import { hasLostPath } from './exchange-over.ts';
 import { type FetchOptions, MAX_SESSIONS_PER_REQUEST } from './fetch.ts';
@@ -74,9 +75,9 @@ async function overTunnel(options: FetchOptions, request: SocketRequest, name: s
   // Browsers let nobody put fields into a handshake: there the cookie has to do, and the address names the host.
   if (environment.browser) return overPlatform(options, { ...request, url: namedUrl(options, request.url) }, {});
   return overPlatform(options, request, {
-    'direct-host': host,
+    [DIRECT_HOST]: host,
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-    ...(service === undefined ? {} : { 'direct-service': service }),
+    ...(service === undefined ? {} : { [DIRECT_SERVICE]: service }),
   });
 }
 

@@ -3,6 +3,7 @@ import { DirectError } from '../../shared/errors.ts';
 import { DIRECT_HOLD, DIRECT_RESUME, encodeResume } from '../../shared/hold.ts';
 import { isSafe } from '../../shared/semantics.ts';
 import type { Session } from '../../shared/session.ts';
+import { DIRECT_HOST, DIRECT_SERVICE, UPSTREAM_AUTHORIZATION } from '../../shared/tunnel-fields.ts';
 import { DIRECT_CREDENTIALS } from '../../shared/web-ui.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { ClientEnvironment, SessionParts } from './environment.ts';
@@ -218,13 +219,13 @@ class Call {
     const anonymous = cookie && token === undefined && given.credentials === 'omit' && url.origin === edgeOrigin;
     const request = anonymous ? new Request(given, { credentials: 'same-origin' }) : given;
     if (url.origin === edgeOrigin) {
-      request.headers.set('direct-host', host);
+      request.headers.set(DIRECT_HOST, host);
       if (service !== undefined) {
-        request.headers.set('direct-service', service);
+        request.headers.set(DIRECT_SERVICE, service);
         if (anonymous) request.headers.set(DIRECT_CREDENTIALS, 'omit');
       }
       const own = request.headers.get('authorization');
-      if (own !== null) request.headers.set('upstream-authorization', own);
+      if (own !== null) request.headers.set(UPSTREAM_AUTHORIZATION, own);
       if (token !== undefined) request.headers.set('authorization', `Bearer ${token}`);
       // The edge would take it for its own, and the cookie for nothing.
       else if (cookie) request.headers.delete('authorization');

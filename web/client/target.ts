@@ -1,7 +1,6 @@
 /** Which requests may go to the host: those for its own origin, and no others. */
 
-/** Addresses under this path are the edge's own. */
-const EDGE_PATH = '/_direct/';
+import { isOfEdge } from '../../shared/web-ui.ts';
 
 /**
  * True when `url` belongs to the host behind `origin`. Not `URL.origin`: a `blob:` URL has the origin of its page,
@@ -9,7 +8,7 @@ const EDGE_PATH = '/_direct/';
  */
 export function belongsToHost(url: URL, origin: string): boolean {
   const web = url.protocol === 'https:' || url.protocol === 'http:';
-  return web && url.origin === origin && !url.pathname.startsWith(EDGE_PATH);
+  return web && url.origin === origin && !isOfEdge(url.pathname);
 }
 
 /** Also of another window: `instanceof` knows only this one's. */

@@ -2,6 +2,7 @@
 import { Hono } from 'hono';
 import { DirectError } from '../../shared/errors.ts';
 import { MAX_TARGET_BYTES } from '../../shared/limits.ts';
+import { isOfEdge } from '../../shared/web-ui.ts';
 import { accountOf } from '../account-stub.ts';
 import { type EdgeEnv, mayUse } from '../caller.ts';
 import { chooseHost } from '../session-cookie.ts';
@@ -51,6 +52,6 @@ function destination(to: unknown, { byName }: WebUiSites): { site: WebUiSite; pa
   }
   const path = url.pathname + url.search;
   // What is below is ours, and too long an address would come back as an error.
-  const isTheirs = !/^\/_direct(?:\/|$)/.test(url.pathname) && path.length <= MAX_TARGET_BYTES;
+  const isTheirs = !isOfEdge(url.pathname) && path.length <= MAX_TARGET_BYTES;
   return { site, path: isTheirs ? path : '/' };
 }
