@@ -108,6 +108,7 @@ class Reply {
         attempt = 0;
       }
       await pause(PAUSES_MS[Math.min(attempt, PAUSES_MS.length - 1)] ?? 0, signal);
+      signal.throwIfAborted();
     }
   }
 

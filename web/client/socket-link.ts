@@ -32,8 +32,8 @@ export interface SocketLink {
   readonly bufferedAmount: number;
   /** Begins to deliver. */
   start(events: SocketLinkEvents): void;
-  /** The caller must not change the bytes afterwards. */
-  send(message: SocketMessage): void;
+  /** The caller must not change the bytes afterwards, and knows how many there are: of a text as UTF-8. */
+  send(message: SocketMessage, size: number): void;
   /** Closes when what was sent has left. */
   close(code: number | undefined, reason: string): void;
 }

@@ -109,8 +109,8 @@ test('a message that is too long closes with 1009, and is not sent', async () =>
     await accepted(exchange);
     received.resolve(await exchange.socket().read());
   });
-  link.send({ type: 'binary', bytes: new Uint8Array(MAX_SOCKET_MESSAGE_BYTES + 1) });
-  link.send({ type: 'text', text: 'late' });
+  link.send({ type: 'binary', bytes: new Uint8Array(MAX_SOCKET_MESSAGE_BYTES + 1) }, MAX_SOCKET_MESSAGE_BYTES + 1);
+  link.send({ type: 'text', text: 'late' }, 4);
   expect(await received.promise).toMatchObject({ type: 'close', code: 1009 });
 });
 
@@ -137,7 +137,7 @@ test('while a message is not taken, the sender stops at the credit', async () =>
 
 test('bufferedAmount is what the stream has not taken', async () => {
   const { host, link } = await heard((exchange) => accepted(exchange));
-  for (let i = 0; i < 5; i++) link.send({ type: 'binary', bytes: new Uint8Array(500_000) });
+  for (let i = 0; i < 5; i++) link.send({ type: 'binary', bytes: new Uint8Array(500_000) }, 500_000);
   expect(link.bufferedAmount).toBe(2_500_000);
   for (let i = 0; i < 20; i++) await settle();
   expect(link.bufferedAmount).toBeGreaterThan(0);

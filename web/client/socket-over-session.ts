@@ -56,12 +56,17 @@ export async function openOverSession(
   }
 }
 
+interface Sized {
+  readonly message: SocketMessage;
+  readonly size: number;
+}
+
 class SessionSocket implements SocketLink {
   readonly extensions = '';
   readonly protocol: string;
   readonly #exchange: SocketExchange;
   #bufferedAmount = 0;
-  readonly #queue: (SocketMessage | SocketClose)[] = [];
+  readonly #queue: (Sized | SocketClose)[] = [];
   #isSending = false;
 
   constructor(exchange: SocketExchange, protocol: string) {
@@ -77,21 +82,20 @@ class SessionSocket implements SocketLink {
     void this.#read(events).then((end) => events.closed(end));
   }
 
-  send(message: SocketMessage): void {
-    const size = sizeOf(message);
+  send(message: SocketMessage, size: number): void {
     if (size > MAX_SOCKET_MESSAGE_BYTES) {
       this.close(MESSAGE_TOO_BIG, `the tunnel takes ${MAX_SOCKET_MESSAGE_BYTES} bytes`);
       return;
     }
     this.#bufferedAmount += size;
-    this.#enqueue(message);
+    this.#enqueue({ message, size });
   }
 
   close(code: number | undefined, reason: string): void {
     this.#enqueue({ type: 'close', code, reason });
   }
 
-  #enqueue(record: SocketMessage | SocketClose): void {
+  #enqueue(record: Sized | SocketClose): void {
     this.#queue.push(record);
     if (!this.#isSending) void this.#sendQueue();
   }
@@ -101,12 +105,12 @@ class SessionSocket implements SocketLink {
     this.#isSending = true;
     let taken = 0;
     for (let record = this.#queue.shift(); record !== undefined; record = this.#queue.shift()) {
-      if (record.type === 'close') {
+      if (!('message' in record)) {
         this.#exchange.close(record.code, record.reason);
         continue;
       }
-      const size = sizeOf(record);
-      const sent = this.#exchange.send(record).then(() => {
+      const { message, size } = record;
+      const sent = this.#exchange.send(message).then(() => {
         this.#bufferedAmount -= size;
       });
       taken += size;
@@ -137,8 +141,4 @@ class SessionSocket implements SocketLink {
       return error instanceof ProtocolError ? FAILED : LOST;
     }
   }
-}
-
-function sizeOf(message: SocketMessage): number {
-  return message.type === 'text' ? new TextEncoder().encode(message.text).length : message.bytes.length;
 }

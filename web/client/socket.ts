@@ -1,6 +1,8 @@
 /** The standard's WebSocket (WHATWG WebSockets, section 3) over whatever connects it. */
 import type { SocketMessage } from '../../shared/socket-exchange.ts';
+import { copiedBytes } from './copied-bytes.ts';
 import { EventHandlers } from './event-handlers.ts';
+import { makePlatformClass } from './platform-class.ts';
 import { socketProtocols, socketUrl } from './socket-address.ts';
 import { FAILED, type SocketEnd, type SocketLink } from './socket-link.ts';
 import { Tasks } from './tasks.ts';
@@ -37,6 +39,15 @@ type Data = string | ArrayBufferLike | Blob | ArrayBufferView;
 /** A class with the standard's interface, whose sockets are connected by `dial`. */
 export function socketClass({ dial, baseUrl }: SocketOptions): WebSocketClass {
   class DirectWebSocket extends EventTarget {
+    static {
+      makePlatformClass(DirectWebSocket, {
+        name: 'WebSocket',
+        constants: STATES,
+        events: ['open', 'message', 'error', 'close'],
+        handlers: (socket) => socket.#handlers,
+      });
+    }
+
     readonly #url: URL;
     readonly #handlers = new EventHandlers(this);
     readonly #tasks = new Tasks();
@@ -89,38 +100,13 @@ export function socketClass({ dial, baseUrl }: SocketOptions): WebSocketClass {
       if (value === 'blob' || value === 'arraybuffer') this.#binaryType = value;
     }
 
-    get onopen() {
-      return this.#handlers.get('open');
-    }
-    set onopen(handler) {
-      this.#handlers.set('open', handler);
-    }
-    get onmessage() {
-      return this.#handlers.get('message');
-    }
-    set onmessage(handler) {
-      this.#handlers.set('message', handler);
-    }
-    get onerror() {
-      return this.#handlers.get('error');
-    }
-    set onerror(handler) {
-      this.#handlers.set('error', handler);
-    }
-    get onclose() {
-      return this.#handlers.get('close');
-    }
-    set onclose(handler) {
-      this.#handlers.set('close', handler);
-    }
-
     send(data: Data): void {
       if (this.#readyState === CONNECTING) throw new DOMException('still in CONNECTING state', 'InvalidStateError');
       const message = messageOf(data);
       const size = sizeOf(message);
       if (this.#readyState !== OPEN) this.#waiting += size;
       else if (message.type === 'blob' || this.#turn !== undefined) this.#sendLater(message, size);
-      else this.#link?.send(message);
+      else this.#link?.send(message, size);
     }
 
     close(code?: number, reason?: string): void {
@@ -185,7 +171,7 @@ export function socketClass({ dial, baseUrl }: SocketOptions): WebSocketClass {
         const ready = message.type === 'blob' ? await read(message.blob) : message;
         if (this.#readyState === CLOSED) return;
         this.#waiting -= size;
-        this.#link?.send(ready);
+        this.#link?.send(ready, size);
       });
     }
 
@@ -209,12 +195,6 @@ export function socketClass({ dial, baseUrl }: SocketOptions): WebSocketClass {
     }
   }
 
-  Object.defineProperty(DirectWebSocket, 'name', { value: 'WebSocket', configurable: true });
-  const tag = { value: 'WebSocket', configurable: true };
-  Object.defineProperty(DirectWebSocket.prototype, Symbol.toStringTag, tag);
-  for (const owner of [DirectWebSocket, DirectWebSocket.prototype]) {
-    for (const [name, value] of Object.entries(STATES)) Object.defineProperty(owner, name, { value, enumerable: true });
-  }
   return DirectWebSocket as unknown as WebSocketClass;
 }
 
@@ -223,10 +203,8 @@ function messageOf(data: unknown): Outgoing {
   // Also those of another window, as of a frame: `instanceof` knows only this one's.
   const tag = Object.prototype.toString.call(data);
   if (tag === '[object Blob]' || tag === '[object File]') return { type: 'blob', blob: data as Blob };
-  if (ArrayBuffer.isView(data)) {
-    return { type: 'binary', bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice() };
-  }
-  if (tag === '[object ArrayBuffer]') return { type: 'binary', bytes: new Uint8Array((data as ArrayBuffer).slice(0)) };
+  const bytes = copiedBytes(data);
+  if (bytes !== undefined) return { type: 'binary', bytes };
   return { type: 'text', text: String(data).toWellFormed() };
 }
 

@@ -4,6 +4,7 @@
  */
 import type { HeaderList, ResponseHead } from '../../shared/head.ts';
 import { DIRECT_CREDENTIALS, DIRECT_WEB_UI } from '../../shared/web-ui.ts';
+import { fieldBytes } from './field-bytes.ts';
 
 /** The page's cookies, as far as scripts may see them; the others are with the host. */
 export interface Cookies {
@@ -43,7 +44,7 @@ export function uiRequestFields({ url, credentials, hasOrigin }: UiRequest, cook
     ['origin', hasOrigin ? url.origin : ''],
     ['accept-language', languages],
     ['user-agent', navigator?.userAgent ?? ''],
-    ['cookie', latin1(cookie)],
+    ['cookie', fieldBytes(cookie)],
     [DIRECT_CREDENTIALS, credentials === 'omit' ? credentials : ''],
   ];
   return fields.filter(([, value]) => value !== '');
@@ -68,11 +69,7 @@ function withPath(line: string, { pathname }: URL): string {
   return `${line.replace(/;\s*path\s*(?:=[^;]*)?(?=;|$)/gi, '')}; Path=${folder}`;
 }
 
-/** Fields carry bytes, one in each character; documents show cookies as UTF-8. */
-function latin1(text: string): string {
-  return Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join('');
-}
-
+/** Documents show cookies as UTF-8. */
 function utf8(text: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(Uint8Array.from(text, (c) => c.charCodeAt(0)));

@@ -6,8 +6,8 @@ import type { Pins } from '../access/pins.ts';
 import type { Clients } from '../chat/chat-client.ts';
 import { listModels } from '../chat/models.ts';
 import type { Client } from '../client/index.ts';
+import { pause } from '../client/pause.ts';
 import type { PageStore, Status } from './page-state.ts';
-import { aborted, pause } from './pause.ts';
 import { advice, isKeyCode } from './trust.ts';
 
 /** A model server at home may be started later than the page. */
@@ -124,9 +124,9 @@ export class HostConnection {
 
   /** A while, or until the path changes. */
   async #nextLook(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const off = this.#options.client.on('path', () => resolve());
-    await Promise.race([promise, pause(RETRY_MS), aborted(this.#closed.signal)]);
+    const changed = new AbortController();
+    const off = this.#options.client.on('path', () => changed.abort());
+    await pause(RETRY_MS, changed.signal, this.#closed.signal);
     off();
   }
 }

@@ -1,5 +1,6 @@
 /** Puts the page together. */
 import { options, render } from 'preact';
+import { newId } from '../../shared/new-id.ts';
 import { EdgeApi } from '../access/edge-api.ts';
 import { Pins } from '../access/pins.ts';
 import { Clients } from '../chat/chat-client.ts';
@@ -7,13 +8,13 @@ import { Chats, type News } from '../chat/chats.ts';
 import { openDatabase } from '../chat/database.ts';
 import { browserLocks } from '../chat/locks.ts';
 import { SafeRecords } from '../chat/safe-records.ts';
+import { pause } from '../client/pause.ts';
 import { element } from '../look/element.ts';
 import '../pwa/register.ts';
 import { App } from './app.tsx';
 import { followKeyboard } from './keyboard-room.ts';
 import { Notices } from './notices.tsx';
 import { newPageStore } from './page-state.ts';
-import { pauseUnless } from './pause.ts';
 import { applyTheme, storedTheme } from './theme.ts';
 import { takeFragment, Visit } from './visit.ts';
 
@@ -54,20 +55,11 @@ const chats = new Chats({
   locks: browserLocks(navigator.locks as LockManager | undefined),
   newId,
   now: () => Date.now(),
-  pause: pauseUnless,
+  pause,
   shown: () => shown.promise,
   tell: (news) => channel?.postMessage(news),
   unauthorized: (error) => void visit.refused(error),
 });
-
-/** 128 random bits, base64url: nobody guesses the name under which a host holds an answer. */
-function newId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return btoa(String.fromCharCode(...bytes))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_')
-    .replaceAll('=', '');
-}
 
 function rememberedConversation(): string | undefined {
   try {

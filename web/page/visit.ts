@@ -10,6 +10,7 @@ import { type ChatLink, parseChatLink } from '../access/link.ts';
 import type { Pins } from '../access/pins.ts';
 import type { Clients } from '../chat/chat-client.ts';
 import { type Client, type ConnectOptions, connect } from '../client/index.ts';
+import { pause } from '../client/pause.ts';
 import type { Forced } from '../connection/indicator.tsx';
 import { enter } from './enter.ts';
 import { dropHeadStart, takeHeadStart } from './head.ts';
@@ -17,7 +18,6 @@ import { chooseHost, rememberedHost, rememberHost, takeOldAccess } from './host-
 import { adviceStatus, HostConnection } from './host-connection.ts';
 import { MissingPartError, RELOAD } from './later-part.ts';
 import type { PageStore } from './page-state.ts';
-import { aborted, pause } from './pause.ts';
 import { confirmHostKey, pinLinkKey } from './trust.ts';
 
 /** An edge may be started later than the page. */
@@ -79,7 +79,7 @@ export class Visit {
         if (error instanceof ApiError) next = withoutToken(next);
         const action = error instanceof MissingPartError ? { action: RELOAD } : {};
         page.set({ status: { text: errorLine(error), ...action } });
-        await Promise.race([pause(RETRY_MS), aborted(signal)]);
+        await pause(RETRY_MS, signal);
       }
     }
   }

@@ -2,6 +2,9 @@
 
 import { SseParser } from '../chat/sse.ts';
 import { EventHandlers } from '../client/event-handlers.ts';
+import { fieldBytes } from '../client/field-bytes.ts';
+import { pause } from '../client/pause.ts';
+import { makePlatformClass } from '../client/platform-class.ts';
 import { Tasks } from '../client/tasks.ts';
 
 export interface EventSourceOptions {
@@ -19,6 +22,15 @@ const RECONNECTION_MS = 3_000;
 /** A class with the standard's interface, whose streams come by `fetch`. */
 export function eventSourceClass({ fetch, baseUrl }: EventSourceOptions): typeof EventSource {
   class DirectEventSource extends EventTarget {
+    static {
+      makePlatformClass(DirectEventSource, {
+        name: 'EventSource',
+        constants: STATES,
+        events: ['open', 'message', 'error'],
+        handlers: (source) => source.#handlers,
+      });
+    }
+
     readonly #url: string;
     readonly #withCredentials: boolean;
     readonly #handlers = new EventHandlers(this);
@@ -49,25 +61,6 @@ export function eventSourceClass({ fetch, baseUrl }: EventSourceOptions): typeof
       return this.#withCredentials;
     }
 
-    get onopen() {
-      return this.#handlers.get('open');
-    }
-    set onopen(handler) {
-      this.#handlers.set('open', handler);
-    }
-    get onmessage() {
-      return this.#handlers.get('message');
-    }
-    set onmessage(handler) {
-      this.#handlers.set('message', handler);
-    }
-    get onerror() {
-      return this.#handlers.get('error');
-    }
-    set onerror(handler) {
-      this.#handlers.set('error', handler);
-    }
-
     close(): void {
       this.#readyState = CLOSED;
       this.#end.abort();
@@ -85,14 +78,14 @@ export function eventSourceClass({ fetch, baseUrl }: EventSourceOptions): typeof
         }
         if (response !== undefined) await this.#read(response);
         await this.#dispatch(CONNECTING, () => new Event('error'));
-        await this.#pause();
+        await pause(this.#reconnectionMs, this.#end.signal);
       }
     }
 
     /** Undefined: there was no response, as when the network is gone. */
     async #request(): Promise<Response | undefined> {
       const headers = new Headers({ accept: 'text/event-stream' });
-      if (this.#lastEventId !== '') headers.set('last-event-id', utf8(this.#lastEventId));
+      if (this.#lastEventId !== '') headers.set('last-event-id', fieldBytes(this.#lastEventId));
       const credentials = this.#withCredentials ? 'include' : 'same-origin';
       try {
         return await fetch(this.#url, { headers, credentials, cache: 'no-store', signal: this.#end.signal });
@@ -136,32 +129,11 @@ export function eventSourceClass({ fetch, baseUrl }: EventSourceOptions): typeof
         this.dispatchEvent(event());
       });
     }
-
-    async #pause(): Promise<void> {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const { signal } = this.#end;
-      const timer = setTimeout(resolve, this.#reconnectionMs);
-      const end = () => resolve();
-      signal.addEventListener('abort', end);
-      await promise;
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-    }
   }
 
-  Object.defineProperty(DirectEventSource, 'name', { value: 'EventSource', configurable: true });
-  Object.defineProperty(DirectEventSource.prototype, Symbol.toStringTag, { value: 'EventSource', configurable: true });
-  for (const owner of [DirectEventSource, DirectEventSource.prototype]) {
-    for (const [name, value] of Object.entries(STATES)) Object.defineProperty(owner, name, { value, enumerable: true });
-  }
   return DirectEventSource as unknown as typeof EventSource;
 }
 
 function isEventStream({ status, headers }: Response): boolean {
   return status === 200 && /^text\/event-stream *(?:;|$)/i.test(headers.get('content-type')?.trim() ?? '');
-}
-
-/** Header fields carry bytes, one in each character. */
-function utf8(text: string): string {
-  return Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join('');
 }

@@ -1,5 +1,7 @@
 /** What XMLHttpRequest sends, with a length that is known at once (WHATWG XMLHttpRequest, section 4.5.6). */
 
+import { copiedBytes } from '../client/copied-bytes.ts';
+
 export interface XhrBody {
   source: string | Uint8Array<ArrayBuffer> | Blob;
   size: number;
@@ -21,10 +23,8 @@ export function xhrBody(given: unknown): XhrBody | undefined {
     const source = given as Blob;
     return { source, size: source.size, type: source.type === '' ? null : source.type, isText: false };
   }
-  if (ArrayBuffer.isView(given)) {
-    return bytesBody(new Uint8Array(given.buffer, given.byteOffset, given.byteLength).slice(), null);
-  }
-  if (tag === 'ArrayBuffer') return bytesBody(new Uint8Array((given as ArrayBuffer).slice(0)), null);
+  const bytes = copiedBytes(given);
+  if (bytes !== undefined) return bytesBody(bytes, null);
   if (tag === 'FormData') return formBody(given as FormData);
   if (tag === 'URLSearchParams') {
     const type = 'application/x-www-form-urlencoded;charset=UTF-8';
