@@ -2,6 +2,7 @@
  * What every WebSocket must do (WHATWG WebSockets), as a table that runs wherever there is one: against the fake LLM's
  * sockets (fake-socket.ts), with the platform's class as the reference.
  */
+import { thrown } from './thrown.ts';
 
 export type SocketClass = typeof WebSocket;
 
@@ -51,16 +52,6 @@ async function opened(Socket: SocketClass, url: string, protocols?: string[]): P
   const ear = new Ear(socket);
   await ear.until(1, 'open');
   return [socket, ear];
-}
-
-/** What was thrown: its name. */
-function thrown(act: () => unknown): string {
-  try {
-    act();
-    return 'nothing';
-  } catch (error) {
-    return (error as Error).name;
-  }
 }
 
 async function echo(

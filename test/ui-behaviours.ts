@@ -2,6 +2,7 @@
  * What pages of web UIs do, as a table that runs twice in a browser: with the platform's own classes, and with those that
  * the injected script has changed. Both must tell the same.
  */
+import { thrown } from './thrown.ts';
 
 export interface Scope {
   XMLHttpRequest: typeof XMLHttpRequest;
@@ -56,15 +57,6 @@ function listen(xhr: XMLHttpRequest, { body, totals }: Listening = {}): { told: 
 interface Listening {
   body?: boolean;
   totals?: boolean;
-}
-
-function thrown(act: () => unknown): string {
-  try {
-    act();
-    return 'nothing';
-  } catch (error) {
-    return (error as Error).name;
-  }
 }
 
 interface Ask {
