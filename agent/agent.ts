@@ -6,6 +6,7 @@ import { RelayKeys } from '../shared/relay-keys.ts';
 import { sealedAgentPath } from '../shared/sealed-path.ts';
 import { type AcceptOptions, Sessions } from '../shared/sessions.ts';
 import { signAnswer } from '../shared/signed-answer.ts';
+import type { AgentReport, UpstreamReport } from './agent-report.ts';
 import { Channels } from './channels.ts';
 import type { Config } from './config.ts';
 import { Connections } from './connections.ts';
@@ -13,9 +14,11 @@ import { Devices } from './devices.ts';
 import type { LocalServer } from './discovery.ts';
 import { Door } from './door.ts';
 import { Link, type LinkOptions, type Transport } from './link.ts';
+import { Meter, type MeteredPath } from './meter.ts';
 import { PairingDesk } from './pairing.ts';
 import { createPortMapper } from './port-mapping.ts';
 import { UpstreamProxy } from './proxy.ts';
+import { measure, reportOf } from './reporting.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { Upstreams } from './upstreams.ts';
 import { WebUi } from './web-ui.ts';
@@ -44,6 +47,12 @@ export interface AgentOptions {
 export interface RunningAgent {
   /** Connections in use. */
   readonly connections: number;
+  /** What is counted; it goes on to change. */
+  readonly meter: Meter;
+  /** How it is now. */
+  report(): AgentReport;
+  /** Asks the clients for round-trip times that are not known, where that costs nothing; true if it did. */
+  measure(): boolean;
   close(): Promise<void>;
 }
 
@@ -60,6 +69,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     ...(options.interfaces === undefined ? {} : { interfaces: options.interfaces }),
     ...(portMapper === undefined ? {} : { portMapper }),
   });
+  const meter = new Meter();
   const upstreams = new Upstreams(options.servers, options.search, () => link.inform());
   const proxy = new UpstreamProxy({
     upstream: (path) => upstreams.choose(path),
@@ -102,7 +112,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const sessions = new Sessions({
     environment: nodeEnvironment,
     admit: (path, device) => door.admit(path, device),
-    stream: (stream, grant) => void proxy.serve(stream, grant),
+    stream: (stream, grant, session) => void proxy.serve(stream, grant, meter.request(session)),
   });
   const connections = new Connections({
     maxConnections: config.maxConns,
@@ -111,20 +121,29 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     sign: (answered) => signAnswer(hostKeys, { ...answered, hostId: config.hostId }),
     send: (signal) => link.send(signal),
     log: (line) => log('info', line),
+    opened: (path, ms) => meter.opened(path, ms),
+    failed: (code) => meter.failed('connection', code),
   });
   const channels = new Channels({
     accept: (path, { session_id: sessionId, relay, grant, from }) => {
+      const askedAt = meter.clock.now();
+      let isOpen = false;
+      const opened = (kind: MeteredPath) => () => {
+        isOpen = true;
+        meter.opened(kind, meter.clock.now() - askedAt);
+      };
       const ended = (error: DirectError) => {
+        if (!isOpen && !isOrdinary(error)) meter.failed('connection', error.code);
         if (!isOrdinary(error)) log('info', `channel: closed for ${error.code}: ${error.message}`);
       };
       // Where the client's end is not the edge itself, the edge must not read what passes.
       if (!relay) {
-        sessions.accept(path, { sessionId, kind: 'relay', grant: 'in-heads' }, { ended });
+        sessions.accept(path, { sessionId, kind: 'relay', grant: 'in-heads' }, { opened: opened('tunnel'), ended });
         return;
       }
       const sealed = sealedAgentPath(path, relayKeys, sessionId);
       const options: AcceptOptions = { sessionId, kind: 'relay', binding: () => sealed.binding, grant, from };
-      sessions.accept(sealed, options, { ended });
+      sessions.accept(sealed, options, { opened: opened('relay'), ended });
     },
     log: (line) => log('info', line),
     environment: nodeEnvironment,
@@ -157,20 +176,36 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       proxy.revoke(subject);
     },
     up: (transport) => {
+      meter.linkUp(transport);
       log('info', `link: connected to the edge by ${transport === 'websocket' ? 'WebSocket' : 'HTTPS polling'}`);
       options.up?.(transport);
     },
-    down: (reason, retryMs) => log('warn', `link: not connected (${reason}), next attempt in ${retryMs} ms`),
+    down: (reason, retryMs) => {
+      meter.linkDown(reason);
+      meter.failed('link', 'E_PATH_LOST');
+      log('warn', `link: not connected (${reason}), next attempt in ${retryMs} ms`);
+    },
     refused: (error) => {
+      meter.linkDown(error.message);
+      meter.failed('link', error.code);
       sayGoodbye();
       options.refused(error);
     },
   });
+  // What is known of them: `Upstreams` looks for servers only where there is none.
+  const upstreamReports = (): UpstreamReport[] =>
+    upstreams.servers.map(({ kind, name, url, models }) => {
+      return { kind, name, url, models, state: 'up', running: 0, waiting: 0 };
+    });
+  meter.upstreamName = (base) => upstreams.servers.find(({ url }) => url === base)?.name ?? base;
   link.start();
   return {
     get connections() {
       return connections.size;
     },
+    meter,
+    report: () => reportOf({ config, meter, sessions: sessions.all, upstreams: upstreamReports() }),
+    measure: () => measure(sessions.all),
     async close() {
       const busy = sessions.size + connections.size > 0;
       sayGoodbye();

@@ -4,6 +4,7 @@ import { type DirectError, ERRORS } from '../../shared/errors.ts';
 import { startAgent } from '../agent.ts';
 import { CommandError, EXIT, type ExitCode } from '../command-error.ts';
 import type { AgentSettings, Config } from '../config.ts';
+import { startControl } from '../control.ts';
 import { discoverServers, type LocalServer } from '../discovery.ts';
 import { dashboard, edgeOf } from '../edge-address.ts';
 import { credentialRefused } from '../edge-api.ts';
@@ -21,6 +22,9 @@ export interface ServeOptions {
   /** The link to the edge came up for the first time. */
   up?(): void;
 }
+
+/** For the first answer of clients that are asked for their round-trip times. */
+const ROUND_TRIP_MS = 250;
 
 /**
  * Serves until Ctrl+C.
@@ -56,8 +60,17 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
     },
     refused: refused.resolve,
   });
+  const control = await startControl({
+    folder,
+    report: async () => {
+      if (agent.measure()) await new Promise((resolve) => setTimeout(resolve, ROUND_TRIP_MS));
+      return agent.report();
+    },
+    log: (line) => log('warn', line),
+  });
   const ended = await Promise.race([refused.promise, aborted(context.signal)]);
   if (ended === undefined) log('info', 'stopping');
+  await control.close();
   await agent.close();
   if (ended !== undefined) throw new CommandError(EXIT.refused, reasonOf(ended, edgeOf(config.signalingUrl)));
   return EXIT.ok;
