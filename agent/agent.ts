@@ -14,7 +14,9 @@ import { Devices } from './devices.ts';
 import type { LocalServer } from './discovery.ts';
 import { Door } from './door.ts';
 import { Link, type LinkOptions, type Transport } from './link.ts';
+import type { Log } from './log.ts';
 import { Meter, type MeteredPath } from './meter.ts';
+import { upstreamLabel } from './metrics.ts';
 import { PairingDesk } from './pairing.ts';
 import { createPortMapper } from './port-mapping.ts';
 import { UpstreamProxy } from './proxy.ts';
@@ -33,7 +35,7 @@ export interface AgentOptions {
   hostKeys?: HostKeys;
   /** Where devices.json and pairing.json are; it need not exist. */
   folder: string;
-  log(level: Config['logLevel'], line: string): void;
+  log: Log;
   /** This machine's network; the system's unless told otherwise. */
   interfaces?: WebRtcOptions['interfaces'];
   /** Tests shorten the link's times. */
@@ -56,6 +58,8 @@ export interface RunningAgent {
   close(): Promise<void>;
 }
 
+/** Who looks every second need not ask the clients each time. */
+const MEASURE_MS = 5_000;
 /** Time for the messages that say goodbye. */
 const GOODBYE_MS = 300;
 
@@ -77,7 +81,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     webUi: config.webUi && new WebUi({ ...config.webUi, log: (line) => log('warn', line) }),
     maxBodyBytes: config.maxBodyBytes,
     upstreamHeaders: config.upstreamHeaders,
-    log: (line) => log('debug', `proxy: ${line}`),
+    log: (line, fields) => log('debug', `proxy: ${line}`, fields),
   });
   const hostKeys = options.hostKeys ?? (await generateHostKeys());
   const relayKeys = await RelayKeys.create({
@@ -120,7 +124,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     sessions,
     sign: (answered) => signAnswer(hostKeys, { ...answered, hostId: config.hostId }),
     send: (signal) => link.send(signal),
-    log: (line) => log('info', line),
+    log: (line, fields) => log('info', line, fields),
     opened: (path, ms) => meter.opened(path, ms),
     failed: (code) => meter.failed('connection', code),
   });
@@ -134,7 +138,10 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       };
       const ended = (error: DirectError) => {
         if (!isOpen && !isOrdinary(error)) meter.failed('connection', error.code);
-        if (!isOrdinary(error)) log('info', `channel: closed for ${error.code}: ${error.message}`);
+        if (!isOrdinary(error)) {
+          const fields = { code: error.code, session: sessionId.slice(0, 8) };
+          log('info', `channel: closed for ${error.code}: ${error.message}`, fields);
+        }
       };
       // Where the client's end is not the edge itself, the edge must not read what passes.
       if (!relay) {
@@ -177,7 +184,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     },
     up: (transport) => {
       meter.linkUp(transport);
-      log('info', `link: connected to the edge by ${transport === 'websocket' ? 'WebSocket' : 'HTTPS polling'}`);
+      const name = transport === 'websocket' ? 'WebSocket' : 'HTTPS polling';
+      log('info', `link: connected to the edge by ${name}`, { transport });
       options.up?.(transport);
     },
     down: (reason, retryMs) => {
@@ -197,7 +205,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     upstreams.servers.map(({ kind, name, url, models }) => {
       return { kind, name, url, models, state: 'up', running: 0, waiting: 0 };
     });
-  meter.upstreamName = (base) => upstreams.servers.find(({ url }) => url === base)?.name ?? base;
+  meter.upstreamName = (base) => upstreamLabel(upstreams.servers, base);
+  let measuredAt = Number.NEGATIVE_INFINITY;
   link.start();
   return {
     get connections() {
@@ -205,7 +214,12 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     },
     meter,
     report: () => reportOf({ config, meter, sessions: sessions.all, upstreams: upstreamReports() }),
-    measure: () => measure(sessions.all),
+    measure() {
+      const now = meter.clock.now();
+      if (now - measuredAt < MEASURE_MS) return false;
+      measuredAt = now;
+      return measure(sessions.all);
+    },
     async close() {
       const busy = sessions.size + connections.size > 0;
       sayGoodbye();

@@ -3,6 +3,7 @@ import { DirectError, ERRORS, type ErrorCode } from '../shared/errors.ts';
 import type { AcceptedPath, Sessions } from '../shared/sessions.ts';
 import type { OfferSignal, SessionSignal } from '../shared/signal.ts';
 import { type AnsweredOffer, type AnswerSignature, directBinding } from '../shared/signed-answer.ts';
+import type { LogFields } from './log.ts';
 import type { MeteredPath } from './meter.ts';
 import type { Peer, PeerEvents } from './webrtc.ts';
 
@@ -18,7 +19,7 @@ export interface ConnectionsOptions {
   sign(answered: Omit<AnsweredOffer, 'hostId'>): Promise<AnswerSignature>;
   /** Sends a message to the client by way of the edge. */
   send(signal: SessionSignal): void;
-  log(line: string): void;
+  log(line: string, fields: LogFields): void;
   /** For the meter: a path has opened, or an offer came to nothing. */
   opened?(path: MeteredPath, ms: number): void;
   failed?(code: ErrorCode): void;
@@ -146,7 +147,8 @@ export class Connections {
 
   #log(id: string, what: string): void {
     // The whole id lets its holder take part in the signaling, so the log gets its beginning.
-    this.#options.log(`webrtc: ${what} for session ${id.slice(0, 8)}…`);
+    const session = id.slice(0, 8);
+    this.#options.log(`webrtc: ${what} for session ${session}…`, { session });
   }
 }
 

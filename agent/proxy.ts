@@ -14,6 +14,7 @@ import { type Answer, filtered, reason, respond } from './answer.ts';
 import { fieldList, requestHeaders, socketRequestHeaders, socketResponseHeaders } from './headers.ts';
 import type { HeldReader } from './held-response.ts';
 import { HeldResponses } from './held-responses.ts';
+import type { LogFields } from './log.ts';
 import { type RequestMeter, UNMETERED } from './meter.ts';
 import { MeteredExchange } from './meter-exchange.ts';
 import { checkBody, type ModelUse, modelUse } from './model-scope.ts';
@@ -38,7 +39,7 @@ export interface ProxyOptions {
   /** For held responses; tests have their own. */
   timer?(ms: number, run: () => void): () => void;
   /** A line for the log: method, path without query, status. Never headers or bodies. */
-  log(line: string): void;
+  log(line: string, fields: LogFields): void;
 }
 
 /** A request whose grant is in its head. */
@@ -150,7 +151,13 @@ export class UpstreamProxy {
     if (head === undefined) return;
     const service =
       head.service === undefined ? '' : `${head.service}${tagged === undefined ? '' : ' by the tunnel'}: `;
-    this.#options.log(`${service}${nameOf(head)} ${reply.outcome}`);
+    this.#options.log(`${service}${nameOf(head)} ${reply.outcome}`, {
+      method: head.method,
+      path: withoutQuery(head.path),
+      ...(reply.status === undefined ? {} : { status: reply.status }),
+      code: reply.code,
+      tunnel: tagged !== undefined,
+    });
   }
 
   /** For `revoke`, which may come in the same turn as the head, and so before that is read. */

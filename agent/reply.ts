@@ -15,6 +15,7 @@ export class Reply {
   outcome = '';
   /** Is told of the upstream's answer, if this is its way to the client. */
   meter: RequestMeter = UNMETERED;
+  #status: number | undefined;
   #code: ErrorCode | undefined;
 
   constructor(sink: ResponseSink) {
@@ -25,6 +26,11 @@ export class Reply {
     return this.#started;
   }
 
+  /** Of its head, if it has one. */
+  get status(): number | undefined {
+    return this.#status;
+  }
+
   /** With what it failed. */
   get code(): ErrorCode | undefined {
     return this.#code;
@@ -33,6 +39,7 @@ export class Reply {
   async head(head: ResponseHead): Promise<void> {
     this.meter.answered(head.headers.find(([name]) => name === 'content-type')?.[1]);
     this.#started = true;
+    this.#status = head.status;
     this.outcome = `${head.status}`;
     await this.#sink.sendHead(head);
   }

@@ -4,14 +4,15 @@ import { type DirectError, ERRORS } from '../../shared/errors.ts';
 import { startAgent } from '../agent.ts';
 import { CommandError, EXIT, type ExitCode } from '../command-error.ts';
 import type { AgentSettings, Config } from '../config.ts';
-import { startControl } from '../control.ts';
 import { discoverServers, type LocalServer } from '../discovery.ts';
 import { dashboard, edgeOf } from '../edge-address.ts';
 import { credentialRefused } from '../edge-api.ts';
 import { chooseAddresses, describeAddresses, idlePatterns } from '../local-addresses.ts';
-import { makeLog } from '../log.ts';
+import { isJournal, makeLog } from '../log.ts';
+import { openMetrics } from '../metrics.ts';
 import type { HostIdentity } from '../store.ts';
 import type { Context } from './context.ts';
+import { observe } from './observe.ts';
 
 export interface ServeOptions {
   config: Config;
@@ -23,16 +24,20 @@ export interface ServeOptions {
   up?(): void;
 }
 
-/** For the first answer of clients that are asked for their round-trip times. */
-const ROUND_TRIP_MS = 250;
-
 /**
  * Serves until Ctrl+C.
  * @throws CommandError when the edge refuses for good
  */
 export async function serve(context: Context, options: ServeOptions): Promise<ExitCode> {
   const { config, folder, identity, servers } = options;
-  const log = makeLog(config.logLevel, (text) => context.err(text.trimEnd()));
+  const { logFormat: format } = config;
+  const log = makeLog({
+    level: config.logLevel,
+    format,
+    journal: isJournal(context.env),
+    write: (text) => context.err(text.trimEnd()),
+    now: context.now,
+  });
   for (const warning of config.warnings) log('warn', `config: ${warning}`);
   const interfaces = context.interfaces();
   for (const idle of idlePatterns(config.network, interfaces)) log('warn', `config: ${idle}`);
@@ -44,6 +49,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
   if (servers.length === 0) {
     log('warn', 'no local LLM server found yet; it is looked for again with each request. See “upstream” in the docs.');
   }
+  const metrics = config.metrics && (await openMetrics(config.metrics));
   let up = options.up;
   const refused = Promise.withResolvers<DirectError>();
   const agent = await startAgent({
@@ -60,17 +66,10 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
     },
     refused: refused.resolve,
   });
-  const control = await startControl({
-    folder,
-    report: async () => {
-      if (agent.measure()) await new Promise((resolve) => setTimeout(resolve, ROUND_TRIP_MS));
-      return agent.report();
-    },
-    log: (line) => log('warn', line),
-  });
+  const observers = await observe(context, { agent, config, folder, log, metrics });
   const ended = await Promise.race([refused.promise, aborted(context.signal)]);
   if (ended === undefined) log('info', 'stopping');
-  await control.close();
+  await observers.close();
   await agent.close();
   if (ended !== undefined) throw new CommandError(EXIT.refused, reasonOf(ended, edgeOf(config.signalingUrl)));
   return EXIT.ok;
