@@ -16,7 +16,7 @@ export const defineDoctor: Define = (program, run) => {
       run(async (context) => {
         const { doctor } = await import('../commands/doctor.ts');
         const colour = process.stdout.isTTY === true && (context.env.NO_COLOR ?? '') === '';
-        return await doctor(context, flags, { colour });
+        return await doctor(context, flags, { colour, elapsedMs: performance.now() });
       }),
     );
 };

@@ -1,13 +1,14 @@
 /** Whether the edge is there: its name, its certificate, its answer, and both ways of signaling. */
-import { lookup } from 'node:dns/promises';
 import { connect as connectTcp, isIP } from 'node:net';
 import { connect as connectTls, type DetailedPeerCertificate, rootCertificates } from 'node:tls';
 import WebSocket from 'ws';
 import { isErrorCode } from '../../shared/errors.ts';
 import { plain } from '../command-error.ts';
 import { isLoopback } from '../edge-address.ts';
+import { causeOf, codeOf, isTimeout } from './errors.ts';
 import { type Finding, failure, ok, skipped, warning } from './finding.ts';
-import { unlessAborted, within } from './once.ts';
+import { hostOf, type Lookup, type Named, named } from './names.ts';
+import { within } from './once.ts';
 
 /** Name servers and handshakes answer within a second or have a problem worth telling. */
 const CALL_MS = 5_000;
@@ -16,26 +17,12 @@ const SLOW_DNS_MS = 1_000;
 const EXPIRES_SOON_MS = 14 * 24 * 3_600_000;
 const DAY_MS = 24 * 3_600_000;
 
-export type Lookup = (host: string, family: 4 | 6) => Promise<readonly string[]>;
-
-/** As everything else on this machine asks: with its hosts file, its search domains and all. */
-export const systemLookup: Lookup = async (host, family) =>
-  (await lookup(host, { family, all: true })).map(({ address }) => address);
-
-interface Addresses {
-  readonly addresses: readonly string[];
-  readonly ms: number;
-  readonly problem: string | undefined;
-}
-
 export async function checkDns(edge: string, look: Lookup, signal: AbortSignal): Promise<Finding[]> {
   const host = hostOf(edge);
   const literal = isIP(host);
   if (literal !== 0)
     return [skipped('edge.dns', `The edge’s address ${host} is a number: no name has to be looked up.`)];
-  const limit = within(CALL_MS, signal);
-  const [v4, v6] = await Promise.all(([4, 6] as const).map((family) => ask(look, host, family, limit)));
-  if (v4 === undefined || v6 === undefined) return [];
+  const [v4, v6] = await Promise.all([named(look, host, 4, signal), named(look, host, 6, signal)]);
   const data = { host, ipv4: v4.addresses, ipv6: v6.addresses, ipv4_ms: v4.ms, ipv6_ms: v6.ms };
   if (v4.addresses.length + v6.addresses.length === 0) {
     return [
@@ -46,7 +33,7 @@ export async function checkDns(edge: string, look: Lookup, signal: AbortSignal):
       }),
     ];
   }
-  const count = (family: string, { addresses, ms }: Addresses) =>
+  const count = (family: string, { addresses, ms }: Named) =>
     `${addresses.length === 0 ? 'none' : addresses.length} of ${family} (${ms} ms)`;
   const what = `The name ${host} has addresses: ${count('IPv4', v4)}, ${count('IPv6', v6)}.`;
   if (Math.max(v4.ms, v6.ms) > SLOW_DNS_MS) {
@@ -56,20 +43,6 @@ export async function checkDns(edge: string, look: Lookup, signal: AbortSignal):
     ];
   }
   return [ok('edge.dns', what, { data })];
-}
-
-async function ask(look: Lookup, host: string, family: 4 | 6, signal: AbortSignal): Promise<Addresses> {
-  const start = performance.now();
-  const done = (addresses: readonly string[], problem: string | undefined) => ({
-    addresses,
-    ms: Math.round(performance.now() - start),
-    problem,
-  });
-  try {
-    return done(await unlessAborted(look(host, family), signal), undefined);
-  } catch (error) {
-    return done([], signal.aborted ? 'the name server does not answer' : codeOf(error));
-  }
 }
 
 /** Certificate and handshake of an edge with HTTPS. `now`: milliseconds since 1970. */
@@ -270,23 +243,4 @@ export function reaches(address: string, port: number, signal: AbortSignal): Pro
     socket.on('error', () => finish(undefined));
     socket.once('connect', () => finish(Math.round(performance.now() - start)));
   });
-}
-
-export function hostOf(edge: string): string {
-  return new URL(edge).hostname.replace(/^\[|\]$/g, '');
-}
-
-export function isTimeout(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError');
-}
-
-/** Why `fetch` failed, in the system's words. */
-export function causeOf(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return codeOf(cause);
-}
-
-export function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return plain(String(error));
-  return 'code' in error && typeof error.code === 'string' ? error.code : plain(error.message);
 }

@@ -3,6 +3,9 @@ import { CommandError, plain } from '../command-error.ts';
 import { ConfigError } from '../config.ts';
 import { type Finding, failure, inParts, warning } from './finding.ts';
 
+/** Of a check that ends when its signal aborts, to say what it has found until then. */
+export const GRACE_MS = 250;
+
 /** Resolves with what it has found; it may throw, and it should end when the signal aborts, but need not. */
 export type Check = (signal: AbortSignal) => Promise<readonly Finding[]>;
 
@@ -56,7 +59,10 @@ async function conclude(
 ): Promise<readonly Finding[]> {
   const signal = AbortSignal.any([deadline, AbortSignal.timeout(limitMs)]);
   const late = Promise.withResolvers<'late'>();
-  const expire = () => late.resolve('late');
+  let grace: NodeJS.Timeout | undefined;
+  const expire = () => {
+    grace = setTimeout(() => late.resolve('late'), GRACE_MS);
+  };
   signal.addEventListener('abort', expire, { once: true });
   if (signal.aborted) expire();
   try {
@@ -65,11 +71,12 @@ async function conclude(
   } catch (error) {
     return signal.aborted ? [unfinished(name)] : problems(name, error);
   } finally {
+    clearTimeout(grace);
     signal.removeEventListener('abort', expire);
   }
 }
 
-function unfinished(name: string): Finding {
+export function unfinished(name: string): Finding {
   return warning(name, 'This check was not finished in time.', {
     meaning: 'Something that it asked is slow or silent; what the other lines say of it may tell more.',
     fix: 'Run direct-agent doctor again when this machine and its network are less busy.',

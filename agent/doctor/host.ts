@@ -40,15 +40,16 @@ export interface LookOptions {
   readonly fetch: typeof fetch;
   /** Milliseconds since 1970. */
   now(): number;
+  /** Why the edge's name leads nowhere; undefined: it leads somewhere. */
+  nameProblem(): Promise<string | undefined>;
   readonly signal: AbortSignal;
 }
 
 /** Rejects only when `signal` is aborted. */
-export async function lookAtHost({ connection, fetch, now, signal }: LookOptions): Promise<Look> {
+export async function lookAtHost({ connection, fetch, now, nameProblem, signal }: LookOptions): Promise<Look> {
   const { hostId, token, signalingUrl } = connection;
   const start = performance.now();
   let clockAheadMs: number | undefined;
-  const limit = within(CALL_MS, signal);
   const observed: typeof globalThis.fetch = async (input, init) => {
     const response = await fetch(input, init);
     const date = Date.parse(response.headers.get('date') ?? '');
@@ -67,6 +68,11 @@ export async function lookAtHost({ connection, fetch, now, signal }: LookOptions
     ms: Math.round(performance.now() - start),
     ...more,
   });
+  const unnamed = await nameProblem();
+  if (unnamed !== undefined) {
+    return done({ unreachable: `The edge ${edgeOf(signalingUrl)} cannot be reached by its name (${unnamed}).` });
+  }
+  const limit = within(CALL_MS, signal);
   const api = new EdgeApi({ edge: edgeOf(signalingUrl), token, fetch: observed, signal: limit });
   try {
     const { body } = await api.request('GET', `/_direct/h/${hostId}`);
@@ -99,7 +105,7 @@ export function edgeFindings(edge: string, { unreachable, ms }: Look): Finding[]
   ];
 }
 
-export function clockFindings({ clockAheadMs, unreachable }: Look): Finding[] {
+export function clockFindings({ clockAheadMs, unreachable }: Pick<Look, 'clockAheadMs' | 'unreachable'>): Finding[] {
   if (clockAheadMs === undefined) {
     const why = unreachable === undefined ? 'the edge’s answer has no date' : 'the edge does not answer';
     return [skipped('edge.clock', `This machine’s clock is not compared: ${why}.`)];

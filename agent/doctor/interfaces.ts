@@ -2,9 +2,10 @@
 import { chooseAddresses, type Interfaces, idlePatterns, type LeftAddress } from '../local-addresses.ts';
 import type { NetworkSettings } from '../network-settings.ts';
 import { isGlobal } from '../port-mapping/ip-address.ts';
-import { hostOf, type Lookup, reaches } from './edge.ts';
+import { reaches } from './edge.ts';
 import { type Finding, inParts, ok, skipped, warning } from './finding.ts';
-import { unlessAborted, within } from './once.ts';
+import { hostOf, type Lookup, named } from './names.ts';
+import { within } from './once.ts';
 
 const CALL_MS = 4_000;
 /** Nobody expects them to be used. */
@@ -92,7 +93,7 @@ async function ipv6Of(
 ): Promise<{ address: string; port: number } | undefined> {
   const { port, protocol } = new URL(edge);
   const host = hostOf(edge);
-  const addresses = host.includes(':') ? [host] : await unlessAborted(look(host, 6), signal).catch(() => []);
+  const { addresses } = await named(look, host, 6, signal);
   const address = addresses.find((one) => one.includes(':') && isGlobal(one));
   return address === undefined ? undefined : { address, port: Number(port || (protocol === 'https:' ? 443 : 80)) };
 }

@@ -3,11 +3,11 @@ import type { IceServer } from '../../shared/signal.ts';
 import { plain } from '../command-error.ts';
 import type { Connection } from '../config.ts';
 import { edgeOf } from '../edge-address.ts';
-import { causeOf, isTimeout } from './edge.ts';
+import { causeOf, isTimeout } from './errors.ts';
 import { type Finding, failure, ok, skipped, warning } from './finding.ts';
 import { unlessAborted, within } from './once.ts';
 import type { Pass } from './pass.ts';
-import type { TurnWay } from './turn.ts';
+import type { TriedWay } from './turn.ts';
 import { PROBED } from './visitor.ts';
 
 /** ICE takes a second or two, and TURN over TLS another; a busy machine takes twice that. */
@@ -19,7 +19,8 @@ export interface LoopBackOptions {
   readonly connection: Connection;
   readonly hostKey: string;
   readonly pass: Pass;
-  readonly turn: readonly TurnWay[];
+  /** Those of the edge, once it is known which work. */
+  readonly turn: Promise<readonly TriedWay[]>;
   /** Whether the host takes plain HTTPS; else why not. */
   readonly tunnel: true | string;
   readonly relayOnly: boolean;
@@ -36,30 +37,36 @@ interface Way {
   readonly iceServer?: IceServer;
 }
 
-/** Each path in the order of the report. */
+/** Each path in the order of the report. What is not finished when the signal aborts says so. */
 export async function checkLoopBack(options: LoopBackOptions): Promise<Finding[]> {
-  const { turn, relayOnly } = options;
-  const ways: Way[] = [
-    ...(relayOnly ? [] : [{ check: 'path.direct', title: 'Direct', kind: 'direct' } as const]),
-    ...turn.map(
-      ({ entry, server, url }): Way => ({
-        check: `path.turn-${server.transport}`,
-        title: `TURN, ${url}`,
-        kind: 'turn',
-        iceServer: { urls: [url], username: entry.username, credential: entry.credential },
-      }),
-    ),
-    { check: 'path.relay', title: 'Relay', kind: 'relay' },
-  ];
-  const waiting = ways.map((way, index) => ({ way, index }));
+  const relay: Way = { check: 'path.relay', title: 'Relay', kind: 'relay' };
+  const direct: Way = { check: 'path.direct', title: 'Direct', kind: 'direct' };
+  const [[first, last], tunnel, turn] = await Promise.all([
+    Promise.all([options.relayOnly ? undefined : checkWay(direct, options), checkWay(relay, options)]),
+    checkTunnel(options),
+    checkTurnWays(options),
+  ]);
+  return [...(first === undefined ? [] : [first]), ...turn, last, tunnel];
+}
+
+async function checkTurnWays(options: LoopBackOptions): Promise<Finding[]> {
+  const tried = await options.turn;
+  const waiting = tried.map((each, index) => ({ ...each, index }));
   const findings: Finding[] = [];
   const work = async () => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      findings[next.index] = await checkWay(next.way, options);
+      const { entry, server, url } = next.way;
+      const check = `path.turn-${server.transport}`;
+      const iceServer = { urls: [url], username: entry.username, credential: entry.credential };
+      const way: Way = { check, title: `TURN, ${url}`, kind: 'turn', iceServer };
+      findings[next.index] =
+        'ms' in next.result
+          ? await checkWay(way, options)
+          : skipped(check, `TURN, ${url}: not tried, since that server gives no address (see above).`);
     }
   };
-  const [tunnel] = await Promise.all([checkTunnel(options), ...Array.from({ length: AT_ONCE }, work)]);
-  return [...findings, tunnel];
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return findings;
 }
 
 async function checkWay(way: Way, options: LoopBackOptions): Promise<Finding> {
@@ -98,7 +105,7 @@ async function checkWay(way: Way, options: LoopBackOptions): Promise<Finding> {
       data,
     });
   } catch (error) {
-    if (signal.aborted) throw error;
+    if (signal.aborted) return unfinished(check, title);
     const { code, message } = client.error ?? {};
     const why =
       message === undefined
@@ -181,7 +188,7 @@ async function checkTunnel({ connection, pass, tunnel, fetch, signal }: LoopBack
     const fix = 'See the lines about the LLM server and the edge.';
     return warning(check, `Tunnel: the request is answered with status ${response.status}.`, { meaning, fix, data });
   } catch (error) {
-    if (signal.aborted) throw error;
+    if (signal.aborted) return unfinished(check, 'Tunnel');
     const why = isTimeout(error) ? 'no answer in time' : causeOf(error);
     return failure(check, `Tunnel: no answer (${why}).`, {
       meaning,
@@ -189,6 +196,12 @@ async function checkTunnel({ connection, pass, tunnel, fetch, signal }: LoopBack
       data: { problem: why },
     });
   }
+}
+
+function unfinished(check: string, title: string): Finding {
+  return warning(check, `${title}: not finished in time.`, {
+    fix: 'Run direct-agent doctor again when this machine and its network are less busy.',
+  });
 }
 
 /** Where there is no connection to be made. */

@@ -1,6 +1,6 @@
 /** What a person reads about NAT and UDP. */
 import { endpointText } from '../datagram.ts';
-import { isPrivate } from '../port-mapping/ip-address.ts';
+import { isGlobal, isPrivate } from '../port-mapping/ip-address.ts';
 import { type Finding, ok, skipped, warning } from './finding.ts';
 import type { NatFiltering, NatView } from './nat.ts';
 
@@ -62,6 +62,13 @@ function mappingFinding(check: string, { mapping, mapped, filtering }: NatView):
   const carrier = mapped !== undefined && isPrivate(mapped[0]);
   switch (mapping) {
     case 'none':
+      if (mapped !== undefined && !isGlobal(mapped[0])) {
+        return skipped(check, `The STUN servers see this machine’s own address ${mapped[0]}, which is not public.`, {
+          meaning: 'They are in the same network, so they cannot tell what the router does.',
+          fix: 'Name one outside: direct-agent doctor --stun stun:stun.example.org:3478',
+          data,
+        });
+      }
       return ok(check, 'There is no NAT: this machine’s own address is its public one.', {
         meaning: 'Direct connections work with almost everybody.',
         data,

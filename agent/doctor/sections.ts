@@ -11,18 +11,19 @@ import { findGateway } from '../port-mapping/gateways.ts';
 import { createNameResolver } from '../server-names.ts';
 import type { Store } from '../store.ts';
 import { VERSION } from '../version.ts';
-import { checkDns, checkPoll, checkTls, checkWebSocket, systemLookup } from './edge.ts';
-import type { Section } from './examination.ts';
+import { checkDns, checkPoll, checkTls, checkWebSocket } from './edge.ts';
+import type { Check, Section } from './examination.ts';
 import { type Finding, ok, skipped } from './finding.ts';
-import { clockFindings, credentialFindings, edgeFindings, lookAtHost, presenceFindings } from './host.ts';
+import { clockFindings, credentialFindings, edgeFindings, type Look, lookAtHost, presenceFindings } from './host.ts';
 import { checkInterfaces, checkIpv6, checkProxy } from './interfaces.ts';
 import { askLocalAgent } from './local-agent.ts';
 import { checkLoopBack, noLoopBack } from './loop-back.ts';
+import { hostOf, problemOfName, systemLookup } from './names.ts';
 import { observeNat } from './nat.ts';
 import { natFindings } from './nat-words.ts';
 import { once } from './once.ts';
 import { checkRouter } from './router.ts';
-import { checkTurn, turnWays } from './turn.ts';
+import { type TriedWay, tryTurn, turnFindings, turnWays } from './turn.ts';
 import { checkUpstreams } from './upstreams.ts';
 import { checkEdgeVersion, checkNode, checkUpdate } from './versions.ts';
 import { Visit } from './visit.ts';
@@ -122,7 +123,7 @@ export function sectionsOf(options: SectionsOptions): Sections {
               ? Promise.resolve([
                   ok('version.update', `direct-agent ${VERSION}; --no-update-check.`, { data: { version: VERSION } }),
                 ])
-              : checkUpdate(VERSION, fetch, signal),
+              : checkUpdate(VERSION, { fetch, look: systemLookup, signal }),
         },
       ],
     },
@@ -137,7 +138,8 @@ function edgeParts(options: SectionsOptions, connection: Connection, servers: ()
   const { fetch, signal, now } = context;
   const edge = edgeOf(connection.signalingUrl);
   const resolve = createNameResolver();
-  const lookAgain = () => lookAtHost({ connection, fetch, now, signal });
+  const nameProblem = once(() => problemOfName(systemLookup, hostOf(edge), signal));
+  const lookAgain = () => lookAtHost({ connection, fetch, now, nameProblem, signal });
   const look = once(lookAgain);
   const localAgent = once(() => askLocalAgent(store.folder));
   const config = { ...settings, ...connection };
@@ -153,16 +155,32 @@ function edgeParts(options: SectionsOptions, connection: Connection, servers: ()
     servers,
     signal,
   });
+  const whenNamed =
+    (name: string, check: Check): Check =>
+    async (signal) =>
+      (await nameProblem()) === undefined
+        ? check(signal)
+        : [skipped(name, 'Not tried, since the edge’s name has no address.')];
+  const tried = once(async () => {
+    const admitted = await visit.admitted();
+    return 'why' in admitted ? [] : await tryTurn({ iceServers: admitted.facts.iceServers, resolve, signal });
+  });
   const before: Section[] = [
     {
       title: 'Edge',
       checks: [
         { name: 'edge.dns', run: (signal) => checkDns(edge, systemLookup, signal) },
-        { name: 'edge.tls', run: (signal) => checkTls(edge, now(), signal) },
+        { name: 'edge.tls', run: whenNamed('edge.tls', (signal) => checkTls(edge, now(), signal)) },
         { name: 'edge.http', run: async () => edgeFindings(edge, await look()) },
-        { name: 'edge.clock', run: async () => clockFindings(await look()) },
-        { name: 'edge.websocket', run: (signal) => checkWebSocket(connection.signalingUrl, signal) },
-        { name: 'edge.poll', run: (signal) => checkPoll(connection.signalingUrl, fetch, signal) },
+        { name: 'edge.clock', run: async () => clockFindings(await timed(await look(), visit)) },
+        {
+          name: 'edge.websocket',
+          run: whenNamed('edge.websocket', (signal) => checkWebSocket(connection.signalingUrl, signal)),
+        },
+        {
+          name: 'edge.poll',
+          run: whenNamed('edge.poll', (signal) => checkPoll(connection.signalingUrl, fetch, signal)),
+        },
       ],
     },
     {
@@ -179,17 +197,17 @@ function edgeParts(options: SectionsOptions, connection: Connection, servers: ()
       checks: [
         {
           name: 'turn',
-          run: async (signal) => {
+          run: async () => {
             const admitted = await visit.admitted();
             if ('why' in admitted) return [skipped('turn', `TURN was not tried: ${plain(admitted.why)}.`)];
-            return await checkTurn({ iceServers: admitted.facts.iceServers, resolve, signal });
+            return turnFindings(await tried());
           },
         },
       ],
     },
     {
       title: 'Paths, from this machine to its own agent',
-      checks: [{ name: 'path', run: (signal) => loopBack(options, config, visit, signal) }],
+      checks: [{ name: 'path', run: (signal) => loopBack(options, config, visit, tried(), signal) }],
     },
   ];
   const version = {
@@ -203,10 +221,18 @@ function edgeParts(options: SectionsOptions, connection: Connection, servers: ()
   return { before, after, visit, look, version };
 }
 
+/** Cloudflare dates every answer; an edge elsewhere may not, but each session has its times. */
+async function timed(seen: Look, visit: Visit): Promise<Pick<Look, 'clockAheadMs' | 'unreachable'>> {
+  if (seen.clockAheadMs !== undefined || seen.unreachable !== undefined) return seen;
+  const admitted = await visit.admitted();
+  return 'why' in admitted ? seen : { ...seen, clockAheadMs: admitted.facts.clockAheadMs };
+}
+
 async function loopBack(
   { context: { fetch } }: SectionsOptions,
   config: AgentSettings & Connection,
   visit: Visit,
+  turn: Promise<readonly TriedWay[]>,
   signal: AbortSignal,
 ): Promise<Finding[]> {
   const admitted = await visit.admitted();
@@ -217,13 +243,13 @@ async function loopBack(
   if ('why' in pass) {
     return noLoopBack(`the host takes paired devices only, and ${plain(pass.why).replace(/\.$/, '')}`);
   }
-  const { hostKey, facts, isTemporary } = admitted;
+  const { hostKey, isTemporary } = admitted;
   const paired = config.access === 'paired' ? 'access: paired' : undefined;
   const findings = await checkLoopBack({
     connection: config,
     hostKey,
     pass,
-    turn: turnWays(facts.iceServers),
+    turn,
     tunnel: paired ?? (config.tunnel ? true : 'tunnel: no'),
     relayOnly: config.network.relayOnly,
     fetch,

@@ -8,7 +8,7 @@ import type { ResolveName } from '../server-names.ts';
 import { Allocation } from '../turn-allocation.ts';
 import { openCarrier } from '../turn-carrier.ts';
 import { TurnError } from '../turn-client.ts';
-import { codeOf } from './edge.ts';
+import { codeOf } from './errors.ts';
 import { type Finding, failure, ok, skipped, warning } from './finding.ts';
 import { unlessAborted, within } from './once.ts';
 
@@ -36,9 +36,19 @@ export function turnWays(iceServers: readonly IceServer[]): TurnWay[] {
     .slice(0, MAX_SERVERS);
 }
 
-export async function checkTurn({ iceServers, resolve, signal }: TurnOptions): Promise<Finding[]> {
+export interface TriedWay {
+  readonly way: TurnWay;
+  readonly result: Result;
+}
+
+/** Takes ATTEMPT_MS at most. */
+export async function tryTurn({ iceServers, resolve, signal }: TurnOptions): Promise<TriedWay[]> {
   const ways = turnWays(iceServers);
-  if (ways.length === 0) {
+  return await Promise.all(ways.map(async (way) => ({ way, result: await attempt(way, resolve, signal) })));
+}
+
+export function turnFindings(tried: readonly TriedWay[]): Finding[] {
+  if (tried.length === 0) {
     return [
       skipped('turn', 'The edge names no TURN server.', {
         meaning:
@@ -47,12 +57,13 @@ export async function checkTurn({ iceServers, resolve, signal }: TurnOptions): P
       }),
     ];
   }
-  const results = await Promise.all(ways.map(async (way) => ({ way, result: await attempt(way, resolve, signal) })));
-  const works = results.some(({ result }) => 'ms' in result);
-  return results.map(({ way, result }) => finding(way, result, works));
+  const works = tried.some(({ result }) => 'ms' in result);
+  return tried.map(({ way, result }) => finding(way, result, works));
 }
 
-type Result = { readonly ms: number; readonly relayed: string } | { readonly problem: string; readonly code?: number };
+export type Result =
+  | { readonly ms: number; readonly relayed: string }
+  | { readonly problem: string; readonly code?: number };
 
 function finding({ server, url }: TurnWay, result: Result, works: boolean): Finding {
   const check = `turn.${server.transport}`;

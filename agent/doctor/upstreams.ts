@@ -2,7 +2,7 @@
 import { plain } from '../command-error.ts';
 import type { AgentSettings } from '../config.ts';
 import type { LocalServer } from '../discovery.ts';
-import { causeOf, isTimeout } from './edge.ts';
+import { causeOf, isTimeout } from './errors.ts';
 import { type Finding, failure, ok, skipped, warning } from './finding.ts';
 import { within } from './once.ts';
 

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { PROTOCOL_VERSION } from '../../shared/limits.ts';
 import { plain } from '../command-error.ts';
 import { type Finding, failure, ok, skipped, warning } from './finding.ts';
+import { hostOf, type Lookup, problemOfName } from './names.ts';
 import { within } from './once.ts';
 
 /** Of package.json’s `engines`. */
@@ -65,13 +66,22 @@ export function checkEdgeVersion(own: string, edge: EdgeVersions): Finding[] {
   ];
 }
 
-export async function checkUpdate(own: string, request: typeof fetch, signal: AbortSignal): Promise<Finding[]> {
+export interface UpdateOptions {
+  readonly fetch: typeof fetch;
+  readonly look: Lookup;
+  readonly signal: AbortSignal;
+}
+
+export async function checkUpdate(own: string, { fetch, look, signal }: UpdateOptions): Promise<Finding[]> {
   let newest: string;
   try {
-    const response = await request(REGISTRY, {
+    const limit = within(REGISTRY_MS, signal);
+    const problem = await problemOfName(look, hostOf(REGISTRY), limit);
+    if (problem !== undefined) throw new Error(problem);
+    const response = await fetch(REGISTRY, {
       headers: { accept: 'application/json' },
       redirect: 'error',
-      signal: within(REGISTRY_MS, signal),
+      signal: limit,
     });
     newest = latest.parse(await response.json()).version;
   } catch {

@@ -95,7 +95,7 @@ export class Visit {
     if (why !== undefined) return { why };
     const edgeNow = () => now() - (seen.clockAheadMs ?? 0);
     signal.throwIfAborted();
-    const registering = Visitor.register({ connection: config, fetch, edgeNow });
+    const registering = Visitor.register({ connection: config, fetch, now, edgeNow });
     this.#registering = registering;
     // Whoever awaits it below may come late.
     registering.catch(() => {});

@@ -3,8 +3,8 @@
  * ends by itself after minutes, and is revoked when the doctor leaves. It is never shown.
  */
 import { z } from 'zod';
-import type { IceServer, SessionReady } from '../../shared/signal.ts';
-import { parseIceServers } from '../../shared/signal.ts';
+import { SIGNALING_SESSION_TTL_MS } from '../../shared/limits.ts';
+import { type IceServer, parseIceServers, type SessionReady } from '../../shared/signal.ts';
 import { CommandError, EXIT } from '../command-error.ts';
 import type { Connection } from '../config.ts';
 import { edgeOf } from '../edge-address.ts';
@@ -20,12 +20,19 @@ const REVOKE_MS = 1_500;
 export const PROBED = '/v1/models';
 
 const newKey = z.object({ id: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/), key: z.string().regex(/^[!-~]{20,256}$/) });
-const ready = z.object({ ice_servers: z.unknown(), ice_source: z.string().optional(), protocol_version: z.number() });
+const ready = z.object({
+  ice_servers: z.unknown(),
+  ice_source: z.string().optional(),
+  protocol_version: z.number(),
+  expires_at: z.number(),
+});
 
 export interface VisitorOptions {
   readonly connection: Connection;
   readonly fetch: typeof fetch;
-  /** Milliseconds since 1970 by the edge’s clock. */
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Likewise, by the edge’s clock. */
   edgeNow(): number;
 }
 
@@ -33,6 +40,8 @@ export interface SessionFacts {
   readonly iceServers: readonly IceServer[];
   readonly iceSource: string | undefined;
   readonly protocol: SessionReady['protocol_version'];
+  /** How far this machine's clock is ahead of the edge's; includes the time that the edge's answer took. */
+  readonly clockAheadMs: number;
 }
 
 /** Why a login is needed; undefined: there is one. */
@@ -76,7 +85,7 @@ export class Visitor {
 
   /** What a client is told when it begins: the ICE servers with their credentials. @throws CommandError */
   async session(signal: AbortSignal): Promise<SessionFacts> {
-    const { connection } = this.#options;
+    const { connection, now } = this.#options;
     const api = apiOf(this.#options, this.key, CALL_MS, signal);
     const answer = await inTime(api.request('POST', `/_direct/h/${connection.hostId}/session`, {}));
     const facts = understood(ready, answer, edgeOf(connection.signalingUrl));
@@ -84,6 +93,7 @@ export class Visitor {
       iceServers: parseIceServers(facts.ice_servers),
       iceSource: facts.ice_source,
       protocol: facts.protocol_version,
+      clockAheadMs: now() - (facts.expires_at - SIGNALING_SESSION_TTL_MS),
     };
   }
 
