@@ -99,24 +99,22 @@ async function ipv6Of(
 }
 
 /** Variables that other programs take for the way out. `reached`: whether the edge answers. */
-export function checkProxy(
+export async function checkProxy(
   env: Readonly<Record<string, string | undefined>>,
   reached: () => Promise<boolean>,
-): () => Promise<Finding[]> {
-  return async () => {
-    const names = ['HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy'].filter((name) => (env[name] ?? '') !== '');
-    if (names.length === 0) return [];
-    const what = `${names.join(' and ')} ${names.length === 1 ? 'is' : 'are'} set; direct-agent uses no proxy.`;
-    const data = { variables: names };
-    if (await reached()) {
-      return [ok('network.proxy', what, { meaning: 'It does not need one: the edge answers without.', data })];
-    }
-    return [
-      warning('network.proxy', what, {
-        meaning: 'That may be why the edge does not answer.',
-        fix: 'Let this machine reach the edge by TCP port 443 without the proxy.',
-        data,
-      }),
-    ];
-  };
+): Promise<Finding[]> {
+  const names = ['HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy'].filter((name) => (env[name] ?? '') !== '');
+  if (names.length === 0) return [];
+  const what = `${names.join(' and ')} ${names.length === 1 ? 'is' : 'are'} set; direct-agent uses no proxy.`;
+  const data = { variables: names };
+  if (await reached()) {
+    return [ok('network.proxy', what, { meaning: 'It does not need one: the edge answers without.', data })];
+  }
+  return [
+    warning('network.proxy', what, {
+      meaning: 'That may be why the edge does not answer.',
+      fix: 'Let this machine reach the edge by TCP port 443 without the proxy.',
+      data,
+    }),
+  ];
 }

@@ -2,6 +2,7 @@
 import type { IceServer } from '../../shared/signal.ts';
 import { plain } from '../command-error.ts';
 import type { Connection } from '../config.ts';
+import { type Endpoint, endpointText } from '../datagram.ts';
 import { edgeOf } from '../edge-address.ts';
 import { causeOf, isTimeout } from './errors.ts';
 import { type Finding, failure, ok, skipped, warning } from './finding.ts';
@@ -21,6 +22,8 @@ export interface LoopBackOptions {
   readonly pass: Pass;
   /** Those of the edge, once it is known which work. */
   readonly turn: Promise<readonly TriedWay[]>;
+  /** Servers that answer: to gather with those that do not would take longer than all the rest. */
+  readonly stun: Promise<readonly Endpoint[]>;
   /** Whether the host takes plain HTTPS; else why not. */
   readonly tunnel: true | string;
   readonly relayOnly: boolean;
@@ -40,13 +43,18 @@ interface Way {
 /** Each path in the order of the report. What is not finished when the signal aborts says so. */
 export async function checkLoopBack(options: LoopBackOptions): Promise<Finding[]> {
   const relay: Way = { check: 'path.relay', title: 'Relay', kind: 'relay' };
-  const direct: Way = { check: 'path.direct', title: 'Direct', kind: 'direct' };
   const [[first, last], tunnel, turn] = await Promise.all([
-    Promise.all([options.relayOnly ? undefined : checkWay(direct, options), checkWay(relay, options)]),
+    Promise.all([options.relayOnly ? undefined : checkDirect(options), checkWay(relay, options)]),
     checkTunnel(options),
     checkTurnWays(options),
   ]);
   return [...(first === undefined ? [] : [first]), ...turn, last, tunnel];
+}
+
+async function checkDirect(options: LoopBackOptions): Promise<Finding> {
+  const urls = (await options.stun).slice(0, 2).map((server) => `stun:${endpointText(server)}`);
+  const iceServer = urls.length === 0 ? {} : { iceServer: { urls } };
+  return await checkWay({ check: 'path.direct', title: 'Direct', kind: 'direct', ...iceServer }, options);
 }
 
 async function checkTurnWays(options: LoopBackOptions): Promise<Finding[]> {
