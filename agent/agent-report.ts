@@ -13,10 +13,18 @@ export interface AgentReport {
   readonly link: LinkReport;
   readonly sessions: readonly SessionReport[];
   readonly upstreams: readonly UpstreamReport[];
-  /** Since the start. */
-  readonly requests: { readonly running: number; readonly finished: number; readonly failed: number };
-  /** Of all that runs, over the last few seconds. */
+  readonly requests: RequestsReport;
+  /** Of all that runs, over the last few seconds. Events of streamed answers are counted, about one per token. */
   readonly tokens_per_second: number;
+}
+
+/** Since the start, but for `running`. */
+export interface RequestsReport {
+  readonly running: number;
+  readonly finished: number;
+  readonly failed: number;
+  /** Their clients gave them up. */
+  readonly cancelled: number;
 }
 
 export interface LinkReport {

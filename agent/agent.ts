@@ -2,10 +2,12 @@
 import type { DirectError } from '../shared/errors.ts';
 import { generateHostKeys, type HostKeys, hostKeyBytes } from '../shared/host-identity.ts';
 import { hostInfoMessage } from '../shared/host-info.ts';
+import { hostReportMessage } from '../shared/host-report.ts';
 import { RelayKeys } from '../shared/relay-keys.ts';
 import { sealedAgentPath } from '../shared/sealed-path.ts';
 import { type AcceptOptions, Sessions } from '../shared/sessions.ts';
 import { signAnswer } from '../shared/signed-answer.ts';
+import type { AgentReport, UpstreamReport } from './agent-report.ts';
 import { Channels } from './channels.ts';
 import type { Config } from './config.ts';
 import { Connections } from './connections.ts';
@@ -13,9 +15,13 @@ import { Devices } from './devices.ts';
 import type { LocalServer } from './discovery.ts';
 import { Door } from './door.ts';
 import { Link, type LinkOptions, type Transport } from './link.ts';
+import type { Log } from './log.ts';
+import { Meter, type MeteredPath } from './meter.ts';
+import { upstreamLabel } from './metrics.ts';
 import { PairingDesk } from './pairing.ts';
 import { createPortMapper } from './port-mapping.ts';
 import { UpstreamProxy } from './proxy.ts';
+import { hostReportOf, measure, reportOf } from './reporting.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { Upstreams } from './upstreams.ts';
 import { WebUi } from './web-ui.ts';
@@ -30,7 +36,7 @@ export interface AgentOptions {
   hostKeys?: HostKeys;
   /** Where devices.json and pairing.json are; it need not exist. */
   folder: string;
-  log(level: Config['logLevel'], line: string): void;
+  log: Log;
   /** This machine's network; the system's unless told otherwise. */
   interfaces?: WebRtcOptions['interfaces'];
   /** Tests shorten the link's times. */
@@ -44,9 +50,17 @@ export interface AgentOptions {
 export interface RunningAgent {
   /** Connections in use. */
   readonly connections: number;
+  /** What is counted; it goes on to change. */
+  readonly meter: Meter;
+  /** How it is now. */
+  report(): AgentReport;
+  /** Asks the clients for round-trip times that are not known, where that costs nothing; true if it did. */
+  measure(): boolean;
   close(): Promise<void>;
 }
 
+/** Who looks every second need not ask the clients each time. */
+const MEASURE_MS = 5_000;
 /** Time for the messages that say goodbye. */
 const GOODBYE_MS = 300;
 
@@ -60,6 +74,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     ...(options.interfaces === undefined ? {} : { interfaces: options.interfaces }),
     ...(portMapper === undefined ? {} : { portMapper }),
   });
+  const meter = new Meter();
   const upstreams = new Upstreams(options.servers, options.search, () => link.inform());
   const proxy = new UpstreamProxy({
     upstream: (path) => upstreams.choose(path),
@@ -67,7 +82,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     webUi: config.webUi && new WebUi({ ...config.webUi, log: (line) => log('warn', line) }),
     maxBodyBytes: config.maxBodyBytes,
     upstreamHeaders: config.upstreamHeaders,
-    log: (line) => log('debug', `proxy: ${line}`),
+    log: (line, fields) => log('debug', `proxy: ${line}`, fields),
   });
   const hostKeys = options.hostKeys ?? (await generateHostKeys());
   const relayKeys = await RelayKeys.create({
@@ -102,7 +117,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const sessions = new Sessions({
     environment: nodeEnvironment,
     admit: (path, device) => door.admit(path, device),
-    stream: (stream, grant) => void proxy.serve(stream, grant),
+    stream: (stream, grant, session) => void proxy.serve(stream, grant, meter.request(session)),
   });
   const connections = new Connections({
     maxConnections: config.maxConns,
@@ -110,21 +125,33 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     sessions,
     sign: (answered) => signAnswer(hostKeys, { ...answered, hostId: config.hostId }),
     send: (signal) => link.send(signal),
-    log: (line) => log('info', line),
+    log: (line, fields) => log('info', line, fields),
+    opened: (path, ms) => meter.opened(path, ms),
+    failed: (code) => meter.failed('connection', code),
   });
   const channels = new Channels({
     accept: (path, { session_id: sessionId, relay, grant, from }) => {
+      const askedAt = meter.clock.now();
+      let isOpen = false;
+      const opened = (kind: MeteredPath) => () => {
+        isOpen = true;
+        meter.opened(kind, meter.clock.now() - askedAt);
+      };
       const ended = (error: DirectError) => {
-        if (!isOrdinary(error)) log('info', `channel: closed for ${error.code}: ${error.message}`);
+        if (!isOpen && !isOrdinary(error)) meter.failed('connection', error.code);
+        if (!isOrdinary(error)) {
+          const fields = { code: error.code, session: sessionId.slice(0, 8) };
+          log('info', `channel: closed for ${error.code}: ${error.message}`, fields);
+        }
       };
       // Where the client's end is not the edge itself, the edge must not read what passes.
       if (!relay) {
-        sessions.accept(path, { sessionId, kind: 'relay', grant: 'in-heads' }, { ended });
+        sessions.accept(path, { sessionId, kind: 'relay', grant: 'in-heads' }, { opened: opened('tunnel'), ended });
         return;
       }
       const sealed = sealedAgentPath(path, relayKeys, sessionId);
       const options: AcceptOptions = { sessionId, kind: 'relay', binding: () => sealed.binding, grant, from };
-      sessions.accept(sealed, options, { ended });
+      sessions.accept(sealed, options, { opened: opened('relay'), ended });
     },
     log: (line) => log('info', line),
     environment: nodeEnvironment,
@@ -146,6 +173,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
         access: config.access,
         devices: devices.all,
       }),
+    report: () => hostReportMessage(hostReportOf(report())),
     forgetDevice: (id) => {
       log('info', `devices: the owner removes ${id}`);
       devices.remove(id).catch((error: unknown) => log('error', `devices: ${id} is not removed: ${error}`));
@@ -157,19 +185,43 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       proxy.revoke(subject);
     },
     up: (transport) => {
-      log('info', `link: connected to the edge by ${transport === 'websocket' ? 'WebSocket' : 'HTTPS polling'}`);
+      meter.linkUp(transport);
+      const name = transport === 'websocket' ? 'WebSocket' : 'HTTPS polling';
+      log('info', `link: connected to the edge by ${name}`, { transport });
       options.up?.(transport);
     },
-    down: (reason, retryMs) => log('warn', `link: not connected (${reason}), next attempt in ${retryMs} ms`),
+    down: (reason, retryMs) => {
+      meter.linkDown(reason);
+      meter.failed('link', 'E_PATH_LOST');
+      log('warn', `link: not connected (${reason}), next attempt in ${retryMs} ms`);
+    },
     refused: (error) => {
+      meter.linkDown(error.message);
+      meter.failed('link', error.code);
       sayGoodbye();
       options.refused(error);
     },
   });
+  // What is known of them: `Upstreams` looks for servers only where there is none.
+  const upstreamReports = (): UpstreamReport[] =>
+    upstreams.servers.map(({ kind, name, url, models }) => {
+      return { kind, name, url, models, state: 'up', running: 0, waiting: 0 };
+    });
+  meter.upstreamName = (base) => upstreamLabel(upstreams.servers, base);
+  const report = () => reportOf({ config, meter, sessions: sessions.all, upstreams: upstreamReports() });
+  let measuredAt = Number.NEGATIVE_INFINITY;
   link.start();
   return {
     get connections() {
       return connections.size;
+    },
+    meter,
+    report,
+    measure() {
+      const now = meter.clock.now();
+      if (now - measuredAt < MEASURE_MS) return false;
+      measuredAt = now;
+      return measure(sessions.all);
     },
     async close() {
       const busy = sessions.size + connections.size > 0;

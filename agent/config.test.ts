@@ -57,6 +57,8 @@ describe('loadConfig', () => {
       access: 'edge',
       tunnel: true,
       logLevel: 'info',
+      logFormat: 'text',
+      metrics: undefined,
       file: '/etc/da/config.yaml',
       warnings: [],
     });
@@ -90,6 +92,8 @@ web_ui_https_paths:
 access: paired
 tunnel: no
 log_level: debug
+log_format: json
+metrics: "[::1]:9464"
 `;
     expect(loadConfig(withFile(yaml))).toMatchObject({
       signalingUrl: 'http://localhost:8787/_direct/h/attic',
@@ -116,6 +120,8 @@ log_level: debug
       access: 'paired',
       tunnel: false,
       logLevel: 'debug',
+      logFormat: 'json',
+      metrics: { host: '::1', port: 9464 },
     });
   });
 
@@ -439,7 +445,7 @@ describe('mistakes', () => {
         "emptyTokenFile": "token_file (/etc/da/config.yaml:2): the file /etc/da/t is empty or contains spaces. Copy the whole token, nothing else.",
         "family": "ip_family (DIRECT_AGENT_IP_FAMILY): "v6" is not valid. Write any, ipv4 or ipv6.",
         "familyAndNat": "nat_1to1 (/etc/da/config.yaml:4): 2001:db8::7 has no effect, because ip_family (/etc/da/config.yaml:3) is ipv4. Remove it, or set ip_family to any.",
-        "foreign": "zzz (/etc/da/config.yaml:3) is no known key. Known keys: signaling_url, token, token_file, upstream, interfaces, exclude_interfaces, nat_1to1, udp_ports, ip_family, relay_only, port_mapping, stun_urls, max_conns, max_body_bytes, allowed_prefixes, allow_management, upstream_headers, web_ui, web_ui_https_paths, access, tunnel, log_level",
+        "foreign": "zzz (/etc/da/config.yaml:3) is no known key. Known keys: signaling_url, token, token_file, upstream, interfaces, exclude_interfaces, nat_1to1, udp_ports, ip_family, relay_only, port_mapping, stun_urls, max_conns, max_body_bytes, allowed_prefixes, allow_management, upstream_headers, web_ui, web_ui_https_paths, access, tunnel, log_level, log_format, metrics",
         "headerBreak": "upstream_headers (--upstream-headers): the value (secret, not shown) has a control or non-ASCII character in X-Key. Remove it.",
         "headerFraming": "upstream_headers (/etc/da/config.yaml:3): the value (secret, not shown) sets Content-Length, which the agent sets itself. Remove that line.",
         "headerName": "upstream_headers (DIRECT_AGENT_UPSTREAM_HEADERS): the value (secret, not shown) has a line without a field name. Write a map, or lines of the form “Name: value”.",

@@ -16,7 +16,8 @@ import {
   unknownKey,
 } from './config-messages.ts';
 import type { AccessMode } from './door.ts';
-import type { LogLevel } from './log.ts';
+import type { LogFormat, LogLevel } from './log.ts';
+import type { MetricsAddress } from './metrics-address.ts';
 import { Mistake } from './mistake.ts';
 import type { NetworkSettings } from './network-settings.ts';
 import { contradictions } from './network-values.ts';
@@ -59,6 +60,9 @@ export interface AgentSettings {
   /** Whether it takes plain HTTPS requests, which the edge can read. */
   readonly tunnel: boolean;
   readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+  /** Where the metrics are shown; undefined: nowhere. */
+  readonly metrics: MetricsAddress | undefined;
   /** The file that was read, if there was one. */
   readonly file: string | undefined;
   /** What works but should be changed; for stderr. */
@@ -191,6 +195,8 @@ function readConfig(sources: ConfigSources, complete = true): Read {
     access: data.access,
     tunnel: data.tunnel,
     logLevel: data.log_level,
+    logFormat: data.log_format,
+    metrics: data.metrics,
     file: text === undefined ? undefined : path,
     warnings,
   };

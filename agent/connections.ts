@@ -3,6 +3,8 @@ import { DirectError, ERRORS, type ErrorCode } from '../shared/errors.ts';
 import type { AcceptedPath, Sessions } from '../shared/sessions.ts';
 import type { OfferSignal, SessionSignal } from '../shared/signal.ts';
 import { type AnsweredOffer, type AnswerSignature, directBinding } from '../shared/signed-answer.ts';
+import type { LogFields } from './log.ts';
+import type { MeteredPath } from './meter.ts';
 import type { Peer, PeerEvents } from './webrtc.ts';
 
 /** The part of Peer that this file needs, so that tests can do without WebRTC. */
@@ -17,13 +19,21 @@ export interface ConnectionsOptions {
   sign(answered: Omit<AnsweredOffer, 'hostId'>): Promise<AnswerSignature>;
   /** Sends a message to the client by way of the edge. */
   send(signal: SessionSignal): void;
-  log(line: string): void;
+  log(line: string, fields: LogFields): void;
+  /** For the meter: a path has opened, or an offer came to nothing. */
+  opened?(path: MeteredPath, ms: number): void;
+  failed?(code: ErrorCode): void;
+  /** Monotonic milliseconds. */
+  now?(): number;
 }
 
 interface Connection {
   peer: AnsweringPeer;
   path: AcceptedPath;
 }
+
+/** How a client goes that has changed its mind, or has found another way meanwhile: no failure. */
+const HAS_LEFT: readonly ErrorCode[] = ['E_CANCELLED', 'E_GOING_AWAY'];
 
 export class Connections {
   readonly #options: ConnectionsOptions;
@@ -63,18 +73,26 @@ export class Connections {
   }
 
   #offer(offer: OfferSignal): void {
-    const { maxConnections, sessions } = this.#options;
+    const { maxConnections, sessions, now = () => performance.now() } = this.#options;
+    const offeredAt = now();
     const id = offer.session_id;
     // A repeated offer replaces the attempt before it.
     this.#end(id, 'E_CANCELLED');
     if (this.#connections.size >= maxConnections) {
       this.#log(id, `refused: all ${maxConnections} connections are in use`);
       this.#sendError(id, 'E_HOST_BUSY');
+      this.#options.failed?.('E_HOST_BUSY');
       return;
     }
+    let kind: 'direct' | 'turn' = 'direct';
+    let isOver = false;
     const peer = this.#options.makePeer(offer, {
       candidate: (candidate) => this.#options.send({ session_id: id, type: 'candidate', candidate }),
       step: (what) => this.#log(id, what),
+      kind: (named) => {
+        kind = named;
+        path.moved(kind);
+      },
       closed: (reason) => this.#forget(id, peer, reason),
     });
     let binding: Uint8Array | undefined;
@@ -82,7 +100,13 @@ export class Connections {
       peer.path,
       { sessionId: id, kind: 'direct', binding: () => binding, grant: offer.grant, from: offer.from },
       {
+        opened: () => {
+          isOver = true;
+          this.#options.opened?.(kind, now() - offeredAt);
+        },
         ended: (error) => {
+          if (!isOver && !HAS_LEFT.includes(error.code)) this.#options.failed?.(error.code);
+          isOver = true;
           if (error.code === 'E_HANDSHAKE_TIMEOUT') this.#sendError(id, error.code);
           peer.close(describe(error));
         },
@@ -123,7 +147,8 @@ export class Connections {
 
   #log(id: string, what: string): void {
     // The whole id lets its holder take part in the signaling, so the log gets its beginning.
-    this.#options.log(`webrtc: ${what} for session ${id.slice(0, 8)}…`);
+    const session = id.slice(0, 8);
+    this.#options.log(`webrtc: ${what} for session ${session}…`, { session });
   }
 }
 

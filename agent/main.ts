@@ -6,6 +6,7 @@ import { CommandError, EXIT, type ExitCode } from './command-error.ts';
 import { makeProgram } from './command-line/program.ts';
 import type { Context } from './commands/context.ts';
 import { ConfigError } from './config.ts';
+import { terminalsOf } from './live-terminal.ts';
 
 const ending = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -24,9 +25,20 @@ process.on('unhandledRejection', (reason) => {
 // Who reads only the first lines of either has what they want; an agent goes on serving.
 for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
 
+const terminals = terminalsOf(process);
+
+/** Above what is shown live, where that is the same terminal. */
+function print(stream: typeof process.stdout | typeof process.stderr, line: string): void {
+  const { screen } = (stream === process.stdout ? terminals.out : terminals.err) ?? {};
+  const write = (text: string) => void stream.write(text);
+  if (screen === undefined) write(`${line}\n`);
+  else screen.print(`${line}\n`, write);
+}
+
 const context: Context = {
-  out: (line) => void process.stdout.write(`${line}\n`),
-  err: (line) => void process.stderr.write(`${line}\n`),
+  out: (line) => print(process.stdout, line),
+  err: (line) => print(process.stderr, line),
+  terminals,
   columns: process.stderr.isTTY ? process.stderr.columns : undefined,
   env: process.env,
   fetch,
@@ -48,7 +60,7 @@ const context: Context = {
 };
 
 function say(line: string): void {
-  process.stderr.write(`direct-agent: ${line}\n`);
+  print(process.stderr, `direct-agent: ${line}`);
 }
 
 /** Ends the process when everything that was printed has left it. */

@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import { Agent, type Dispatcher } from 'undici';
 import { DirectError, type ErrorCode } from '../shared/errors.ts';
-import { AgentExchange } from '../shared/exchange.ts';
+import type { AgentExchange } from '../shared/exchange.ts';
 import type { Grant } from '../shared/grant.ts';
 import type { RequestHead } from '../shared/head.ts';
 import { hasBody } from '../shared/semantics.ts';
@@ -14,6 +14,9 @@ import { type Answer, filtered, reason, respond } from './answer.ts';
 import { fieldList, requestHeaders, socketRequestHeaders, socketResponseHeaders } from './headers.ts';
 import type { HeldReader } from './held-response.ts';
 import { HeldResponses } from './held-responses.ts';
+import type { LogFields } from './log.ts';
+import { type RequestMeter, UNMETERED } from './meter.ts';
+import { MeteredExchange } from './meter-exchange.ts';
 import { checkBody, type ModelUse, modelUse } from './model-scope.ts';
 import { Reply } from './reply.ts';
 import { readBody } from './request-body.ts';
@@ -36,7 +39,7 @@ export interface ProxyOptions {
   /** For held responses; tests have their own. */
   timer?(ms: number, run: () => void): () => void;
   /** A line for the log: method, path without query, status. Never headers or bodies. */
-  log(line: string): void;
+  log(line: string, fields: LogFields): void;
 }
 
 /** A request whose grant is in its head. */
@@ -107,8 +110,8 @@ export class UpstreamProxy {
    * Serves one stream of a session with `sessionGrant` to its end. Never rejects: what goes wrong is answered or resets
    * the stream.
    */
-  async serve(stream: Stream, sessionGrant: SessionGrant): Promise<void> {
-    const exchange = new AgentExchange(stream);
+  async serve(stream: Stream, sessionGrant: SessionGrant, meter: RequestMeter = UNMETERED): Promise<void> {
+    const exchange = new MeteredExchange(stream, meter);
     const gone = new AbortController();
     stream.onabort = (error) => gone.abort(error);
     const reply = new Reply(exchange);
@@ -126,6 +129,7 @@ export class UpstreamProxy {
         tagged.subject = grant.subject;
       }
       if (head.hold === undefined && head.resume === undefined) {
+        reply.meter = meter;
         await this.#forward(head, grant, exchange, reply, gone.signal);
       } else {
         const reader: HeldReader = {
@@ -135,7 +139,7 @@ export class UpstreamProxy {
           breakOff,
         };
         if (head.resume !== undefined) await this.#resume(head, grant, reader, gone.signal);
-        else await this.#hold(head, grant, exchange, reader, gone.signal);
+        else await this.#hold(head, grant, exchange, reader, gone.signal, meter);
       }
     } catch (error) {
       await reply.fail(gone.signal.aborted ? gone.signal.reason : error);
@@ -143,10 +147,17 @@ export class UpstreamProxy {
     if (tagged !== undefined) this.#tagged.delete(tagged);
     // What the client still sends is of no use to anyone.
     stream.stop('E_CANCELLED');
+    meter.ended(reply.code);
     if (head === undefined) return;
     const service =
       head.service === undefined ? '' : `${head.service}${tagged === undefined ? '' : ' by the tunnel'}: `;
-    this.#options.log(`${service}${nameOf(head)} ${reply.outcome}`);
+    this.#options.log(`${service}${nameOf(head)} ${reply.outcome}`, {
+      method: head.method,
+      path: withoutQuery(head.path),
+      ...(reply.status === undefined ? {} : { status: reply.status }),
+      code: reply.code,
+      tunnel: tagged !== undefined,
+    });
   }
 
   /** For `revoke`, which may come in the same turn as the head, and so before that is read. */
@@ -171,10 +182,12 @@ export class UpstreamProxy {
     exchange: AgentExchange,
     reader: HeldReader,
     signal: AbortSignal,
+    meter: RequestMeter,
   ): Promise<void> {
     signal.throwIfAborted();
     const held = this.#held.begin(grant.subject, head.hold ?? '');
     const reply = new Reply(held);
+    reply.meter = meter;
     reply.path = head.path;
     this.#forward(head, grant, exchange, reply, held.signal).catch((error: unknown) =>
       reply.fail(held.signal.aborted ? held.signal.reason : error),
@@ -218,6 +231,7 @@ export class UpstreamProxy {
     const upstream = await this.#options.upstream(path);
     if (upstream === undefined) throw new DirectError('E_NO_UPSTREAM');
     const base = new URL(upstream);
+    reply.meter.asked(upstream);
     const target = base.pathname.replace(/\/$/, '') + path + query;
     const own = this.#options.upstreamHeaders;
     const asked: Asked = { head, base, target, own, received: (fields) => fields, signal };
@@ -240,6 +254,7 @@ export class UpstreamProxy {
     const { webUi } = this.#options;
     if (webUi === undefined) throw new DirectError('E_NO_UPSTREAM', 'web_ui is not set in the agent’s configuration');
     const asked = { ...webUi.admit(head, grant), signal };
+    reply.meter.asked('web_ui');
     if (head.protocol === 'websocket') return this.#upgrade(asked, exchange, reply);
     const body = await readBody(head, exchange, this.#options.maxBodyBytes);
     await respond(await this.#request({ ...asked, body }), asked, reply);
@@ -288,7 +303,7 @@ export class UpstreamProxy {
     const { socket, fields } = opening;
     try {
       await reply.head({ status: 101, statusText: '', headers: socketResponseHeaders(asked.received(fields), base) });
-      await proxySocket(socket, exchange.socket());
+      await proxySocket(socket, exchange.socket(), reply.meter);
     } finally {
       socket.terminate();
     }

@@ -1,8 +1,9 @@
 /** One response to a client, whatever becomes of its request. */
-import { DirectError, errorBody } from '../shared/errors.ts';
+import { DirectError, type ErrorCode, errorBody } from '../shared/errors.ts';
 import type { HeaderList, ResponseHead } from '../shared/head.ts';
 import { RateLimited } from './access.ts';
 import type { ResponseSink } from './held-response.ts';
+import { type RequestMeter, UNMETERED } from './meter.ts';
 
 /** What the client gets to see: a head once, then a body, or an error in the form that still fits. */
 export class Reply {
@@ -12,6 +13,10 @@ export class Reply {
   path = '';
   /** For the log: the status, then how it ended if not well. */
   outcome = '';
+  /** Is told of the upstream's answer, if this is its way to the client. */
+  meter: RequestMeter = UNMETERED;
+  #status: number | undefined;
+  #code: ErrorCode | undefined;
 
   constructor(sink: ResponseSink) {
     this.#sink = sink;
@@ -21,13 +26,26 @@ export class Reply {
     return this.#started;
   }
 
+  /** Of its head, if it has one. */
+  get status(): number | undefined {
+    return this.#status;
+  }
+
+  /** With what it failed. */
+  get code(): ErrorCode | undefined {
+    return this.#code;
+  }
+
   async head(head: ResponseHead): Promise<void> {
+    this.meter.answered(head.headers.find(([name]) => name === 'content-type')?.[1]);
     this.#started = true;
+    this.#status = head.status;
     this.outcome = `${head.status}`;
     await this.#sink.sendHead(head);
   }
 
   async data(bytes: Uint8Array): Promise<void> {
+    this.meter.passed(bytes);
     await this.#sink.sendData(bytes);
   }
 
@@ -38,6 +56,7 @@ export class Reply {
   /** Before the head, an error is an HTTP response with our JSON; after it, a reset with the code. */
   async fail(error: unknown): Promise<void> {
     const known = error instanceof DirectError ? error : new DirectError('E_INTERNAL');
+    this.#code = known.code;
     if (this.#started || known.code === 'E_CANCELLED' || known.code === 'E_PATH_LOST') {
       this.outcome = `${this.outcome} ${known.code}`.trim();
       this.#sink.reset(known.code);

@@ -4,7 +4,8 @@ import { DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_CONNECTIONS, MAX_ID_LENGTH } from '
 import { parseTarget } from '../shared/target.ts';
 import { ACCESS_MODES } from './door.ts';
 import { isLoopback } from './edge-address.ts';
-import { LEVELS } from './log.ts';
+import { LEVELS, LOG_FORMATS } from './log.ts';
+import { METRICS_EXPECTED, metricsAddress } from './metrics-address.ts';
 import { Mistake } from './mistake.ts';
 import {
   addressMapping,
@@ -47,6 +48,8 @@ export const settings = z.object({
   access: z.enum(ACCESS_MODES).default('edge'),
   tunnel: yesNo().default(true),
   log_level: z.enum(LEVELS).default('info'),
+  log_format: z.enum(LOG_FORMATS).default('text'),
+  metrics: number(metricsAddress).optional(),
 });
 
 export type Key = keyof typeof settings.shape;
@@ -69,6 +72,8 @@ export const EXPECTED: Record<Key, string> = {
   access: 'edge or paired',
   tunnel: 'true or false',
   log_level: 'error, warn, info or debug',
+  log_format: 'text or json',
+  metrics: METRICS_EXPECTED,
 };
 export const KEYS = Object.keys(EXPECTED);
 /** Values that no message may show. */

@@ -6,6 +6,7 @@ import type { HeaderList } from '../shared/head.ts';
 import { MAX_SOCKET_MESSAGE_BYTES } from '../shared/limits.ts';
 import type { SocketExchange } from '../shared/socket-exchange.ts';
 import { fieldList } from './headers.ts';
+import { type RequestMeter, UNMETERED } from './meter.ts';
 
 /** What waits for an upstream that reads slowly; more stays with the client, where the stream's credit bounds it. */
 const MAX_QUEUED_BYTES = 64 * 1024;
@@ -58,12 +59,16 @@ export async function openSocket(
  * Passes messages both ways until the upstream's socket has closed.
  * @throws DirectError `E_UPSTREAM_FAILED` when the upstream was lost, or why the client's direction failed.
  */
-export async function proxySocket(socket: WebSocket, exchange: SocketExchange): Promise<void> {
+export async function proxySocket(
+  socket: WebSocket,
+  exchange: SocketExchange,
+  meter: RequestMeter = UNMETERED,
+): Promise<void> {
   const closed = closing(socket);
-  toClient(socket, exchange);
+  toClient(socket, exchange, meter);
   let failure: unknown;
   let clientClosed = false;
-  toUpstream(socket, exchange).then(
+  toUpstream(socket, exchange, meter).then(
     () => {
       clientClosed = true;
     },
@@ -96,7 +101,7 @@ function closing(socket: WebSocket): Promise<{ code: number; reason: string }> {
   });
 }
 
-function toClient(socket: WebSocket, exchange: SocketExchange): void {
+function toClient(socket: WebSocket, exchange: SocketExchange, meter: RequestMeter): void {
   let waiting = 0;
   const written = () => {
     waiting -= 1;
@@ -105,6 +110,7 @@ function toClient(socket: WebSocket, exchange: SocketExchange): void {
   socket.on('message', (data, isBinary) => {
     // With its default `binaryType`, ws delivers both kinds like this.
     const bytes = data as Buffer;
+    meter.sent(bytes.length);
     waiting += 1;
     socket.pause();
     // A failing write fails the stream, and with it `toUpstream`.
@@ -115,18 +121,20 @@ function toClient(socket: WebSocket, exchange: SocketExchange): void {
 }
 
 /** Resolves when the client has closed. */
-async function toUpstream(socket: WebSocket, exchange: SocketExchange): Promise<void> {
+async function toUpstream(socket: WebSocket, exchange: SocketExchange, meter: RequestMeter): Promise<void> {
   for (;;) {
     const message = await exchange.read();
     if (message.type === 'close') return socket.close(message.code, message.reason);
-    await send(socket, message.type === 'text' ? message.text : message.bytes);
+    const data = message.type === 'text' ? Buffer.from(message.text) : message.bytes;
+    meter.received(data.length);
+    await send(socket, data, message.type === 'binary');
   }
 }
 
-function send(socket: WebSocket, data: string | Uint8Array): Promise<void> {
+function send(socket: WebSocket, data: Uint8Array, binary: boolean): Promise<void> {
   return new Promise((resolve) => {
     // The callback comes for a socket that has closed, too.
-    socket.send(data, () => resolve());
+    socket.send(data, { binary }, () => resolve());
     if (socket.bufferedAmount <= MAX_QUEUED_BYTES) resolve();
   });
 }

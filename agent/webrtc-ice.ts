@@ -36,6 +36,8 @@ export class Ice {
   readonly #events: IceEvents;
   readonly #nomination: Nomination;
   #early: (() => void)[] | undefined = [];
+  /** The client's relayed addresses; as many as candidates at most. */
+  readonly #relayed = new Set<string>();
   #remoteCandidates = 0;
   #errorResponses = 0;
 
@@ -95,6 +97,7 @@ export class Ice {
     const candidate = remoteCandidate(line);
     if (candidate === undefined || ++this.#remoteCandidates > MAX_CANDIDATES_PER_SESSION) return;
     if (candidate.host.includes(':')) this.#events.remoteIpv6();
+    if (candidate.type === 'relay') this.#relayed.add(`${candidate.host} ${candidate.port}`);
     this.#ice.addRemoteCandidate(candidate).catch(() => {});
   }
 
@@ -103,6 +106,18 @@ export class Ice {
     const early = this.#early ?? [];
     this.#early = undefined;
     for (const receive of early) receive();
+  }
+
+  /** How the pair in use goes. A relayed address of the client's may have come in a check before it was named. */
+  get kind(): 'direct' | 'turn' {
+    const { nominated } = this.#ice;
+    if (nominated === undefined) return 'direct';
+    const { host, port } = nominated.remoteCandidate;
+    const isRelayed =
+      nominated.localCandidate.type === 'relay' ||
+      nominated.remoteCandidate.type === 'relay' ||
+      this.#relayed.has(`${host} ${port}`);
+    return isRelayed ? 'turn' : 'direct';
   }
 
   close(): void {

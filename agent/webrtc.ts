@@ -29,6 +29,8 @@ export interface PeerEvents {
   candidate(candidate: Candidate): void;
   /** A step in the life of the connection, for the log. */
   step(what: string): void;
+  /** Whether packets pass through a TURN server, of either end; once that is known, and when it changes. */
+  kind?(kind: 'direct' | 'turn'): void;
   /** The connection is over, whoever ended it; called once. */
   closed(reason: string): void;
 }
@@ -164,7 +166,10 @@ export class Peer {
         if (this.#inAnswer === undefined) this.#tell(line);
         else this.#inAnswer.push(line);
       },
-      switched: () => events.step('ICE has changed to another candidate pair'),
+      switched: () => {
+        events.step('ICE has changed to another candidate pair');
+        events.kind?.(this.#ice.kind);
+      },
       remoteIpv6: () => {
         this.#remoteIpv6 = true;
         this.#gathering?.wantIpv6Relay();
@@ -249,7 +254,10 @@ export class Peer {
   #observe(): void {
     const connection = this.#connection;
     connection.iceConnectionStateChange.subscribe((state) => {
-      if (state === 'connected') this.#events.step('ICE connection established');
+      if (state === 'connected') {
+        this.#events.step('ICE connection established');
+        this.#events.kind?.(this.#ice.kind);
+      }
       if (state === 'failed' || state === 'disconnected') this.close(`ICE ${state}`);
     });
     connection.connectionStateChange.subscribe((state) => {

@@ -79,7 +79,7 @@ try {
       throw Object.assign(new Error('npm start reads no configuration file'), { code: 'ENOENT' });
     },
   });
-  const log = makeLog(config.logLevel);
+  const log = makeLog({ level: config.logLevel, write: (text) => process.stderr.write(text) });
   // Kept, because pages pin it: the next start must be the same host to them.
   const identity = await new Store(FOLDER, (line) => log('warn', line)).identity();
   await new Promise<void>((resolve, reject) => {

@@ -7,7 +7,7 @@ import { DirectError, type ErrorCode, ProtocolError } from './errors.ts';
 import type { Grant } from './grant.ts';
 import { agentHello, parseClientHello } from './hello.ts';
 import { HANDSHAKE_TIMEOUT_MS, MAX_SESSIONS } from './limits.ts';
-import type { Path } from './path.ts';
+import type { Path, PathKind } from './path.ts';
 import { type LinkOwner, PathLink, type SessionEnvironment } from './path-link.ts';
 import { type PathOptions, Session } from './session.ts';
 import type { Stream } from './stream.ts';
@@ -21,7 +21,7 @@ export type SessionGrant = Grant | 'in-heads' | undefined;
 export interface SessionsOptions {
   environment: SessionEnvironment;
   /** A client opened a stream. */
-  stream(stream: Stream, grant: SessionGrant): void;
+  stream(stream: Stream, grant: SessionGrant, session: Session): void;
   /**
    * Whether a client may use the path, asked when it has said HELLO and before anything else of it is looked at.
    * Returns whose the path is, if that was proved: a session takes the paths of one owner only.
@@ -57,6 +57,18 @@ export interface AcceptedPath {
   readonly isOpen: boolean;
   /** Refuses the path, and tells the client why; one that is open already ends, and its session goes on without it. */
   close(code: ErrorCode): void;
+  /** ICE may move between direct and TURN. */
+  moved(kind: PathKind): void;
+}
+
+/** What can be told of a session. */
+export interface SessionView {
+  readonly session: Session;
+  readonly grant: SessionGrant;
+  /** The signaling session of its first path, which names it in the log. */
+  readonly sessionId: string;
+  /** When it began, in monotonic ms. */
+  readonly since: number;
 }
 
 interface Accepted extends Required<PathEvents> {
@@ -67,8 +79,7 @@ interface Accepted extends Required<PathEvents> {
 }
 
 /** A session, whose it is, and what it may do: what the edge said with its latest path. */
-interface Entry {
-  readonly session: Session;
+interface Entry extends SessionView {
   readonly owner: string | undefined;
   grant: SessionGrant;
 }
@@ -87,6 +98,11 @@ export class Sessions {
   /** Sessions that live, with or without a path. */
   get size(): number {
     return this.#sessions.size;
+  }
+
+  /** Sessions that live, the newest last but for those that have lost their paths. */
+  get all(): readonly SessionView[] {
+    return [...this.#sessions.values()];
   }
 
   /** Takes a path. A client that does not say HELLO in time is refused with `E_HANDSHAKE_TIMEOUT`. */
@@ -117,6 +133,9 @@ export class Sessions {
       close: (code) => {
         if (link.isOpen) link.end(new DirectError(code));
         else this.#refuse(link, new DirectError(code));
+      },
+      moved: (kind) => {
+        link.kind = kind;
       },
     };
   }
@@ -172,7 +191,7 @@ export class Sessions {
     let entry = this.#sessions.get(id);
     if (entry === undefined && resumed) throw new ProtocolError('the session is not known here', 'E_HOST_RESTARTED');
     const accepted = this.#accepted.get(link);
-    entry ??= this.#create(id, survivalMs, accepted);
+    entry ??= this.#create(link, id, survivalMs, accepted);
     if (subjectOf(entry.grant) !== subjectOf(accepted?.grant)) {
       throw new ProtocolError('the session is another’s', 'E_UNAUTHORIZED');
     }
@@ -184,7 +203,7 @@ export class Sessions {
     accepted?.opened();
   }
 
-  #create(id: string, survivalMs: number, accepted: Accepted | undefined): Entry {
+  #create({ sessionId }: PathLink, id: string, survivalMs: number, accepted: Accepted | undefined): Entry {
     const { environment, stream, moved, maxSessions = MAX_SESSIONS } = this.#options;
     if (this.#sessions.size >= maxSessions) this.#makeRoom();
     const session = new Session({
@@ -193,7 +212,7 @@ export class Sessions {
       environment,
       survivalMs,
       events: {
-        stream: (opened) => stream(opened, entry.grant),
+        stream: (opened) => stream(opened, entry.grant, session),
         ...(moved === undefined ? {} : { moved: () => moved(session) }),
         lost: (link, error) => {
           this.#ended(link, error);
@@ -205,7 +224,13 @@ export class Sessions {
         closed: () => this.#sessions.delete(id),
       },
     });
-    const entry: Entry = { session, owner: accepted?.owner, grant: accepted?.grant };
+    const entry: Entry = {
+      session,
+      owner: accepted?.owner,
+      grant: accepted?.grant,
+      sessionId,
+      since: environment.now(),
+    };
     this.#sessions.set(id, entry);
     return entry;
   }

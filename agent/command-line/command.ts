@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import type { ExitCode } from '../command-error.ts';
 import type { Context, Flags } from '../commands/context.ts';
 import { ACCESS_MODES } from '../door.ts';
-import { LEVELS } from '../log.ts';
+import { LEVELS, LOG_FORMATS } from '../log.ts';
 import { IP_FAMILIES } from '../network-values.ts';
 
 /** Runs a command to its exit code; what it throws becomes a message and a code. */
@@ -61,5 +61,7 @@ export function addServing(command: Command): Command {
       ),
     )
     .option('--tunnel <yes|no>', 'serve plain HTTPS requests, which the edge can read')
-    .addOption(new Option('--log-level <level>').choices(LEVELS));
+    .addOption(new Option('--log-level <level>', 'how much to log').choices(LEVELS))
+    .addOption(new Option('--log-format <format>', 'text for people, json for programs').choices(LOG_FORMATS))
+    .option('--metrics <address>', 'show metrics for Prometheus at this port or address, such as 9464');
 }

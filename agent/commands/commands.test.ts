@@ -4,7 +4,9 @@ import { describe, expect, test } from 'vitest';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { fingerprint } from '../../shared/fingerprint.ts';
 import { ConfigError } from '../config.ts';
+import { startControl } from '../control.ts';
 import { dockerHost, offline, raspberry } from '../test-machines.ts';
+import { EXAMPLE_REPORT } from '../test-report.ts';
 import { createKey, expiryOf, listKeys, revokeKey } from './key.ts';
 import { login } from './login.ts';
 import { logout } from './logout.ts';
@@ -142,8 +144,24 @@ describe('status', () => {
       paired_devices: 0,
       servers: [{ name: 'http://127.0.0.1:2', url: 'http://127.0.0.1:2', models: [] }],
       web_ui: null,
+      agent: null,
     });
     expect(edge.calls).toMatchObject([{ path: '/_direct/h/attic', authorization: `Bearer ${TOKEN}` }]);
+  });
+
+  test('shows the agent that runs, to people and to programs', async () => {
+    const { edge, shell } = await loggedIn();
+    edge.on(base, { json: { id: 'attic', online: true } });
+    const control = await startControl({ folder: shell.folder, report: () => EXAMPLE_REPORT, log: () => {} });
+    await status(shell.context, { upstream, json: true });
+    expect(JSON.parse(shell.stdout.splice(0).join('\n')).agent).toEqual(EXAMPLE_REPORT);
+    await status(shell.context, { upstream });
+    expect(shell.stdout).toContain('Upstreams  up   Ollama at http://127.0.0.1:11434, 2 models, 3 running, 1 waiting');
+    expect(shell.stdout.join('\n')).toMatch(/k3Jx9QpL {2}owner’s browser {2}direct {3}4\.2 ms/);
+    await control.close();
+    shell.stdout.splice(0);
+    await status(shell.context, { upstream });
+    expect(shell.stdout.at(-1)).toBe('No agent runs here. Start it with: direct-agent up');
   });
 
   const answers: [ErrorCode, number, string][] = [

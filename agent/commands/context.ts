@@ -3,6 +3,7 @@ import { plain } from '../command-error.ts';
 import { type Config, type ConfigSources, type Connection, folderOf, loadConfig } from '../config.ts';
 import { edgeOf, signalingUrl } from '../edge-address.ts';
 import { EdgeApi } from '../edge-api.ts';
+import type { Terminals } from '../live-terminal.ts';
 import type { Interfaces } from '../local-addresses.ts';
 import { qrCode } from '../qr.ts';
 import { type Credentials, Store } from '../store.ts';
@@ -14,6 +15,8 @@ export interface Context {
   err(line: string): void;
   /** Width of the terminal that shows stderr; undefined where no person looks at it. */
   columns: number | undefined;
+  /** What can be shown live, and where. */
+  terminals?: Terminals;
   env: Readonly<Record<string, string | undefined>>;
   fetch: typeof fetch;
   /** Milliseconds since 1970. */

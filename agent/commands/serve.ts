@@ -8,9 +8,11 @@ import { discoverServers, type LocalServer } from '../discovery.ts';
 import { dashboard, edgeOf } from '../edge-address.ts';
 import { credentialRefused } from '../edge-api.ts';
 import { chooseAddresses, describeAddresses, idlePatterns } from '../local-addresses.ts';
-import { makeLog } from '../log.ts';
+import { isJournal, makeLog } from '../log.ts';
+import { openMetrics } from '../metrics.ts';
 import type { HostIdentity } from '../store.ts';
 import type { Context } from './context.ts';
+import { observe } from './observe.ts';
 
 export interface ServeOptions {
   config: Config;
@@ -28,7 +30,14 @@ export interface ServeOptions {
  */
 export async function serve(context: Context, options: ServeOptions): Promise<ExitCode> {
   const { config, folder, identity, servers } = options;
-  const log = makeLog(config.logLevel, (text) => context.err(text.trimEnd()));
+  const { logFormat: format } = config;
+  const log = makeLog({
+    level: config.logLevel,
+    format,
+    journal: isJournal(context.env),
+    write: (text) => context.err(text.trimEnd()),
+    now: context.now,
+  });
   for (const warning of config.warnings) log('warn', `config: ${warning}`);
   const interfaces = context.interfaces();
   for (const idle of idlePatterns(config.network, interfaces)) log('warn', `config: ${idle}`);
@@ -40,6 +49,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
   if (servers.length === 0) {
     log('warn', 'no local LLM server found yet; it is looked for again with each request. See “upstream” in the docs.');
   }
+  const metrics = config.metrics && (await openMetrics(config.metrics));
   let up = options.up;
   const refused = Promise.withResolvers<DirectError>();
   const agent = await startAgent({
@@ -56,8 +66,10 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
     },
     refused: refused.resolve,
   });
+  const observers = await observe(context, { agent, config, folder, log, metrics });
   const ended = await Promise.race([refused.promise, aborted(context.signal)]);
   if (ended === undefined) log('info', 'stopping');
+  await observers.close();
   await agent.close();
   if (ended !== undefined) throw new CommandError(EXIT.refused, reasonOf(ended, edgeOf(config.signalingUrl)));
   return EXIT.ok;

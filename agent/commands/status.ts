@@ -1,12 +1,17 @@
 /** `direct-agent status`: who this host is, and whether the edge lets it in. Shows no secrets. */
 import { z } from 'zod';
 import { fingerprint } from '../../shared/fingerprint.ts';
+import type { AgentReport } from '../agent-report.ts';
 import { CommandError, EXIT, type ExitCode } from '../command-error.ts';
 import type { Config } from '../config.ts';
+import { askAgent } from '../control.ts';
 import { listDevices } from '../devices.ts';
 import type { LocalServer } from '../discovery.ts';
 import { edgeOf, hostLink } from '../edge-address.ts';
 import { EdgeError } from '../edge-api.ts';
+import { type Live, startLive } from '../live.ts';
+import type { Interactive } from '../live-terminal.ts';
+import { renderView } from '../live-view.ts';
 import { type Context, type Flags, hostApi, openStore, readConfig } from './context.ts';
 import { ofFiles } from './device.ts';
 import { findServers } from './serve.ts';
@@ -32,12 +37,17 @@ interface Status {
   servers: { name: string; url: string; models: readonly string[] }[];
   /** Where the web UI is, if one is served. */
   web_ui: string | null;
+  /** What the agent that runs here says of itself; null: none does, or none that can be asked. */
+  agent: AgentReport | null;
 }
 
 type Seen = Pick<Status, 'credential' | 'online' | 'problem'> & { exitCode: ExitCode };
 
 /** To people; `--json` has all. */
 const MAX_MODELS_SHOWN = 12;
+
+/** q, Ctrl+C, and Ctrl+D. */
+const END_KEYS: readonly string[] = ['q', 'Q', '\u0003', '\u0004'];
 
 const presence = z.object({ online: z.boolean() });
 
@@ -48,7 +58,11 @@ export async function status(context: Context, flags: Flags): Promise<ExitCode> 
   const login = store.credentials();
   const { hostKey } = await store.identity();
   const edge = edgeOf(config.signalingUrl);
-  const [{ exitCode, ...seen }, servers] = await Promise.all([look(context, config), findServers(config)]);
+  const [{ exitCode, ...seen }, servers, agent] = await Promise.all([
+    look(context, config),
+    findServers(config),
+    askAgent(store.folder, context.signal),
+  ]);
   const found: Status = {
     edge,
     host_id: config.hostId,
@@ -61,11 +75,40 @@ export async function status(context: Context, flags: Flags): Promise<ExitCode> 
     paired_devices: (await ofFiles(listDevices(store.folder))).length,
     servers: servers.map(({ name, url, models }) => ({ name, url, models })),
     web_ui: config.webUi?.base ?? null,
+    agent: agent ?? null,
   };
-  for (const line of flags.json === true ? [JSON.stringify(found, null, 2)] : describe(found, servers)) {
-    context.out(line);
+  if (flags.json === true) {
+    context.out(JSON.stringify(found, null, 2));
+    return exitCode;
   }
+  for (const line of describe(found, servers)) context.out(line);
+  context.out('');
+  const interactive = flags.once === true ? undefined : context.terminals?.out;
+  if (interactive === undefined) {
+    const plain = { columns: Number.POSITIVE_INFINITY, rows: Number.POSITIVE_INFINITY, colors: false };
+    for (const line of renderView(agent, { ...plain, now: context.now() })) context.out(line);
+  } else await watch(context, store.folder, interactive);
   return exitCode;
+}
+
+/** Until somebody types q or Ctrl+C. */
+async function watch(context: Context, folder: string, interactive: Interactive): Promise<void> {
+  const ended = Promise.withResolvers<void>();
+  const end = () => ended.resolve();
+  const report = () => askAgent(folder, context.signal);
+  const live: Live = startLive({ interactive, report, now: context.now, how: 'changed' });
+  const stopKeys = interactive.onKeys((keys) => {
+    if ([...keys].some((key) => END_KEYS.includes(key))) end();
+  });
+  context.signal.addEventListener('abort', end);
+  try {
+    await live.draw();
+    if (!context.signal.aborted) await ended.promise;
+  } finally {
+    context.signal.removeEventListener('abort', end);
+    stopKeys();
+    live.stop('leave');
+  }
 }
 
 /** The edge's view, by the one call that asks for nothing else. */
