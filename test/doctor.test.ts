@@ -118,10 +118,11 @@ describe.skipIf(without)(`a host with everything (${without || 'real'})`, () => 
     }
     expect(of(all, 'upstream.inference')).toMatchObject([{ state: 'ok', data: { model: 'fake', status: 200 } }]);
     expect(of(all, 'path')).toEqual([]);
+    expect(of(all, 'host.presence')[0]?.data).toMatchObject({ online: true, local_agent: { pid: agent.pid } });
     expect(run.code).toBe(0);
     await expectNoSecrets(host, run);
     // 4409 would have ended it.
-    expect([agent.exitCode, log.includes('not connected')]).toEqual([null, false]);
+    expect([agent.exitCode, log.includes('link: not connected')]).toEqual([null, false]);
     expect(await ownersKeys(edge.url)).toEqual([]);
   });
 

@@ -18,7 +18,7 @@ import { hostOf, problemOfName, systemLookup } from './names.ts';
 import type { NatSection } from './nat-section.ts';
 import { once } from './once.ts';
 import { type TriedWay, tryTurn, turnFindings } from './turn.ts';
-import { checkEdgeVersion } from './versions.ts';
+import { checkEdgeVersion, checkRunning } from './versions.ts';
 import { Visit } from './visit.ts';
 
 export interface EdgeOptions {
@@ -49,7 +49,7 @@ export function meetEdge({ context, store, settings, connection, servers, resolv
   const nameProblem = once(() => problemOfName(systemLookup, hostOf(edge), signal));
   const lookAgain = () => lookAtHost({ connection, fetch, now, nameProblem, signal });
   const look = once(lookAgain);
-  const localAgent = once(() => askLocalAgent(store.folder));
+  const localAgent = once(() => askLocalAgent(store.folder, signal));
   const interfaces = () => context.interfaces();
   const visit = new Visit({ config, store, fetch, now, interfaces, look, lookAgain, localAgent, servers, signal });
   const turn = once(async () => {
@@ -105,15 +105,16 @@ export function pathSections(met: Met, nat: Pick<NatSection, 'answering'>): Sect
   ];
 }
 
-export function edgeVersionCheck({ look, visit }: Met): NamedCheck {
-  return {
-    name: 'version.edge',
-    run: async () => {
-      const [seen, admitted] = await Promise.all([look(), visit.admitted()]);
-      const protocol = 'why' in admitted ? undefined : admitted.facts.protocol;
-      return checkEdgeVersion(VERSION, { version: seen.version, protocol });
-    },
+export function versionChecks({ look, localAgent, visit }: Met): NamedCheck[] {
+  const ofEdge = async () => {
+    const [seen, admitted] = await Promise.all([look(), visit.admitted()]);
+    const protocol = 'why' in admitted ? undefined : admitted.facts.protocol;
+    return checkEdgeVersion(VERSION, { version: seen.version, protocol });
   };
+  return [
+    { name: 'version.running', run: async () => checkRunning(VERSION, (await localAgent())?.version) },
+    { name: 'version.edge', run: ofEdge },
+  ];
 }
 
 /** Cloudflare dates every answer; an edge elsewhere may not, but each session has its times. */

@@ -9,7 +9,7 @@ import { findGateway } from '../port-mapping/gateways.ts';
 import { createNameResolver } from '../server-names.ts';
 import type { Store } from '../store.ts';
 import { VERSION } from '../version.ts';
-import { edgeSections, edgeVersionCheck, meetEdge, pathSections } from './edge-sections.ts';
+import { edgeSections, meetEdge, pathSections, versionChecks } from './edge-sections.ts';
 import type { Section } from './examination.ts';
 import { type Finding, ok, skipped } from './finding.ts';
 import { checkInterfaces, checkIpv6, checkProxy } from './interfaces.ts';
@@ -93,7 +93,7 @@ export function sectionsOf(options: SectionsOptions): Sections {
       title: 'Versions',
       checks: [
         { name: 'version.node', run: async () => checkNode(process.versions.node) },
-        ...(met === undefined ? [] : [edgeVersionCheck(met)]),
+        ...(met === undefined ? [] : versionChecks(met)),
         {
           name: 'version.update',
           run: async (signal) =>

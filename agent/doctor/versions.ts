@@ -66,6 +66,17 @@ export function checkEdgeVersion(own: string, edge: EdgeVersions): Finding[] {
   ];
 }
 
+/** An agent that was started before the update goes on as it was. */
+export function checkRunning(own: string, running: string | undefined): Finding[] {
+  if (running === undefined || running === own) return [];
+  return [
+    warning('version.running', `The agent that runs here has version ${plain(running)}, this program ${own}.`, {
+      fix: 'Restart the agent.',
+      data: { running, version: own },
+    }),
+  ];
+}
+
 export interface UpdateOptions {
   readonly fetch: typeof fetch;
   readonly look: Lookup;
