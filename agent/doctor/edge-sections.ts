@@ -63,21 +63,27 @@ export function edgeSections({ edge, config, context, nameProblem, look, localAg
   const { fetch, now } = context;
   const { signalingUrl } = config;
   const whenNamed =
-    (name: string, check: Check): Check =>
+    (name: string, what: string, check: Check): Check =>
     async (signal) =>
       (await nameProblem()) === undefined
         ? check(signal)
-        : [skipped(name, 'Not tried, since the edge’s name has no address.')];
+        : [skipped(name, `${what} not tried: the edge’s name has no address.`)];
   return [
     {
       title: 'Edge',
       checks: [
         { name: 'edge.dns', run: (signal) => checkDns(edge, systemLookup, signal) },
-        { name: 'edge.tls', run: whenNamed('edge.tls', (signal) => checkTls(edge, now(), signal)) },
+        { name: 'edge.tls', run: whenNamed('edge.tls', 'TLS was', (signal) => checkTls(edge, now(), signal)) },
         { name: 'edge.http', run: async () => edgeFindings(edge, await look()) },
         { name: 'edge.clock', run: async () => clockFindings(await timed(await look(), visit)) },
-        { name: 'edge.websocket', run: whenNamed('edge.websocket', (signal) => checkWebSocket(signalingUrl, signal)) },
-        { name: 'edge.poll', run: whenNamed('edge.poll', (signal) => checkPoll(signalingUrl, fetch, signal)) },
+        {
+          name: 'edge.websocket',
+          run: whenNamed('edge.websocket', 'WebSockets were', (signal) => checkWebSocket(signalingUrl, signal)),
+        },
+        {
+          name: 'edge.poll',
+          run: whenNamed('edge.poll', 'Polling was', (signal) => checkPoll(signalingUrl, fetch, signal)),
+        },
       ],
     },
     {

@@ -34,6 +34,8 @@ export const systemLookup: Lookup = async (host, family) => {
 
 /** Rejects only when the signal is aborted. */
 export async function named(look: Lookup, host: string, family: 4 | 6, signal: AbortSignal): Promise<Named> {
+  // RFC 6761, section 6.3: no name server is asked for it.
+  if (host === 'localhost') return { addresses: [family === 4 ? '127.0.0.1' : '::1'], ms: 0, problem: undefined };
   const literal = isIP(host);
   if (literal !== 0) return { addresses: literal === family ? [host] : [], ms: 0, problem: undefined };
   const limit = within(ANSWER_MS, signal);

@@ -1,12 +1,13 @@
 /** What lets the doctor's connections through: the key for the edge, and with `access: paired` a device for the agent. */
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { encodeBase64url } from '../../shared/base64url.ts';
 import { generateHostKeys, type HostKeys, hostKeyBytes } from '../../shared/host-identity.ts';
 import { MAX_DEVICES } from '../../shared/limits.ts';
 import type { Connection } from '../config.ts';
 import { listDevices, removeDevice } from '../devices.ts';
-import { cancelPairing, createPairing } from '../pairing.ts';
+import { cancelPairing, createPairing, isPairingOpen } from '../pairing.ts';
 import { jsonOf, readPrivate } from '../private-file.ts';
 import { unlessAborted, within } from './once.ts';
 
@@ -17,6 +18,9 @@ export interface Pass {
 }
 
 const PAIR_MS = 6_000;
+/** For a device that is being added. */
+const LOOKS = 5;
+const LOOK_MS = 200;
 
 const pairing = z.object({ expires_at: z.number() });
 
@@ -49,6 +53,7 @@ export class DoctorDevice {
   /** By the relay, as any device with a link. @throws Error that says why not */
   async pair(connection: Connection, hostKey: string, key: string, signal: AbortSignal): Promise<void> {
     const { connect } = await import('#client');
+    signal.throwIfAborted();
     const { secret } = await createPairing(this.#folder);
     this.#secret = secret;
     const client = connect({
@@ -71,10 +76,21 @@ export class DoctorDevice {
 
   /** Nothing of it stays. Never rejects; false: it could not be removed. */
   async remove(): Promise<boolean> {
+    const folder = this.#folder;
+    const secret = this.#secret;
+    if (secret === undefined) return true;
     try {
-      if (this.#secret !== undefined) await cancelPairing(this.#folder, this.#secret);
-      const device = (await listDevices(this.#folder)).find(({ key }) => key === this.#publicKey);
-      if (device !== undefined) await removeDevice(this.#folder, device.id);
+      // The agent voids the link first and adds the device then.
+      const wasUsed = !isPairingOpen(folder, secret);
+      await cancelPairing(folder, secret);
+      for (let looksLeft = wasUsed ? LOOKS : 1; looksLeft > 0; looksLeft--) {
+        const device = (await listDevices(folder)).find(({ key }) => key === this.#publicKey);
+        if (device !== undefined) {
+          await removeDevice(folder, device.id);
+          return true;
+        }
+        if (looksLeft > 1) await sleep(LOOK_MS);
+      }
       return true;
     } catch {
       return false;

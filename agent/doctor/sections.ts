@@ -18,7 +18,7 @@ import { systemLookup } from './names.ts';
 import { natSection } from './nat-section.ts';
 import { once } from './once.ts';
 import { checkRouter } from './router.ts';
-import { checkUpstreams } from './upstreams.ts';
+import { checkUpstreams, namedUpstreams } from './upstreams.ts';
 import { checkNode, checkUpdate } from './versions.ts';
 import type { Visit } from './visit.ts';
 
@@ -43,7 +43,12 @@ export function sectionsOf(options: SectionsOptions): Sections {
   const { env, fetch, signal } = context;
   const { network } = settings;
   const extra = extraServers(flags.stun);
-  const servers = once(() => findServers(settings));
+  const upstreams = once(() => namedUpstreams(settings, systemLookup, signal));
+  const servers = once(async () => {
+    const { settings: named, findings } = await upstreams();
+    // Without any it would look for others than those that were meant.
+    return named.upstreams.length === 0 && findings.length > 0 ? [] : await findServers(named);
+  });
   const resolve = createNameResolver();
   const interfaces = () => context.interfaces();
   const met =
@@ -84,8 +89,13 @@ export function sectionsOf(options: SectionsOptions): Sections {
       checks: [
         {
           name: 'upstream',
-          run: async (signal) =>
-            checkUpstreams({ settings, servers: await servers(), inference: flags.inference !== false, fetch, signal }),
+          run: async (signal) => {
+            const { findings } = await upstreams();
+            const inference = flags.inference !== false;
+            const found = await servers();
+            if (found.length === 0 && findings.length > 0) return findings;
+            return [...findings, ...(await checkUpstreams({ settings, servers: found, inference, fetch, signal }))];
+          },
         },
       ],
     },

@@ -4,6 +4,7 @@ import type { AgentSettings } from '../config.ts';
 import type { LocalServer } from '../discovery.ts';
 import { causeOf, isTimeout } from './errors.ts';
 import { type Finding, failure, ok, skipped, warning } from './finding.ts';
+import { hostOf, type Lookup, problemOfName } from './names.ts';
 import { within } from './once.ts';
 
 /** A model that is loaded gives one token in well under a second; one that has to be loaded takes up to minutes. */
@@ -13,6 +14,30 @@ const MAX_MODELS_SHOWN = 8;
 const MAX_ANSWER_BYTES = 256 * 1024;
 /** By their usual names; they refuse to chat. */
 const NO_CHAT = /embed|bge-|minilm|rerank|whisper|tts|clip|stable-diffusion|flux/i;
+
+/** The settings with those servers whose names lead somewhere, and a finding for each of the others. */
+export async function namedUpstreams(
+  settings: AgentSettings,
+  look: Lookup,
+  signal: AbortSignal,
+): Promise<{ settings: AgentSettings; findings: Finding[] }> {
+  const judged = await Promise.all(
+    settings.upstreams.map(async (url) => ({ url, problem: await problemOfName(look, hostOf(url), signal) })),
+  );
+  const upstreams = judged.filter(({ problem }) => problem === undefined).map(({ url }) => url);
+  const findings = judged.flatMap(({ url, problem }) =>
+    problem === undefined
+      ? []
+      : [
+          failure('upstream', `${url} has a name without an address (${problem}).`, {
+            meaning: 'Requests to its models fail.',
+            fix: 'Correct upstream in the configuration, or see the line about names.',
+            data: { url },
+          }),
+        ],
+  );
+  return { settings: { ...settings, upstreams }, findings };
+}
 
 export interface UpstreamsOptions {
   readonly settings: AgentSettings;

@@ -46,6 +46,7 @@ export class Visit {
   readonly #options: VisitOptions;
   #registering: Promise<Visitor> | undefined;
   #agent: Promise<RunningAgent> | undefined;
+  #passing: Promise<Pass> | undefined;
   #device: DoctorDevice | undefined;
   /** Gets in. Never rejects. */
   readonly admitted: () => Promise<Admitted | Refused>;
@@ -56,7 +57,12 @@ export class Visit {
   }
 
   /** For the agent's own door. @throws Error that says why a device of the doctor's is not let in */
-  async pass({ visitor, hostKey }: Admitted): Promise<Pass> {
+  pass(admitted: Admitted): Promise<Pass> {
+    this.#passing ??= this.#pass(admitted);
+    return this.#passing;
+  }
+
+  async #pass({ visitor, hostKey }: Admitted): Promise<Pass> {
     const { config, store, signal } = this.#options;
     if (config.access !== 'paired') return { key: visitor.key, device: undefined };
     this.#device = await DoctorDevice.prepare(store.folder);
@@ -68,7 +74,11 @@ export class Visit {
   async end(): Promise<string[]> {
     const problems: string[] = [];
     const undo = async () => {
-      const [visitor, agent] = await Promise.all([settled(this.#registering), settled(this.#agent)]);
+      const [visitor, agent] = await Promise.all([
+        settled(this.#registering),
+        settled(this.#agent),
+        settled(this.#passing),
+      ]);
       // While the agent is still there to hear of both.
       const [removed, revoked] = await Promise.all([this.#device?.remove(), visitor?.leave()]);
       if (removed === false)
