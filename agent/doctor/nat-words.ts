@@ -57,7 +57,7 @@ function blocked(check: string, name: string, reached: boolean, data: Finding['d
   });
 }
 
-function mappingFinding(check: string, { mapping, mapped, filtering }: NatView): Finding {
+function mappingFinding(check: string, { mapping, mapped }: NatView): Finding {
   const data = { mapping: mapping ?? null };
   const carrier = mapped !== undefined && isPrivate(mapped[0]);
   switch (mapping) {
@@ -96,7 +96,7 @@ function mappingFinding(check: string, { mapping, mapped, filtering }: NatView):
         check,
         'Whether the router keeps one public port for all destinations is not known: only one server address answered.',
         {
-          meaning: filtering === undefined ? 'It takes two to compare.' : 'It takes two servers to compare.',
+          meaning: 'It takes two to compare.',
           fix: 'Name another one: direct-agent doctor --stun stun:stun.example.org:3478',
           data,
         },
