@@ -184,6 +184,14 @@ describe.skipIf(without)(`a host with everything (${without || 'real'})`, () => 
     expect(isPairingOpen(host.folder, secret)).toBe(true);
   });
 
+  test('such a host without a running agent', async () => {
+    const host = makeHost({ DIRECT_AGENT_ACCESS: 'paired' });
+    await host.logIn(edge.url);
+    const all = report(await host.run(doctor));
+    for (const check of ['path.direct', 'path.relay']) expect(states(all, check), check).toEqual(['ok']);
+    expect(await listDevices(host.folder)).toEqual([]);
+  });
+
   test('TURN with a wrong password: the failure names the credentials', async () => {
     const { urls, username } = coturn?.iceServer() ?? { urls: [] };
     const ICE_SERVERS = JSON.stringify([{ urls, username, credential: 'not-the-secret' }]);

@@ -74,7 +74,9 @@ test('a router that refuses, one that speaks nothing of it, none', async () => {
         Direct connections then depend on the router’s NAT alone; see the lines about it.
         → For the best connections switch UPnP on there, or forward a UDP port and set udp_ports."
   `);
-  expect(await said([refusing], {}, { gateway: async () => undefined })).toMatchInlineSnapshot(`"  – No router was found to ask for a port."`);
+  expect(await said([refusing], {}, { gateway: async () => undefined })).toMatchInlineSnapshot(
+    `"  – No router was found to ask for a port."`,
+  );
 });
 
 test('where nothing is to be asked', async () => {
