@@ -2,6 +2,7 @@
 import type { DirectError } from '../shared/errors.ts';
 import { generateHostKeys, type HostKeys, hostKeyBytes } from '../shared/host-identity.ts';
 import { hostInfoMessage } from '../shared/host-info.ts';
+import { hostReportMessage } from '../shared/host-report.ts';
 import { RelayKeys } from '../shared/relay-keys.ts';
 import { sealedAgentPath } from '../shared/sealed-path.ts';
 import { type AcceptOptions, Sessions } from '../shared/sessions.ts';
@@ -20,7 +21,7 @@ import { upstreamLabel } from './metrics.ts';
 import { PairingDesk } from './pairing.ts';
 import { createPortMapper } from './port-mapping.ts';
 import { UpstreamProxy } from './proxy.ts';
-import { measure, reportOf } from './reporting.ts';
+import { hostReportOf, measure, reportOf } from './reporting.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { Upstreams } from './upstreams.ts';
 import { WebUi } from './web-ui.ts';
@@ -172,6 +173,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
         access: config.access,
         devices: devices.all,
       }),
+    report: () => hostReportMessage(hostReportOf(report())),
     forgetDevice: (id) => {
       log('info', `devices: the owner removes ${id}`);
       devices.remove(id).catch((error: unknown) => log('error', `devices: ${id} is not removed: ${error}`));
@@ -206,6 +208,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       return { kind, name, url, models, state: 'up', running: 0, waiting: 0 };
     });
   meter.upstreamName = (base) => upstreamLabel(upstreams.servers, base);
+  const report = () => reportOf({ config, meter, sessions: sessions.all, upstreams: upstreamReports() });
   let measuredAt = Number.NEGATIVE_INFINITY;
   link.start();
   return {
@@ -213,7 +216,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       return connections.size;
     },
     meter,
-    report: () => reportOf({ config, meter, sessions: sessions.all, upstreams: upstreamReports() }),
+    report,
     measure() {
       const now = meter.clock.now();
       if (now - measuredAt < MEASURE_MS) return false;

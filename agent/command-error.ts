@@ -3,6 +3,8 @@
 /** Exit codes as in sysexits.h where it has one; docs/configuration.md explains each. */
 export const EXIT = {
   ok: 0,
+  /** `doctor` has found a failure. */
+  unhealthy: 1,
   /** The command line is wrong, or names what does not exist. */
   usage: 64,
   /** The edge refused for good. */

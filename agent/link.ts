@@ -7,6 +7,7 @@ import { type ChannelControl, parseChannelControl } from '../shared/channel.ts';
 import { codeFromNumber, DirectError, type ErrorCode } from '../shared/errors.ts';
 import type { Announcement } from '../shared/host-identity.ts';
 import { parseForgetDevice } from '../shared/host-info.ts';
+import { isAskReport } from '../shared/host-report.ts';
 import { AGENT_PING_INTERVAL_MS, MAX_ENVELOPE_BYTES, POLL_HOLD_MS } from '../shared/limits.ts';
 import {
   type AnnounceSignal,
@@ -35,6 +36,8 @@ export interface LinkOptions {
   announcement?(): Announcement | undefined;
   /** What the edge shows of the host, as a message; asked each time when the link comes up. */
   info?(): string;
+  /** What the owner is shown who looks now, as a message. */
+  report?(): string;
   /** The owner removes a device, by its id. */
   forgetDevice?(id: string): void;
   /** The link is up (again), by this transport. */
@@ -281,6 +284,11 @@ export class Link {
       const device = parseForgetDevice(raw);
       if (device !== undefined) {
         this.#options.forgetDevice?.(device);
+        return;
+      }
+      if (isAskReport(raw)) {
+        const report = this.#options.report?.();
+        if (report !== undefined) socket?.send(report, () => {});
         return;
       }
       const revoked = parseRevoked(raw);

@@ -1,4 +1,5 @@
 /** Puts together what a running agent tells of itself. */
+import { type HostReport, REPORTED_PATHS, type ReportedPath } from '../shared/host-report.ts';
 import { LIVENESS_TIMEOUT_MS } from '../shared/limits.ts';
 import type { SessionView } from '../shared/sessions.ts';
 import type { AgentReport, SessionReport, UpstreamReport } from './agent-report.ts';
@@ -29,6 +30,20 @@ export function reportOf({ config, meter, sessions, upstreams }: ReportSources):
     upstreams,
     requests: { ...meter.requests },
     tokens_per_second: meter.tokensPerSecond,
+  };
+}
+
+/** What the edge may know of it: numbers, and the names that it knows already. */
+export function hostReportOf({ version, started_at, sessions, requests, ...report }: AgentReport): HostReport {
+  const on = (path: ReportedPath) => sessions.filter((session) => (session.path ?? 'none') === path).length;
+  const { running, finished, failed } = requests;
+  return {
+    version,
+    started_at,
+    sessions: Object.fromEntries(REPORTED_PATHS.map((path) => [path, on(path)])) as Record<ReportedPath, number>,
+    requests: { running, finished, failed },
+    tokens_per_second: Math.round(report.tokens_per_second * 10) / 10,
+    upstreams: report.upstreams.map(({ name, state, running, waiting }) => ({ name, state, running, waiting })),
   };
 }
 

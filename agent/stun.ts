@@ -20,6 +20,9 @@ export const METHOD = {
 } as const;
 
 export const ATTRIBUTE = {
+  mappedAddress: 0x0001,
+  /** RFC 5780. */
+  changeRequest: 0x0003,
   username: 0x0006,
   messageIntegrity: 0x0008,
   errorCode: 0x0009,
@@ -37,6 +40,8 @@ export const ATTRIBUTE = {
   useCandidate: 0x0025,
   alternateServer: 0x8023,
   fingerprint: 0x8028,
+  /** RFC 5780. */
+  otherAddress: 0x802c,
 } as const;
 
 export type StunClass = 'request' | 'indication' | 'success' | 'error';

@@ -1,6 +1,7 @@
 /** A host of the account, as `direct-agent login` makes it, for what only such a host can be or do. */
 import { deviceFlow } from '../agent/device-flow.ts';
 import { EdgeApi } from '../agent/edge-api.ts';
+import type { Credentials, HostIdentity } from '../agent/store.ts';
 import { OWNER_TOKEN, type Stack } from './stack.ts';
 
 export interface HostLogin {
@@ -10,12 +11,18 @@ export interface HostLogin {
 
 /** Logs the stack's host in; its owner approves at once. */
 export async function logIn(stack: Stack): Promise<HostLogin> {
+  const credentials = await logInAt(stack.edge.url, { keys: stack.hostKeys, hostKey: stack.hostKey });
+  return { host: credentials.host_id, token: credentials.token };
+}
+
+/** Logs a host in at the edge of a test; its owner approves at once. */
+export async function logInAt(edge: string, identity: HostIdentity): Promise<Credentials> {
   const signal = AbortSignal.timeout(30_000);
   const approved = Promise.withResolvers<void>();
-  const credentials = await deviceFlow({
-    api: new EdgeApi({ edge: stack.edge.url, fetch, signal }),
-    edge: stack.edge.url,
-    identity: { keys: stack.hostKeys, hostKey: stack.hostKey },
+  return await deviceFlow({
+    api: new EdgeApi({ edge, fetch, signal }),
+    edge,
+    identity,
     hostName: 'studio',
     serves: [],
     now: () => performance.now(),
@@ -24,14 +31,13 @@ export async function logIn(stack: Stack): Promise<HostLogin> {
     show: ({ userCode }) => {
       const body = JSON.stringify({ user_code: userCode });
       const headers = { 'content-type': 'application/json', authorization: `Bearer ${OWNER_TOKEN}` };
-      fetch(`${stack.edge.url}/_direct/api/device/approve`, { method: 'POST', headers, body }).then(
+      fetch(`${edge}/_direct/api/device/approve`, { method: 'POST', headers, body }).then(
         ({ ok, status }) => (ok ? approved.resolve() : approved.reject(new Error(`not approved: ${status}`))),
         approved.reject,
       );
     },
     trouble: () => {},
   });
-  return { host: credentials.host_id, token: credentials.token };
 }
 
 /** The agent runs anew as the host that logged in, with `flags`, and its owner has switched its web UI on. */

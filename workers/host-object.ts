@@ -5,6 +5,7 @@ import { DirectError } from '../shared/errors.ts';
 import { DIRECT_GRANT, decodeGrant } from '../shared/grant.ts';
 import type { Announcement } from '../shared/host-identity.ts';
 import { type ForgetDeviceSignal, type HostInfo, parseHostInfo } from '../shared/host-info.ts';
+import { type AskReportSignal, type HostReport, parseHostReport } from '../shared/host-report.ts';
 import { MAX_RELAYS, POLL_PRESENCE_MS, PROTOCOL_VERSION, RELAY_ADMISSION_MS } from '../shared/limits.ts';
 import {
   parseAnnounce,
@@ -52,6 +53,11 @@ import { TUNNEL_HOSTNAME } from './tunnel-routes.ts';
 /** How exact the stored time of the last poll is: polls that carry channels follow each other closely. */
 const POLLED_AT_STEP_MS = 5_000;
 
+/** An agent answers in a round trip; one of an earlier version never does. */
+const REPORT_PATIENCE_MS = 2_000;
+/** Owners who look at a host at the same moment; for others there is nothing to see. */
+const MAX_LOOKING = 16;
+
 /** What is stored of an agent, and of no use without it. Limits and revocations count on. */
 const TOLD_BY_THE_AGENT = ['announcement', 'info', 'polledAt'];
 
@@ -76,6 +82,9 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
   readonly #channels: Channels;
   /** Clients of the relay whose sessions are not known yet. */
   readonly #admitting = new Arrivals(MAX_RELAYS);
+  /** Who waits for a report, and the last one. */
+  readonly #looking = new Arrivals(MAX_LOOKING);
+  #report: HostReport | undefined;
   readonly #sessions: SessionStubs;
   readonly #revocations: Revocations;
 
@@ -144,6 +153,16 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     const agent = this.#agent();
     if (agent !== undefined && sends(agent, JSON.stringify(forget))) return accepted(null);
     return refused(new DirectError('E_HOST_OFFLINE', 'devices are removed by the host itself'));
+  }
+
+  /** How the host is just now, as its agent says; null when none answers. */
+  async report(): Promise<HostReport | null> {
+    const agent = this.#agent();
+    const ask: AskReportSignal = { type: 'ask_report' };
+    if (agent === undefined || !sends(agent, JSON.stringify(ask))) return null;
+    this.#report = undefined;
+    await this.#looking.wait('report', REPORT_PATIENCE_MS);
+    return this.#report ?? null;
   }
 
   /**
@@ -288,6 +307,11 @@ export class HostObject extends DurableObject<Cloudflare.Env> {
     if (announcement !== undefined) return this.announce(announcement);
     const info = parseHostInfo(raw);
     if (info !== undefined) return this.inform(info);
+    const report = parseHostReport(raw);
+    if (report !== undefined) {
+      this.#report = report;
+      return this.#looking.arrived('report');
+    }
     for (const refusal of await this.#sessions.fromAgent(host, parseSignalList(raw))) {
       sends(connection, JSON.stringify(refusal));
     }

@@ -20,6 +20,7 @@ import type {
   Me,
   Passkey,
 } from '../../shared/account-api.ts';
+import type { HostReport } from '../../shared/host-report.ts';
 import { ApiError, apiError } from './api-error.ts';
 
 type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -57,6 +58,9 @@ export class EdgeApi {
   readonly webUiCode = (to: string, challenge: string): Promise<{ location: string }> =>
     this.#ask('POST', '/ui/code', { to, challenge });
   readonly removeHost = (id: string): Promise<void> => this.#ask('DELETE', `/hosts/${part(id)}`);
+  /** Null where its agent does not say. */
+  readonly report = (host: string): Promise<{ report: HostReport | null }> =>
+    this.#ask('GET', `/hosts/${part(host)}/report`);
   readonly devices = (host: string): Promise<{ devices: Device[] }> => this.#ask('GET', `/hosts/${part(host)}/devices`);
   readonly removeDevice = (host: string, id: string): Promise<void> =>
     this.#ask('DELETE', `/hosts/${part(host)}/devices/${part(id)}`);

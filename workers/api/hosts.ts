@@ -33,6 +33,12 @@ hosts.delete('/hosts/:id', owner(), async (c) => {
   return c.body(null, 204);
 });
 
+/** Of the agent, asked now: null where it does not answer. */
+hosts.get('/hosts/:id/report', owner(), async (c) => {
+  const id = await knownId(c);
+  return c.json({ report: await c.env.HOSTS.getByName(id).report() });
+});
+
 hosts.get('/hosts/:id/devices', owner(), async (c) => {
   const id = await knownId(c);
   return c.json({ devices: (await stateOf(c, id)).devices });
