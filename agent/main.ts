@@ -16,6 +16,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
+// Who started this with a channel, as the service's supervisor does, ends it by closing that; on Windows no signal can.
+process.once('disconnect', () => ending.abort());
+
 // werift answers some malformed packets with a rejection that nobody awaits; a stranger's packet ends nothing here.
 process.on('unhandledRejection', (reason) => {
   say(`unexpected: ${reason instanceof Error ? reason.stack : 'a rejection without an error'}`);

@@ -12,7 +12,7 @@ export function styleHelp(program: Command): void {
   program.configureHelp({
     groupItems,
     visibleOptions,
-    visibleCommands: (command) => command.commands.filter((one) => one.name() !== 'help'),
+    visibleCommands: (command) => new Help().visibleCommands(command).filter((one) => one.name() !== 'help'),
     // Without “[options]”, which nearly all have.
     subcommandTerm: (command) =>
       [
