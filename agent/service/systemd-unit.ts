@@ -39,8 +39,7 @@ const NETWORK = 'Wants=network-online.target\nAfter=network-online.target\n';
 export function systemdUnit(program: Program, scope: Scope): string {
   const [node = '', ...args] = commandLine(program, ['up']);
   const isSystem = scope.kind === 'system';
-  // In the program's own name “$” stands for itself.
-  const line = [quoted(node), ...args.map((word) => quoted(word).replaceAll('$', '$$$$'))].join(' ');
+  const line = execStart(node, args);
   return `[Unit]
 Description=${DESCRIPTION}
 ${isSystem ? NETWORK : ''}StartLimitIntervalSec=0
@@ -62,6 +61,15 @@ ${isSystem ? `User=${scope.uid}\nGroup=${scope.gid}\nReadWritePaths=${quoted(pro
 [Install]
 WantedBy=${isSystem ? 'multi-user.target' : 'default.target'}
 `;
+}
+
+/** In the program's own name “$” stands for itself, and quotation marks are refused: there a shell finds it. */
+function execStart(node: string, args: readonly string[]): string {
+  const argument = (word: string) => quoted(word).replaceAll('$', '$$$$');
+  const program = /["'\\]/.test(node)
+    ? [quoted('/bin/sh'), quoted('-c'), argument('exec "$0" "$@"'), argument(node)]
+    : [quoted(node)];
+  return [...program, ...args.map(argument)].join(' ');
 }
 
 /** A word as systemd.syntax(7) has it, where “%” begins a specifier. */
