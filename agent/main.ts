@@ -3,7 +3,8 @@
 import { hostname, networkInterfaces } from 'node:os';
 import { CommanderError } from 'commander';
 import { CommandError, EXIT, type ExitCode } from './command-error.ts';
-import { makeProgram, withImplied } from './command-line/program.ts';
+import { withImplied } from './command-line/implied.ts';
+import { makeProgram } from './command-line/program.ts';
 import type { Context } from './commands/context.ts';
 import { ConfigError } from './config-error.ts';
 

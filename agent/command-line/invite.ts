@@ -6,7 +6,7 @@ export const defineInvite: Define = (program, run) => {
     '\n“direct-agent invite --name anna” is short for “direct-agent invite create --name anna”.',
   );
   add(invite, 'create', 'Make a link; it is printed once.', 'direct-agent invite --name anna --expires 7d')
-    .requiredOption('--name <name>', 'whom it is for')
+    .option('--name <name>', 'whom it is for; needed')
     .option('--expires <time>', 'such as 12h, 7d, 1y or 2030-01-31')
     .option(...forPrograms)
     .action((flags: Flags) =>

@@ -23,6 +23,9 @@ type InvitationInfo = z.infer<typeof invitationInfo>;
 
 /** stdout gets the link alone, or JSON. @throws CommandError or ConfigError */
 export async function createInvitation(context: Context, flags: Flags): Promise<ExitCode> {
+  // Not commander's own check, which comes before that of a mistyped option.
+  if (flags.name === undefined)
+    throw new CommandError(EXIT.usage, '--name is missing: whom the invitation is for, such as --name anna.');
   const { api, edge, config, store } = openAccount(context, flags, 'Invitations');
   const wanted = {
     name: String(flags.name),

@@ -27,6 +27,9 @@ type KeyInfo = z.infer<typeof keyInfo>;
 
 /** Makes a key for this host. stdout gets the key alone, or JSON. @throws CommandError or ConfigError */
 export async function createKey(context: Context, flags: Flags): Promise<ExitCode> {
+  // Not commander's own check, which comes before that of a mistyped option.
+  if (flags.name === undefined)
+    throw new CommandError(EXIT.usage, '--name is missing: what the key is for, such as --name laptop.');
   const wanted = {
     name: String(flags.name),
     prefixes: orNull(flags.prefix, prefixOf),
