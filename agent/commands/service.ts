@@ -5,7 +5,7 @@ import { CommandError, EXIT, EXIT_MEANING, type ExitCode, plain } from '../comma
 import { configFile } from '../config.ts';
 import { ConfigError } from '../config-error.ts';
 import { ENV_PREFIX, reasonOf } from '../config-messages.ts';
-import { lastLines, newText, sizeOf } from '../service/log-file.ts';
+import { endOf, lastLines, newText } from '../service/log-file.ts';
 import { type Machine, thisMachine } from '../service/machine.ts';
 import type { Manager, ServiceFile, ServiceStatus, Step } from '../service/manager.ts';
 import { lastingNode, logFileOf, type Program, passingPlace } from '../service/program.ts';
@@ -122,12 +122,12 @@ export async function serviceLogs(context: Context, flags: Flags, machine: Machi
   }
   const path = logFileOf(program.folder);
   if (!machine.exists(path)) context.err(`There is no log yet (${path}).`);
-  let offset = sizeOf(path);
+  let read = endOf(path);
   for (const line of lastLines(path, count)) context.out(line);
   while (follow && !context.signal.aborted) {
     await context.sleep(FOLLOW_MS, context.signal);
-    const next = newText(path, offset);
-    offset = next.offset;
+    const next = newText(path, read);
+    read = next.end;
     if (next.text !== '') context.out(next.text.replace(/\n$/, ''));
   }
   return EXIT.ok;

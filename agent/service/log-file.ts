@@ -33,18 +33,31 @@ export function lastLines(path: string, count: number): string[] {
   return count === 0 ? [] : lines.slice(-count);
 }
 
-/** What has been written since `offset`, and where the next call begins. The file may have begun anew. */
-export function newText(path: string, offset: number): { text: string; offset: number } {
-  const size = sizeOf(path);
-  if (size === offset) return { text: '', offset };
-  const all = readFileSync(path);
-  if (size >= offset) return { text: all.subarray(offset).toString(), offset: all.length };
-  const rest = existsSync(before(path)) ? readFileSync(before(path)).subarray(offset).toString() : '';
-  return { text: rest + all.toString(), offset: all.length };
+/** Where somebody has read to: in which file, as it gets another name, and how far. */
+export interface Position {
+  file: number;
+  offset: number;
 }
 
-export function sizeOf(path: string): number {
-  return existsSync(path) ? statSync(path).size : 0;
+/** The end of the log. */
+export function endOf(path: string): Position {
+  const { ino: file = 0, size: offset = 0 } = existsSync(path) ? statSync(path) : {};
+  return { file, offset };
+}
+
+/** What has been written since `from`, and where the next call begins. The log may have begun anew. */
+export function newText(path: string, from: Position): { text: string; end: Position } {
+  const { file, offset } = endOf(path);
+  if (file === from.file && offset === from.offset) return { text: '', end: from };
+  const all = existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
+  const isSame = file === from.file;
+  const old = !isSame && endOf(before(path)).file === from.file ? readFileSync(before(path)) : Buffer.alloc(0);
+  const text = old.subarray(from.offset).toString() + all.subarray(isSame ? from.offset : 0).toString();
+  return { text, end: { file, offset: all.length } };
+}
+
+function sizeOf(path: string): number {
+  return endOf(path).offset;
 }
 
 function before(path: string): string {
