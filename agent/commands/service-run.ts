@@ -1,5 +1,6 @@
 /** `direct-agent service run`: what launchd and the Task Scheduler run. People run `up`. */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { EXIT, type ExitCode } from '../command-error.ts';
 import { makeLog } from '../log.ts';
@@ -32,13 +33,19 @@ export async function runService(context: Context, flags: Flags): Promise<ExitCo
 function start([command = '', ...args]: readonly string[], file: LogFile): Run {
   // The agent ends when the channel does, so it never outlives this process.
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], windowsHide: true });
-  for (const output of [child.stdout, child.stderr]) output?.on('data', (part: Buffer) => file.append(part));
+  const outputs = [child.stdout, child.stderr].map(async (output) => {
+    output?.on('data', (part: Buffer) => file.append(part));
+    if (output !== null) await once(output, 'close');
+  });
   const ended = new Promise<Exit>((resolve) => {
     child.once('error', ({ message }) => {
       file.append(`${message}\n`);
       resolve({ code: null, signal: 'a failed start' });
     });
-    child.once('close', (code, signal) => resolve({ code, signal }));
+    // Not “close”, which does not come after disconnect().
+    child.once('exit', (code, signal) => {
+      void Promise.allSettled(outputs).then(() => resolve({ code, signal }));
+    });
   });
   return {
     pid: child.pid,
