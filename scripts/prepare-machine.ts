@@ -23,8 +23,6 @@ const NEEDS: readonly Need[] = [
   { program: 'ethtool', packageName: 'ethtool', for: 'the tests on a slow network' },
   { program: 'zsh', packageName: 'zsh', for: 'the tests of completion in zsh' },
   { program: 'fish', packageName: 'fish', for: 'the tests of completion in fish' },
-  // Only its checker of units is used; nothing of it is started.
-  { program: 'systemd-analyze', packageName: 'systemd', for: 'the test that systemd understands our unit' },
   { program: 'python3', packageName: 'python3', for: 'the test that a reader of property lists understands ours' },
   { program: 'xmllint', packageName: 'libxml2-utils', for: 'the tests that our XML is well formed' },
 ];
