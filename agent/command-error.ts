@@ -25,6 +25,20 @@ export const EXIT = {
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
+/** What each means to somebody who sees the number alone. */
+export const EXIT_MEANING: Readonly<Record<ExitCode, string>> = {
+  0: 'done; for an agent that serves: ended by Ctrl+C or SIGTERM',
+  1: '`doctor` has found a failure',
+  64: 'the command line is wrong, or names what does not exist',
+  69: 'the edge refused for good: the credential is wrong or revoked, the host unknown, or another agent took over',
+  70: 'a mistake of this program',
+  75: 'not now, perhaps later',
+  76: 'what answered is no edge of direct-agent, or of another version',
+  77: 'the owner refused the login',
+  78: 'the configuration is wrong or missing, or a file of the agent is damaged',
+  130: 'Ctrl+C before the work was done',
+};
+
 /** Ends a command. The message says what happened and what to do; it never holds a secret. */
 export class CommandError extends Error {
   override readonly name: string = 'CommandError';

@@ -4,6 +4,8 @@ import { dirname, join, resolve } from 'node:path';
 import envPaths from 'env-paths';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import type { AccessMode } from './access-mode.ts';
+import { ConfigError } from './config-error.ts';
 import {
   ENV_PREFIX,
   envName,
@@ -15,7 +17,6 @@ import {
   reasonOf,
   unknownKey,
 } from './config-messages.ts';
-import type { AccessMode } from './door.ts';
 import type { LogFormat, LogLevel } from './log.ts';
 import type { MetricsAddress } from './metrics-address.ts';
 import { Mistake } from './mistake.ts';
@@ -84,17 +85,6 @@ export interface ConfigSources {
   readonly login?: Connection | undefined;
 }
 
-/** Every problem of the configuration at once, one line each. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-  readonly problems: readonly string[];
-
-  constructor(problems: readonly string[]) {
-    super(problems.join('\n'));
-    this.problems = problems;
-  }
-}
-
 interface Found extends Origin {
   readonly priority: 0 | 1 | 2;
   /** Relative file names start here. */
@@ -106,6 +96,14 @@ export function folderOf({ flags = {}, env = process.env, cwd = process.cwd() }:
   const named = flags.folder ?? env[FOLDER];
   if (typeof named === 'string' && named !== '') return expand(named, cwd);
   return envPaths('direct-agent', { suffix: '' }).config;
+}
+
+/** `named`: somebody wants this very file. */
+function fileOf(sources: ConfigSources): { path: string; named: boolean } {
+  const { flags = {}, env = process.env, cwd = process.cwd() } = sources;
+  const name = flags.config ?? env[`${ENV_PREFIX}CONFIG`];
+  if (typeof name === 'string') return { path: expand(name, cwd), named: true };
+  return { path: join(sources.configFolder ?? folderOf(sources), 'config.yaml'), named: false };
 }
 
 /**
@@ -130,7 +128,46 @@ export function loadSettings(sources: ConfigSources = {}): AgentSettings {
   ]);
 }
 
+/** A key with what the agent goes by: as it is written somewhere, or the default. */
+export interface EffectiveValue extends Origin {
+  readonly key: string;
+}
+
+/** What counts, key by key, with where it comes from. @throws {ConfigError} */
+export function effectiveValues(sources: ConfigSources = {}): readonly EffectiveValue[] {
+  return readConfig(sources, false).values;
+}
+
+/** The file that is read, if it is there. */
+export function configFile(sources: ConfigSources = {}): string {
+  return fileOf(sources).path;
+}
+
+/** What is wrong with a file of this text, were it the only source. A connection may be missing, or half. */
+export function problemsOfFile(path: string, text: string, sources: ConfigSources = {}): readonly string[] {
+  const { readFile = readText } = sources;
+  try {
+    readConfig(
+      {
+        ...sources,
+        flags: { config: path },
+        env: {},
+        readFile: (name) => (name === path ? text : readFile(name)),
+        // It need not be there yet.
+        fileMode: () => undefined,
+        login: undefined,
+      },
+      false,
+    );
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+}
+
 interface Read {
+  readonly values: readonly EffectiveValue[];
   readonly agentSettings: AgentSettings;
   readonly connection: Connection | undefined;
   /** Where signaling_url, token and token_file are set. */
@@ -143,10 +180,8 @@ function readConfig(sources: ConfigSources, complete = true): Read {
   const problems: string[] = [];
   const warnings: string[] = [];
 
-  const named = flags.config ?? env[`${ENV_PREFIX}CONFIG`];
-  const folder = sources.configFolder ?? folderOf(sources);
-  const path = typeof named === 'string' ? expand(named, cwd) : join(folder, 'config.yaml');
-  const text = readOptional(path, readFile, typeof named === 'string');
+  const { path, named } = fileOf(sources);
+  const text = readOptional(path, readFile, named);
   const fromFile = text === undefined ? new Map<Key, Found>() : readYaml(path, text, problems);
   const found = new Map([...fromFile, ...readEnv(env, cwd, problems), ...readFlags(flags, cwd)]);
   preferOneToken(found, problems);
@@ -200,11 +235,32 @@ function readConfig(sources: ConfigSources, complete = true): Read {
     file: text === undefined ? undefined : path,
     warnings,
   };
+  const values = effective(found, data, sources.login);
   const { signaling_url: url } = data;
-  if (url === undefined && token === undefined) return { agentSettings, connection: sources.login, connectionOrigins };
+  if (url === undefined && token === undefined)
+    return { values, agentSettings, connection: sources.login, connectionOrigins };
   token ??= sources.login?.token;
   const connection = url === undefined || token === undefined ? undefined : { ...url, token };
-  return { agentSettings, connection, connectionOrigins };
+  return { values, agentSettings, connection, connectionOrigins };
+}
+
+function effective(
+  found: ReadonlyMap<Key, Found>,
+  data: z.infer<typeof settings>,
+  login: Connection | undefined,
+): EffectiveValue[] {
+  const byLogin = new Map<string, unknown>();
+  const isOwn = (['token', 'token_file'] as const).some((key) => found.has(key));
+  const url = data.signaling_url?.signalingUrl;
+  if (login !== undefined && !isOwn && (url === undefined || url === login.signalingUrl)) {
+    byLogin.set('signaling_url', login.signalingUrl).set('token', login.token);
+  }
+  return KEYS.filter(isKey).map((key) => {
+    const { value, origin } = found.get(key) ?? {};
+    if (origin !== undefined) return { key, value, origin };
+    if (byLogin.has(key)) return { key, value: byLogin.get(key), origin: 'login' };
+    return { key, value: data[key], origin: data[key] === undefined ? 'not set' : 'default' };
+  });
 }
 
 function networkOf(data: z.infer<typeof settings>): NetworkSettings {

@@ -49,6 +49,11 @@ export function pairLink(edge: string, hostId: string, hostKey: string, secret: 
   return `${hostLink(edge, hostId, hostKey)}&pair=${secret}`;
 }
 
+/** Lets the browser in that opens it, and tells it the host's key. Secret. */
+export function invitationLink(edge: string, hostId: string, hostKey: string, secret: string): string {
+  return `${edge}/_direct/invite#invite=${secret}&keys=${hostId}:${hostKey}`;
+}
+
 /** Where the owner approves a login. */
 export function approvePage(edge: string): string {
   return `${edge}/_direct/approve`;

@@ -3,9 +3,10 @@
 import { hostname, networkInterfaces } from 'node:os';
 import { CommanderError } from 'commander';
 import { CommandError, EXIT, type ExitCode } from './command-error.ts';
+import { withImplied } from './command-line/implied.ts';
 import { makeProgram } from './command-line/program.ts';
 import type { Context } from './commands/context.ts';
-import { ConfigError } from './config.ts';
+import { ConfigError } from './config-error.ts';
 import { terminalsOf } from './live-terminal.ts';
 
 const ending = new AbortController();
@@ -16,6 +17,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     ending.abort();
   });
 }
+
+// Who started this with a channel, as the service's supervisor does, ends it by closing that; on Windows no signal can.
+process.once('disconnect', () => ending.abort());
 
 // werift answers some malformed packets with a rejection that nobody awaits; a stranger's packet ends nothing here.
 process.on('unhandledRejection', (reason) => {
@@ -83,11 +87,8 @@ async function run(command: (context: Context) => Promise<ExitCode>): Promise<vo
 }
 
 const program = makeProgram(run);
-// Not `isDefault`, which would take a mistyped command for an argument of “up”.
-const args = process.argv.slice(2);
-const bare = args.length === 0 || (args[0]?.startsWith('-') && !['-h', '--help'].includes(args[0]));
 try {
-  await program.parseAsync(bare ? ['up', ...args] : args, { from: 'user' });
+  await program.parseAsync(withImplied(program, process.argv.slice(2)), { from: 'user' });
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error;
   exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage);

@@ -21,6 +21,10 @@ const NEEDS: readonly Need[] = [
   // Of its two packages the one that needs no iptables; it has no service that would start.
   { program: 'miniupnpd', packageName: 'miniupnpd-nftables', for: 'the tests with a router that maps ports' },
   { program: 'ethtool', packageName: 'ethtool', for: 'the tests on a slow network' },
+  { program: 'zsh', packageName: 'zsh', for: 'the tests of completion in zsh' },
+  { program: 'fish', packageName: 'fish', for: 'the tests of completion in fish' },
+  { program: 'python3', packageName: 'python3', for: 'the test that a reader of property lists understands ours' },
+  { program: 'xmllint', packageName: 'libxml2-utils', for: 'the tests that our XML is well formed' },
 ];
 
 function apt(...args: string[]): boolean {

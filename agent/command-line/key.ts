@@ -1,15 +1,15 @@
 import { Option } from 'commander';
-import { add, type Define, type Flags, forPrograms, list } from './command.ts';
+import { add, addGroup, type Define, type Flags, forPrograms, list } from './command.ts';
 
 export const defineKey: Define = (program, run) => {
-  const key = program.command('key').description('API keys for programs that use this host.');
+  const key = addGroup(program, 'key', 'API keys for programs that use this host.');
   add(
     key,
     'create',
     'Make an API key; it is printed once.',
     'direct-agent key create --name laptop --prefix /v1/chat --expires 30d --rpm 60',
   )
-    .requiredOption('--name <name>', 'what it is for')
+    .option('--name <name>', 'what it is for; needed')
     .addOption(new Option('--prefix <paths>', 'only these paths, such as /v1/chat').argParser(list))
     .addOption(new Option('--model <names>', 'only these models').argParser(list))
     .option('--expires <time>', 'such as 12h, 30d, 1y or 2030-01-31')

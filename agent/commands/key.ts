@@ -3,13 +3,9 @@ import { z } from 'zod';
 import { DirectError } from '../../shared/errors.ts';
 import { parseTarget } from '../../shared/target.ts';
 import { CommandError, EXIT, type ExitCode, plain } from '../command-error.ts';
-import type { Config } from '../config.ts';
-import { edgeOf } from '../edge-address.ts';
 import { type EdgeApi, understood } from '../edge-api.ts';
-import { type Context, day, type Flags, hostApi, openStore, readConfig, table } from './context.ts';
-
-/** As the login leaves it; the edge lets no other agent make keys. */
-const HOST_CREDENTIAL = 'dah_';
+import { type Context, day, type Flags, table } from './context.ts';
+import { expiryOf, openAccount, theOne } from './grants.ts';
 
 const time = z.number().nullable();
 const keyInfo = z.object({
@@ -31,6 +27,9 @@ type KeyInfo = z.infer<typeof keyInfo>;
 
 /** Makes a key for this host. stdout gets the key alone, or JSON. @throws CommandError or ConfigError */
 export async function createKey(context: Context, flags: Flags): Promise<ExitCode> {
+  // Not commander's own check, which comes before that of a mistyped option.
+  if (flags.name === undefined)
+    throw new CommandError(EXIT.usage, '--name is missing: what the key is for, such as --name laptop.');
   const wanted = {
     name: String(flags.name),
     prefixes: orNull(flags.prefix, prefixOf),
@@ -38,7 +37,7 @@ export async function createKey(context: Context, flags: Flags): Promise<ExitCod
     expires_at: typeof flags.expires === 'string' ? expiryOf(flags.expires, context.now()) : null,
     requests_per_minute: typeof flags.rpm === 'string' ? rateOf(flags.rpm) : null,
   };
-  const { api, edge, config } = open(context, flags);
+  const { api, edge, config } = openAccount(context, flags, 'API keys');
   const answer = await api.call('POST', '/keys', { ...wanted, hosts: [config.hostId] });
   const { key, ...info } = understood(newKey, answer, edge);
   context.err(`Made the API key “${plain(info.name)}” (${info.id}) for the host ${config.hostId}: ${limitsOf(info)}.`);
@@ -57,7 +56,7 @@ export async function createKey(context: Context, flags: Flags): Promise<ExitCod
 
 /** @throws CommandError or ConfigError */
 export async function listKeys(context: Context, flags: Flags): Promise<ExitCode> {
-  const { api, edge } = open(context, flags);
+  const { api, edge } = openAccount(context, flags, 'API keys');
   const keys = await fetchKeys(api, edge);
   if (flags.json === true) {
     context.out(JSON.stringify({ keys }, null, 2));
@@ -78,33 +77,13 @@ export async function listKeys(context: Context, flags: Flags): Promise<ExitCode
 
 /** @throws CommandError or ConfigError */
 export async function revokeKey(context: Context, idOrName: string, flags: Flags): Promise<ExitCode> {
-  const { api, edge } = open(context, flags);
+  const { api, edge } = openAccount(context, flags, 'API keys');
   const keys = await fetchKeys(api, edge);
-  const named = keys.filter(({ name }) => name === idOrName);
-  const found = keys.find(({ id }) => id === idOrName) ?? (named.length === 1 ? named[0] : undefined);
-  if (found === undefined) {
-    const why =
-      named.length === 0
-        ? `This host has no API key with the id or name “${plain(idOrName)}”. See: direct-agent key list`
-        : `Several API keys are called “${plain(idOrName)}”. Revoke by id: ${named.map(({ id }) => id).join(', ')}`;
-    throw new CommandError(EXIT.usage, why);
-  }
+  const found = theOne(keys, idOrName, { kind: 'API key', command: 'direct-agent key list' });
   await api.call('DELETE', `/keys/${found.id}`);
   context.err(`The API key “${plain(found.name)}” (${found.id}) is revoked.`);
   if (flags.json === true) context.out(JSON.stringify({ revoked: found.id }));
   return EXIT.ok;
-}
-
-function open(context: Context, flags: Flags): { api: EdgeApi; edge: string; config: Config } {
-  const config = readConfig(context, flags, openStore(context, flags));
-  const edge = edgeOf(config.signalingUrl);
-  if (!config.token.startsWith(HOST_CREDENTIAL)) {
-    throw new CommandError(
-      EXIT.config,
-      `API keys need a login, and this agent runs with a configured token. Make keys at ${edge}/_direct/, or run: direct-agent login ${edge}`,
-    );
-  }
-  return { api: hostApi(context, config), edge, config };
 }
 
 async function fetchKeys(api: EdgeApi, edge: string): Promise<KeyInfo[]> {
@@ -143,20 +122,4 @@ function rateOf(text: string): number {
   const rate = Number(text);
   if (Number.isInteger(rate) && rate >= 1 && rate <= 100_000) return rate;
   throw new CommandError(EXIT.usage, `--rpm: ${JSON.stringify(text)} is no number of requests a minute, such as 60.`);
-}
-
-const HOUR_MS = 3_600_000;
-const UNITS: Readonly<Record<string, number>> = { h: HOUR_MS, d: 24 * HOUR_MS, w: 168 * HOUR_MS, y: 8_760 * HOUR_MS };
-
-/** `30d`, or a day such as 2027-01-31, which counts to its end in UTC. Milliseconds since 1970. */
-export function expiryOf(text: string, now: number): number {
-  const [, count, unit = ''] = /^(\d{1,4})([hdwy])$/.exec(text) ?? [];
-  const span = Number(count) * (UNITS[unit] ?? Number.NaN);
-  const day = /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(`${text}T23:59:59.999Z`) : Number.NaN;
-  const at = Number.isNaN(span) ? day : now + span;
-  if (at > now) return at;
-  throw new CommandError(
-    EXIT.usage,
-    `--expires: ${JSON.stringify(text)} is no time to come. Write 12h, 30d, 8w, 1y, or a day such as 2030-01-31.`,
-  );
 }

@@ -1,7 +1,8 @@
 /** The configuration as far as it can be used: each mistake in it is a finding, and the other checks go on without. */
 import { CommandError } from '../command-error.ts';
 import { type Context, configSources, type Flags } from '../commands/context.ts';
-import { type AgentSettings, ConfigError, type Connection, loadConfig, loadSettings } from '../config.ts';
+import { type AgentSettings, type Connection, loadConfig, loadSettings } from '../config.ts';
+import { ConfigError } from '../config-error.ts';
 import { checkUsable } from '../local-addresses.ts';
 import type { Credentials, Store } from '../store.ts';
 import { type Finding, failure, inParts, ok, warning } from './finding.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { CommandError, EXIT } from '../command-error.ts';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config-error.ts';
 import { type Check, examine } from './examination.ts';
 import { type Finding, ok } from './finding.ts';
 import { told } from './test-doctor.ts';

@@ -1,6 +1,6 @@
 /** Runs the checks of the doctor, all at once, and tells what they find in the order of the report. */
 import { CommandError, plain } from '../command-error.ts';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config-error.ts';
 import { type Finding, failure, inParts, warning } from './finding.ts';
 
 /** Of a check that ends when its signal aborts, to say what it has found until then. */

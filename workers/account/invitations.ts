@@ -12,6 +12,8 @@ import type { SignedIn } from './web-sessions.ts';
 
 /** Bounds the table and the list. */
 const MAX_INVITATIONS = 200;
+/** So many agents may make to their own host: a stolen credential shall not keep the owner from inviting. */
+const MAX_BY_HOST = 50;
 
 type Row = {
   id: string;
@@ -37,19 +39,30 @@ export class Invitations extends RpcTarget implements Expiring {
       told INTEGER NOT NULL DEFAULT 0)`);
   }
 
-  /** The newest first. */
-  list(): Invitation[] {
+  /** The newest first. `host`: only those to this host and no other. */
+  list(host?: string): Invitation[] {
     const query = `SELECT ${COLUMNS} FROM invitations ORDER BY created_at DESC, rowid DESC`;
-    return this.#account.sql.exec<Row>(query).toArray().map(invitation);
+    return this.#account.sql
+      .exec<Row>(query)
+      .toArray()
+      .map(invitation)
+      .filter((one) => host === undefined || isTo(one, host));
   }
 
-  /** A new invitation; its secret is told here and never again. What it says is checked (api/invitations.ts). */
-  async create(asked: InvitationScope, by: By): Promise<Outcome<Invitation & { secret: string }>> {
+  /**
+   * A new invitation; its secret is told here and never again. What it says is checked (api/invitations.ts). `host`: the
+   * agent of this host asks.
+   */
+  async create(asked: InvitationScope, by: By, host?: string): Promise<Outcome<Invitation & { secret: string }>> {
     const secret = newSecret('dai_');
     const hash = await hashSecret(secret);
     const { sql, audit, now } = this.#account;
     if (sql.exec<{ n: number }>('SELECT count(*) AS n FROM invitations').one().n >= MAX_INVITATIONS) {
       return refused(new DirectError('E_BAD_REQUEST', `there are ${MAX_INVITATIONS} invitations; revoke some first`));
+    }
+    if (host !== undefined && this.list(host).length >= MAX_BY_HOST) {
+      const detail = `there are ${MAX_BY_HOST} invitations to this host; revoke some first, or let the owner invite`;
+      return refused(new DirectError('E_BAD_REQUEST', detail));
     }
     const row = sql
       .exec<Row>(
@@ -104,12 +117,17 @@ export class Invitations extends RpcTarget implements Expiring {
     }
   }
 
-  /** It admits nobody any longer, nor do its web sessions. Returns where they may be open. Refuses with `E_NOT_FOUND`. */
-  revoke(id: string, by: By): Outcome<{ hosts: string[] }> {
-    const [row] = this.#account.sql
-      .exec<Row>(`DELETE FROM invitations WHERE id = ? RETURNING ${COLUMNS}`, id)
-      .toArray();
-    if (row === undefined) return refused(new DirectError('E_NOT_FOUND', 'no such invitation'));
+  /**
+   * It admits nobody any longer, nor do its web sessions. Returns where they may be open. `host`: only if it is to this
+   * host and no other. Refuses with `E_NOT_FOUND`.
+   */
+  revoke(id: string, by: By, host?: string): Outcome<{ hosts: string[] }> {
+    const { sql } = this.#account;
+    const [row] = sql.exec<Row>(`SELECT ${COLUMNS} FROM invitations WHERE id = ?`, id).toArray();
+    if (row === undefined || (host !== undefined && !isTo(invitation(row), host))) {
+      return refused(new DirectError('E_NOT_FOUND', 'no such invitation'));
+    }
+    sql.exec('DELETE FROM invitations WHERE id = ?', id);
     this.#account.sessions.endOf(id);
     this.#account.ended(`invitation:${id}`);
     this.#account.audit.record({ ...by, action: 'invitation.revoke', detail: row.name });
@@ -150,6 +168,10 @@ export class Invitations extends RpcTarget implements Expiring {
     const query = 'SELECT 1 FROM invitations WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)';
     return this.#account.sql.exec(query, id, this.#account.now()).toArray().length > 0;
   }
+}
+
+function isTo({ hosts }: Invitation, host: string): boolean {
+  return hosts.length === 1 && hosts[0] === host;
 }
 
 function invitation({ hosts, ...row }: Row): Invitation {

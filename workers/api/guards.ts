@@ -1,7 +1,7 @@
 /** Who may call an address of the API. A guard leaves the caller in `c.var.caller`. */
 import type { MiddlewareHandler } from 'hono';
 import { identify, refuse } from '../auth.ts';
-import type { Caller, EdgeEnv } from '../caller.ts';
+import type { Caller, EdgeContext, EdgeEnv } from '../caller.ts';
 
 function guard(admits: (caller: Caller) => boolean, detail: string): MiddlewareHandler<EdgeEnv> {
   return async (c, next) => {
@@ -25,6 +25,12 @@ export const host = () => guard(isHost, 'this is for agents that have logged in'
 
 export const ownerOrHost = () =>
   guard((caller) => isOwner(caller) || isHost(caller), 'this is for the owner and for agents that have logged in');
+
+/** Behind `ownerOrHost`: the caller's own host, if it is an agent. */
+export function ownHost(c: EdgeContext): string | undefined {
+  const caller = c.get('caller');
+  return caller.kind === 'agent' ? (caller.host ?? undefined) : undefined;
+}
 
 /** Owner or guest by cookie. */
 export const signedIn = () =>

@@ -1,8 +1,8 @@
 import { runInDurableObject } from 'cloudflare:test';
-import { beforeAll, beforeEach, expect, it } from 'vitest';
-import type { Invitation } from '../../shared/account-api.ts';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { AuditEvent, Invitation } from '../../shared/account-api.ts';
 import { API, asOwner, audited, loggedIn, newAddress, notingHosts, setAccountClock } from '../test-account.ts';
-import { accountStub, base, call, codeOf, inAccount, passTime, post, signedIn } from '../test-edge.ts';
+import { AGENT, accountStub, base, call, codeOf, inAccount, passTime, post, signedIn } from '../test-edge.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -16,10 +16,14 @@ beforeAll(async () => {
 beforeEach(() => setAccountClock(0));
 
 type Made = Invitation & { secret: string };
-const tryToInvite = (body: object) =>
-  asOwner('/invitations', { method: 'POST', body: { name: 'Ada', hosts: [home.host_id], ...body } });
-async function invite(body: object = {}): Promise<Made> {
-  const response = await tryToInvite(body);
+const tryToInvite = (body: object, token?: string) =>
+  asOwner('/invitations', {
+    method: 'POST',
+    body: { name: 'Ada', hosts: [home.host_id], ...body },
+    ...(token === undefined ? {} : { token }),
+  });
+async function invite(body: object = {}, token?: string): Promise<Made> {
+  const response = await tryToInvite(body, token);
   if (response.status !== 201) throw new Error(await response.text());
   return response.json<Made>();
 }
@@ -175,4 +179,54 @@ it('sign nobody else out, however often they are accepted', async () => {
   });
   expect(last).toBeLessThan(60);
   expect([await kindOf(owner), await kindOf(other)]).toEqual(['owner', 'guest']);
+});
+
+describe('an agent', () => {
+  const asAgent = (path: string, init: object = {}) => call(`${API}${path}`, { token: home.access_token, ...init });
+  const listed = async () => (await (await asAgent('/invitations')).json<{ invitations: Invitation[] }>()).invitations;
+
+  it('invites to its own host, sees that and takes it back, which ends the guest’s session there', async () => {
+    const { id, secret } = await invite({ name: 'By the agent' }, home.access_token);
+    const { events } = await (await asOwner('/audit')).json<{ events: AuditEvent[] }>();
+    expect(events[0]).toMatchObject({ actor: `host:${home.host_id}`, action: 'invitation.create' });
+    const headers = await guest(secret);
+    expect([await use(headers, home.host_id), await use(headers, lab.host_id)]).toEqual(['admitted', 'E_FORBIDDEN']);
+    expect(await listed()).toContainEqual(expect.objectContaining({ id, uses: 1 }));
+    const { revoked, env } = notingHosts();
+    expect((await asAgent(`/invitations/${id}`, { method: 'DELETE', env })).status).toBe(204);
+    expect(revoked).toEqual([{ host: home.host_id, subject: `invitation:${id}` }]);
+    expect([await kindOf(headers), await codeOf(await accept(secret))]).toEqual(['anonymous', 'E_UNAUTHORIZED']);
+  });
+
+  it('invites to no other host', async () => {
+    for (const hosts of [[lab.host_id], [home.host_id, lab.host_id], ['nowhere'], null, []]) {
+      expect(await codeOf(await tryToInvite({ hosts }, home.access_token))).toBe('E_BAD_REQUEST');
+    }
+  });
+
+  it('neither sees nor revokes invitations that reach other hosts too', async () => {
+    for (const hosts of [[lab.host_id], [home.host_id, lab.host_id]]) {
+      const { id, secret } = await invite({ hosts });
+      expect((await listed()).map((one) => one.id)).not.toContain(id);
+      expect(await codeOf(await asAgent(`/invitations/${id}`, { method: 'DELETE' }))).toBe('E_NOT_FOUND');
+      expect((await accept(secret)).status).toBe(204);
+    }
+  });
+
+  it('cannot fill the list, so that the owner can still invite', async () => {
+    const { length } = await listed();
+    for (let n = length; n < 50; n++) await invite({}, home.access_token);
+    expect(await codeOf(await tryToInvite({}, home.access_token))).toBe('E_BAD_REQUEST');
+    await invite();
+  });
+
+  it('with AGENT_TOKEN alone, an API key and a guest invite nobody', async () => {
+    const { key } = await (await asOwner('/keys', { method: 'POST', body: { name: 'a key' } })).json<{ key: string }>();
+    const { secret } = await invite();
+    const bearers = [{ token: AGENT }, { token: key }, { headers: await guest(secret) }];
+    for (const credential of bearers) {
+      const asked = { name: 'Eve', hosts: [home.host_id] };
+      expect(await codeOf(await post(`${API}/invitations`, asked, credential))).toBe('E_FORBIDDEN');
+    }
+  });
 });

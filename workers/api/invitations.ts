@@ -1,4 +1,4 @@
-/** Invitations: links for other people to chosen hosts. */
+/** Invitations: links for other people to chosen hosts; agents invite to their own host alone. */
 import { Hono } from 'hono';
 import type { InvitationScope } from '../../shared/account-api.ts';
 import { checkAccess } from '../access-check.ts';
@@ -9,18 +9,21 @@ import { revokeAt } from '../revoke.ts';
 import { setSessionCookie } from '../session-cookie.ts';
 import { byOf } from './by.ts';
 import { expiryField, hostsField, malformed, nameField } from './fields.ts';
-import { owner } from './guards.ts';
+import { ownerOrHost, ownHost } from './guards.ts';
 import { hostIds } from './hosts.ts';
 import { jsonBody } from './json-body.ts';
 import { nameOf } from './sign-in.ts';
 
 export const invitations = new Hono<EdgeEnv>();
 
-invitations.get('/invitations', owner(), async (c) => c.json({ invitations: await accountOf(c).invitations().list() }));
+invitations.get('/invitations', ownerOrHost(), async (c) =>
+  c.json({ invitations: await accountOf(c).invitations().list(ownHost(c)) }),
+);
 
-invitations.post('/invitations', owner(), async (c) => {
-  const asked = parseNewInvitation(await jsonBody(c), await hostIds(c));
-  return c.json(unwrap(await accountOf(c).invitations().create(asked, byOf(c))), 201);
+invitations.post('/invitations', ownerOrHost(), async (c) => {
+  const own = ownHost(c);
+  const asked = parseNewInvitation(await jsonBody(c), own === undefined ? await hostIds(c) : [own]);
+  return c.json(unwrap(await accountOf(c).invitations().create(asked, byOf(c), own)), 201);
 });
 
 invitations.post('/invitations/accept', async (c) => {
@@ -33,9 +36,9 @@ invitations.post('/invitations/accept', async (c) => {
   return c.body(null, 204);
 });
 
-invitations.delete('/invitations/:id', owner(), async (c) => {
+invitations.delete('/invitations/:id', ownerOrHost(), async (c) => {
   const id = c.req.param('id');
-  const { hosts } = unwrap(await accountOf(c).invitations().revoke(id, byOf(c)));
+  const { hosts } = unwrap(await accountOf(c).invitations().revoke(id, byOf(c), ownHost(c)));
   await revokeAt(c.env, hosts, `invitation:${id}`);
   return c.body(null, 204);
 });

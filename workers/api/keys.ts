@@ -5,12 +5,12 @@ import { DirectError } from '../../shared/errors.ts';
 import { parseGrant } from '../../shared/grant.ts';
 import { parseTarget } from '../../shared/target.ts';
 import { accountOf } from '../account-stub.ts';
-import type { EdgeContext, EdgeEnv } from '../caller.ts';
+import type { EdgeEnv } from '../caller.ts';
 import { unwrap } from '../outcome.ts';
 import { revokeAt } from '../revoke.ts';
 import { byOf } from './by.ts';
 import { expiryField, hostsField, isAbsent, malformed, nameField, textsField } from './fields.ts';
-import { ownerOrHost } from './guards.ts';
+import { ownerOrHost, ownHost } from './guards.ts';
 import { hostIds } from './hosts.ts';
 import { jsonBody } from './json-body.ts';
 
@@ -35,12 +35,6 @@ keys.delete('/keys/:id', ownerOrHost(), async (c) => {
   await revokeAt(c.env, hosts, `key:${id}`);
   return c.body(null, 204);
 });
-
-/** The caller's own host, if it is an agent. */
-function ownHost(c: EdgeContext): string | undefined {
-  const caller = c.get('caller');
-  return caller.kind === 'agent' ? (caller.host ?? undefined) : undefined;
-}
 
 /** What a key is asked to be; null is no limit. @throws DirectError `E_BAD_REQUEST` that names the field. */
 export function parseNewKey(body: Record<string, unknown>, known: readonly string[]): KeyScope {
