@@ -22,7 +22,7 @@ export interface Activity {
 }
 
 export function activityOf(visit: Visit): Activity {
-  const lines = h('ul', { class: 'plain', 'data-testid': 'activity' });
+  const lines = h('ul', { class: 'plain activity', 'data-testid': 'activity' });
   const facts = fact('Now', lines);
   const show = (report: HostReport | null) => {
     for (const element of facts) element.hidden = report === null;
