@@ -19,7 +19,7 @@ function rig() {
   const connect = async (sessionId: string, kind: PathKind, grant: SessionGrant) => {
     const [ours, theirs] = memoryPaths();
     sessions.accept(ours, { sessionId, kind, grant, from: '203.0.113.9' });
-    const client = clientSession({ sessionId, path: theirs, environment: clock });
+    const client = clientSession({ sessionId, path: theirs, environment: clock, survivalMs: 60_000 });
     await clock.advance(0);
     return client;
   };
@@ -62,9 +62,8 @@ test('a session that has lost its path waits for another one', async () => {
   await connect('lost', 'direct', { subject: 'owner' });
   for (const { session } of sessions.all) session.links[0]?.path.close();
   await settle();
-  const lost = report().sessions;
-  // It lives on only if its client said so.
-  expect(lost.every(({ path }) => path === null)).toBe(true);
+  expect(report().sessions).toMatchObject([{ path: null, rtt_ms: null, client: 'owner' }]);
+  expect(hostReportOf(report()).sessions).toMatchObject({ direct: 0, none: 1 });
 });
 
 test('round-trip times are asked for where that costs nothing', async () => {
