@@ -1,6 +1,8 @@
 /** What a running agent counts and tells of itself, with real clients on each path. */
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { RTCPeerConnection } from 'werift';
+import { DIRECT_HOLD, DIRECT_RESUME, encodeResume } from '../shared/hold.ts';
 import { type Client, connect } from '../web/client/index.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 
@@ -80,6 +82,45 @@ test('plain HTTPS is counted as the edge’s, and its failures by code', async (
   const refused = await fetch(`${stack.edge.url}/api/pull`, { ...asked, headers });
   expect(refused.status).toBe(403);
   await expect.poll(() => meter.failures.get('request')?.get('E_FORBIDDEN_TARGET'), PATIENCE).toBe(1);
+});
+
+test('a held response is counted once, whoever reads it again', async () => {
+  const { meter } = agent();
+  const headers = { authorization: `Bearer ${OWNER_TOKEN}`, 'content-type': 'application/json' };
+  const url = `${stack.edge.url}/v1/chat/completions`;
+  const id = randomBytes(16).toString('base64url');
+  const before = meter.tokens;
+  const held = await (await fetch(url, { ...asked, headers: { ...headers, [DIRECT_HOLD]: id } })).text();
+  await expect.poll(() => meter.requests.running, PATIENCE).toBe(0);
+  const counted = meter.tokens - before;
+  expect(counted).toBe(held.split('\n').filter((line) => /^data: (?!\[DONE\])/.test(line)).length);
+  const sent = meter.bytes.sent;
+  const resume = encodeResume({ id, from: 0 });
+  const again = await fetch(url, { headers: { authorization: headers.authorization, [DIRECT_RESUME]: resume } });
+  expect(await again.text()).toBe(held);
+  expect(meter.tokens - before).toBe(counted);
+  expect(meter.bytes.sent - sent).toBe(Buffer.byteLength(held));
+});
+
+test('messages of a WebSocket are bytes as well', async () => {
+  const { meter } = agent();
+  const before = { ...meter.bytes };
+  const socket = new client.WebSocket(`${stack.edge.url.replace('http', 'ws')}/v1/realtime`);
+  await new Promise((resolve) => socket.addEventListener('open', resolve));
+  const answered = new Promise((resolve) => socket.addEventListener('message', ({ data }) => resolve(data)));
+  socket.send('grüße');
+  expect(await answered).toBe('grüße');
+  expect(
+    agent()
+      .report()
+      .sessions.some(({ streams }) => streams > 0),
+  ).toBe(true);
+  socket.close();
+  // In UTF-8.
+  await expect
+    .poll(() => [meter.bytes.sent - before.sent, meter.bytes.received - before.received], PATIENCE)
+    .toEqual([7, 7]);
+  await expect.poll(() => meter.requests.running, PATIENCE).toBe(0);
 });
 
 test('who stops reading has cancelled, and nothing has failed', async () => {
