@@ -48,6 +48,9 @@ function rig(options: { maxConnections?: number; handshakeTimeoutMs?: number; sd
   const streams: Stream[] = [];
   const signed: unknown[] = [];
   const grants: unknown[] = [];
+  const opened: [string, number][] = [];
+  const failed: string[] = [];
+  const clock = { time: 1_000 };
   const sessions = new Sessions({
     environment: nodeEnvironment,
     stream: (stream, grant) => {
@@ -70,10 +73,13 @@ function rig(options: { maxConnections?: number; handshakeTimeoutMs?: number; sd
     },
     send: (signal) => void sent.push(signal),
     log: (line) => void log.push(line),
+    opened: (path, ms) => void opened.push([path, ms]),
+    failed: (code) => void failed.push(code),
+    now: () => clock.time,
   });
   const offer = (session_id: string, more: Partial<OfferSignal> = {}) =>
     connections.handle({ session_id, type: 'offer', sdp: 'v=0 offer', ...more });
-  return { connections, sessions, peers, sent, signed, log, streams, grants, offer };
+  return { connections, sessions, peers, sent, signed, log, streams, grants, offer, opened, failed, clock };
 }
 
 const connectTo = (peer: FakePeer, sessionId: string) =>
@@ -81,6 +87,34 @@ const connectTo = (peer: FakePeer, sessionId: string) =>
 
 /** For what must not happen. */
 const settle = (ms = 20) => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe('what is counted', () => {
+  test('is how long a path took to open, and which it was', async () => {
+    const { peers, sessions, opened, failed, offer, clock } = rig();
+    offer('one');
+    clock.time += 120;
+    peers[0]?.events.kind?.('turn');
+    connectTo(peers[0] as FakePeer, 'one');
+    await vi.waitFor(() => expect(opened).toEqual([['turn', 120]]));
+    expect(sessions.all.map(({ session }) => session.active?.kind)).toEqual(['turn']);
+    // ICE finds a better pair later.
+    peers[0]?.events.kind?.('direct');
+    expect(sessions.all.map(({ session }) => session.active?.kind)).toEqual(['direct']);
+    expect([opened.length, failed]).toEqual([1, []]);
+  });
+
+  test('is an offer that came to nothing, unless its client has left', async () => {
+    const { connections, opened, failed, offer } = rig({ maxConnections: 2, handshakeTimeoutMs: 30 });
+    offer('one');
+    // In its place.
+    offer('one');
+    offer('two');
+    offer('three');
+    expect(failed).toEqual(['E_HOST_BUSY']);
+    await vi.waitFor(() => expect(connections.size).toBe(0));
+    expect([failed, opened]).toEqual([['E_HOST_BUSY', 'E_HANDSHAKE_TIMEOUT', 'E_HANDSHAKE_TIMEOUT'], []]);
+  });
+});
 
 describe('offers', () => {
   test('are answered, and the session serves streams', async () => {

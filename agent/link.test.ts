@@ -278,6 +278,22 @@ describe('what the edge shows of the host', () => {
   });
 });
 
+describe('how the host is just now', () => {
+  test('is told when the edge asks, and not before', async () => {
+    const edge = await new FakeEdge().listen();
+    let looks = 0;
+    const { ups } = makeLink(edge, { report: () => `report ${++looks}` });
+    await until(() => ups.length === 1);
+    const heard: string[] = [];
+    edge.sockets[0]?.on('message', (data) => void heard.push(data.toString()));
+    edge.sockets[0]?.send(JSON.stringify({ type: 'ask_report' }));
+    await until(() => heard.includes('report 1'));
+    edge.sockets[0]?.send(JSON.stringify({ type: 'ask_report' }));
+    await until(() => heard.includes('report 2'));
+    expect(looks).toBe(2);
+  });
+});
+
 describe('the keys', () => {
   const announcement = { host_key: 'h', relay_key: 'r', signature: 's', expires_at: 1 };
   const announce = JSON.stringify({ type: 'announce', announcement });

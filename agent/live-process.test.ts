@@ -25,6 +25,7 @@ afterEach(() => {
 // BSD's script, as on macOS, has other options.
 const hasScript = /util-linux/.test(spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout ?? '');
 const inTerminal = test.skipIf(!hasScript);
+const where = hasScript ? 'in a real terminal' : 'util-linux’s script is missing';
 
 async function loggedIn() {
   const edge = (await FakeEdge.start()).allowLogin();
@@ -60,7 +61,7 @@ function runInTerminal(env: Record<string, string>, command: string) {
   return { child, terminal, shown, exit, type: (keys: string) => child.stdin.write(keys) };
 }
 
-inTerminal('up shows itself below its log, and takes that away at its end', async () => {
+inTerminal(`up shows itself below its log, and takes that away at its end (${where})`, async () => {
   const { env } = await loggedIn();
   const { shown, exit, type, terminal } = runInTerminal(env, '$AGENT up');
   await expect.poll(shown, PATIENCE).toMatch(/\nEdge {7}connected by WebSocket/);
@@ -78,37 +79,40 @@ inTerminal('up shows itself below its log, and takes that away at its end', asyn
   expect(terminal.written.join('')).not.toContain('\x1b[?25l');
 });
 
-inTerminal('status follows the agent until q, also after Ctrl+Z, and leaves the terminal as it was', async () => {
-  const { env, folder } = await loggedIn();
-  let report = EXAMPLE_REPORT;
-  const control = await startControl({ folder, report: () => report, log: () => {} });
-  const { shown, exit, type, terminal } = runInTerminal({ ...env, NO_COLOR: '1' }, INTERACTIVE_SHELL);
-  await expect.poll(shown, PATIENCE).toContain('shell$');
-  type('stty -a > /dev/null; $AGENT status\r');
-  await expect.poll(shown, PATIENCE).toMatch(/k3Jx9QpL .* 4\.2 ms/);
-  report = { ...EXAMPLE_REPORT, sessions: EXAMPLE_REPORT.sessions.map((one) => ({ ...one, rtt_ms: 99 })) };
-  await expect.poll(shown, PATIENCE).toMatch(/k3Jx9QpL .* 99 ms/);
-  expect(await shown()).not.toContain('4.2 ms');
-  type('\x1a');
-  await expect.poll(shown, PATIENCE).toMatch(/Stopped[^\n]*\n(.*\n)*shell\$ $/);
-  type('echo "now: $((6 * 7))"\r');
-  await expect.poll(shown, PATIENCE).toContain('\nnow: 42');
-  type('fg\r');
-  await expect.poll(shown, PATIENCE).toMatch(/now: 42\n.*fg\n(.*\n)*k3Jx9QpL .* 99 ms/);
-  // What is typed is not shown while keys are taken.
-  type('zzz');
-  report = { ...report, sessions: [] };
-  await expect.poll(async () => (await terminal.lines()).at(-1), PATIENCE).toBe('Sessions   none');
-  expect(await shown()).not.toContain('zzz');
-  type('q');
-  await expect.poll(shown, PATIENCE).toMatch(/shell\$ $/);
-  type('stty -a | tr " " "\\n" | grep -xE -- "-?(echo|icanon|isig);?" | tr "\\n" " "; exit 7\r');
-  expect(await exit).toBe(7);
-  expect(await shown()).toMatch(/\nisig icanon echo/);
-  await control.close();
-});
+inTerminal(
+  `status follows the agent until q, also after Ctrl+Z, and leaves the terminal as it was (${where})`,
+  async () => {
+    const { env, folder } = await loggedIn();
+    let report = EXAMPLE_REPORT;
+    const control = await startControl({ folder, report: () => report, log: () => {} });
+    const { shown, exit, type, terminal } = runInTerminal({ ...env, NO_COLOR: '1' }, INTERACTIVE_SHELL);
+    await expect.poll(shown, PATIENCE).toContain('shell$');
+    type('stty -a > /dev/null; $AGENT status\r');
+    await expect.poll(shown, PATIENCE).toMatch(/k3Jx9QpL .* 4\.2 ms/);
+    report = { ...EXAMPLE_REPORT, sessions: EXAMPLE_REPORT.sessions.map((one) => ({ ...one, rtt_ms: 99 })) };
+    await expect.poll(shown, PATIENCE).toMatch(/k3Jx9QpL .* 99 ms/);
+    expect(await shown()).not.toContain('4.2 ms');
+    type('\x1a');
+    await expect.poll(shown, PATIENCE).toMatch(/Stopped[^\n]*\n(.*\n)*shell\$ $/);
+    type('echo "now: $((6 * 7))"\r');
+    await expect.poll(shown, PATIENCE).toContain('\nnow: 42');
+    type('fg\r');
+    await expect.poll(shown, PATIENCE).toMatch(/now: 42\n.*fg\n(.*\n)*k3Jx9QpL .* 99 ms/);
+    // What is typed is not shown while keys are taken.
+    type('zzz');
+    report = { ...report, sessions: [] };
+    await expect.poll(async () => (await terminal.lines()).at(-1), PATIENCE).toBe('Sessions   none');
+    expect(await shown()).not.toContain('zzz');
+    type('q');
+    await expect.poll(shown, PATIENCE).toMatch(/shell\$ $/);
+    type('stty -a | tr " " "\\n" | grep -xE -- "-?(echo|icanon|isig);?" | tr "\\n" " "; exit 7\r');
+    expect(await exit).toBe(7);
+    expect(await shown()).toMatch(/\nisig icanon echo/);
+    await control.close();
+  },
+);
 
-inTerminal('an agent that is killed leaves a terminal that can be used', async () => {
+inTerminal(`an agent that is killed leaves a terminal that can be used (${where})`, async () => {
   const { env } = await loggedIn();
   const { shown, exit, type } = runInTerminal(env, INTERACTIVE_SHELL);
   await expect.poll(shown, PATIENCE).toContain('shell$');

@@ -77,7 +77,7 @@ function onContinue(run: () => void): () => void {
 function readKeys(stdin: ReadStream, run: (keys: string) => void): () => void {
   const read = (data: Buffer) => {
     const keys = data.toString();
-    if (keys !== SUSPEND) return run(keys);
+    if (keys !== SUSPEND || process.platform === 'win32') return run(keys);
     // What the terminal does where keys are not taken: it stops everything that runs in it together.
     stdin.setRawMode(false);
     process.kill(0, 'SIGTSTP');

@@ -64,7 +64,8 @@ const context: Context = {
 };
 
 function say(line: string): void {
-  print(process.stderr, `direct-agent: ${line}`);
+  if (context.failed === undefined) print(process.stderr, `direct-agent: ${line}`);
+  else context.failed(line);
 }
 
 /** Ends the process when everything that was printed has left it. */

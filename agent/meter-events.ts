@@ -50,14 +50,23 @@ export class EventCounter {
   /** How many events begin in this piece, or are known to be some by it. */
   count(bytes: Uint8Array): number {
     let events = 0;
-    for (const byte of bytes) {
+    let carriageReturn = bytes.indexOf(CR);
+    for (let at = 0; at < bytes.length; at++) {
+      if (this.#place === 'rest') {
+        // Most of all bytes: the next line is found without looking at each.
+        const lineFeed = bytes.indexOf(LF, at);
+        if (carriageReturn >= 0 && carriageReturn < at) carriageReturn = bytes.indexOf(CR, at);
+        at = carriageReturn < 0 ? lineFeed : lineFeed < 0 ? carriageReturn : Math.min(lineFeed, carriageReturn);
+        if (at < 0) break;
+      }
+      const byte = bytes[at] ?? LF;
       if (byte === LF || byte === CR) {
         // A part of the mark is none.
         if (this.#place === 'done' && this.#matched < DONE.length) events++;
         this.#place = 'field';
         this.#matched = 0;
         this.#hasSpace = false;
-      } else if (this.#place !== 'rest' && (this.#form === 'sse' ? this.#inData(byte) : this.#inLine(byte))) {
+      } else if (this.#form === 'sse' ? this.#inData(byte) : this.#inLine(byte)) {
         events++;
         this.#place = 'rest';
       }

@@ -156,9 +156,8 @@ describe('the metrics', () => {
 
   const python = '/usr/bin/python3';
   const parser = 'from prometheus_client.parser import text_string_to_metric_families as parse';
-  const hasParser = spawnSync(python, ['-c', parser]).status === 0;
-  // Debian’s package is python3-prometheus-client, for Debian’s own Python.
-  test.skipIf(!hasParser)('are understood by Prometheus’ own library for Python', () => {
+  const missing = spawnSync(python, ['-c', parser]).status === 0 ? '' : 'Debian’s python3-prometheus-client is missing';
+  test.skipIf(missing !== '')(`are understood by Prometheus’ own library for Python (${missing || 'real'})`, () => {
     const code = `${parser}
 import json, sys
 print(json.dumps([[s.name, s.labels, s.value] for f in parse(sys.stdin.read()) for s in f.samples]))`;

@@ -151,6 +151,8 @@ export class Peer {
   /** Candidates that go into the answer; undefined: it was made, they go by themselves. */
   #inAnswer: string[] | undefined = [];
   #remoteIpv6 = false;
+  /** As it was told last. */
+  #kind: 'direct' | 'turn' | undefined;
   #closed = false;
 
   /** For WebRtc. */
@@ -168,7 +170,7 @@ export class Peer {
       },
       switched: () => {
         events.step('ICE has changed to another candidate pair');
-        events.kind?.(this.#ice.kind);
+        this.#tellKind();
       },
       remoteIpv6: () => {
         this.#remoteIpv6 = true;
@@ -207,7 +209,10 @@ export class Peer {
   /** A candidate of the other end. Candidates that cannot be used are ignored, as browsers ignore them. */
   addCandidate({ candidate }: Candidate): void {
     // The end of the list says nothing: checks may still come in. The handshake's own time-out ends a hopeless attempt.
-    if (!this.#closed && candidate !== '') this.#ice.addRemoteCandidate(candidate);
+    if (this.#closed || candidate === '') return;
+    this.#ice.addRemoteCandidate(candidate);
+    // It may say what the address is that a check has come from.
+    if (this.#kind !== undefined) this.#tellKind();
   }
 
   /** Ends the connection after what was queued has left. Idempotent. */
@@ -251,12 +256,19 @@ export class Peer {
     this.#events.candidate({ candidate, sdpMid: '0', sdpMLineIndex: 0, usernameFragment: null });
   }
 
+  #tellKind(): void {
+    const { kind } = this.#ice;
+    if (kind === this.#kind) return;
+    this.#kind = kind;
+    this.#events.kind?.(kind);
+  }
+
   #observe(): void {
     const connection = this.#connection;
     connection.iceConnectionStateChange.subscribe((state) => {
       if (state === 'connected') {
         this.#events.step('ICE connection established');
-        this.#events.kind?.(this.#ice.kind);
+        this.#tellKind();
       }
       if (state === 'failed' || state === 'disconnected') this.close(`ICE ${state}`);
     });

@@ -40,6 +40,7 @@ describe.skipIf(missing)(`through coturn${missing ? ` (${missing})` : ''}`, () =
     /** Of all sorts, from the answer and from events. */
     candidates: string[];
     steps: string[];
+    kinds: string[];
     webRtc: WebRtc;
   }
 
@@ -49,17 +50,18 @@ describe.skipIf(missing)(`through coturn${missing ? ` (${missing})` : ''}`, () =
     ca = certificate,
   ): Promise<Agent> {
     const webRtc = await WebRtc.open({ ...PLAIN_NETWORK, ...settings }, { log: () => {}, extraCa: [ca] });
-    const [candidates, steps]: [string[], string[]] = [[], []];
+    const [candidates, steps, kinds]: [string[], string[], string[]] = [[], [], []];
     const peer = webRtc.peer(iceServers, {
       candidate: ({ candidate }) => void candidates.push(candidate),
       step: (what) => void steps.push(what),
+      kind: (kind) => void kinds.push(kind),
       closed: () => {},
     });
     cleanup.push(async () => {
       peer.close('the test is over');
       await webRtc.close();
     });
-    return { peer, candidates, steps, webRtc };
+    return { peer, candidates, steps, kinds, webRtc };
   }
 
   /** A client without TURN; what it sends comes back. */
@@ -107,6 +109,7 @@ describe.skipIf(missing)(`through coturn${missing ? ` (${missing})` : ''}`, () =
     const agent = await startAgent({ relayOnly: true }, [coturn.iceServer([transport])]);
     await connect(agent);
     expect(types(agent.candidates)).toEqual(['relay']);
+    expect(agent.kinds.at(-1)).toBe('turn');
     expect(agent.steps.join()).toContain(`TURN over ${transport.toUpperCase()}`);
   });
 

@@ -168,6 +168,44 @@ describe.skipIf(withoutChromium)('the dashboard in Chromium', () => {
       expect(await links.nth(1).getAttribute('href')).toBe('/_direct/chat#host=attic');
     });
 
+    test('say what they do just now, while somebody looks, and nothing where they do not say', async () => {
+      const page = await open('/_direct/', 'owner');
+      const lines = page.getByTestId('host').first().getByTestId('activity').locator('li');
+      await expect
+        .poll(() => lines.allTextContents())
+        .toEqual([
+          '3 sessions: 2 direct, 1 through the edge',
+          '2 requests running, 54 tokens a second',
+          'One request waits for Ollama',
+          'llama.cpp does not answer',
+          expect.stringMatching(/^148 answered, 1 failed since .*\d\d:\d\d, by agent 0\.1\.0$/),
+        ]);
+      const attic = page.getByTestId('host').nth(1);
+      expect(await attic.getByTestId('activity').isVisible()).toBe(false);
+      expect(await attic.getByText('Now', { exact: true }).isVisible()).toBe(false);
+      expect(edge.asked.filter(({ path }) => path.endsWith('/report')).map(({ path }) => path)).toEqual([
+        '/hosts/home/report',
+      ]);
+      const home = edge.reports.get('home');
+      if (home !== undefined) {
+        const sessions = { direct: 0, turn: 0, relay: 1, tunnel: 0, none: 0 };
+        const requests = { running: 0, finished: 150, failed: 0 };
+        edge.reports.set('home', { ...home, sessions, requests, tokens_per_second: 0, upstreams: [] });
+      }
+      // As after somebody comes back to the tab.
+      await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+      await expect
+        .poll(() => lines.allTextContents())
+        .toEqual([
+          'One session, through the edge',
+          'No requests running',
+          expect.stringMatching(/^150 answered since /),
+        ]);
+      edge.reports.clear();
+      await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+      await expect.poll(() => page.getByTestId('activity').first().isVisible()).toBe(false);
+    });
+
     test('whose key is not the pinned one are marked', async () => {
       await pinned(HOST_KEYS.other);
       const page = await open('/_direct/', 'owner');

@@ -56,6 +56,17 @@ export function fillAccount(edge: FakeEdge): void {
     created_at: now - 9 * DAY,
   };
   edge.hosts = [home, attic];
+  edge.reports.set('home', {
+    version: '0.1.0',
+    started_at: now - 3 * HOUR,
+    sessions: { direct: 2, turn: 0, relay: 1, tunnel: 0, none: 0 },
+    requests: { running: 2, finished: 148, failed: 1 },
+    tokens_per_second: 53.8,
+    upstreams: [
+      { name: 'Ollama', state: 'up', running: 2, waiting: 1 },
+      { name: 'llama.cpp', state: 'down', running: 0, waiting: 0 },
+    ],
+  });
   edge.devices.set('home', [
     { id: 'phone', name: 'Safari on iPhone', paired_at: now - 30 * DAY, last_used_at: now - 2 * HOUR },
     { id: 'laptop', name: 'Firefox on Linux', paired_at: now - 3 * DAY, last_used_at: null },

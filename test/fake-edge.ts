@@ -21,6 +21,7 @@ import type {
   Passkey,
 } from '../shared/account-api.ts';
 import { DirectError, type ErrorCode, errorBody } from '../shared/errors.ts';
+import type { HostReport } from '../shared/host-report.ts';
 import { pageHeaders } from '../workers/page-headers.ts';
 
 export const FAKE_OWNER_TOKEN = 'owner-token-of-the-fake-edge';
@@ -73,6 +74,8 @@ export class FakeEdge {
   readonly asked: Asked[] = [];
   hosts: Host[] = [];
   readonly devices = new Map<string, Device[]>();
+  /** How hosts are just now; those that are not in it do not say. */
+  readonly reports = new Map<string, HostReport>();
   keys: ApiKey[] = [];
   invitations: Invitation[] = [];
   passkeys: Passkey[] = [];
@@ -230,6 +233,8 @@ export class FakeEdge {
       case 'DELETE /hosts/:':
         this.hosts = without(this.hosts, id);
         return {};
+      case 'GET /hosts/:/report':
+        return { body: { report: this.reports.get(id) ?? null } };
       case 'GET /hosts/:/devices':
         return { body: { devices: this.devices.get(id) ?? [] } };
       case 'DELETE /hosts/:/devices':

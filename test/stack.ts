@@ -79,6 +79,10 @@ export class Stack {
     return this.#agent?.connections ?? 0;
   }
 
+  get agent(): RunningAgent | undefined {
+    return this.#agent;
+  }
+
   /** `flags` besides those of the stack. */
   async startAgent(
     flags: Record<string, unknown> = {},

@@ -72,6 +72,9 @@ describe.skipIf(missing).each(TRANSPORTS)(`TURN over %s (${missing || 'real'})`,
     const requests = stack.fake.requests.filter(({ url }) => url.includes(turn));
     expect(requests.map(({ sentSha256 }) => sentSha256)).toEqual([result.sha256]);
     expect(await page.evaluate(() => globalThis.client.path)).toBe('turn');
+    // The agent knows it as well, whoever's relay it is.
+    const paths = () => stack.agent?.report().sessions.flatMap(({ path }) => (path === 'tunnel' ? [] : [path]));
+    await expect.poll(paths, { timeout: 20_000 }).toEqual(['turn']);
     await page.context().close();
   });
 });

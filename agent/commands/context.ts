@@ -13,6 +13,8 @@ export interface Context {
   out(line: string): void;
   /** One line on stderr: for people. */
   err(line: string): void;
+  /** Takes why the process ends, and what nobody expected, in place of stderr: a command that logs puts it there. */
+  failed?: ((message: string) => void) | undefined;
   /** Width of the terminal that shows stderr; undefined where no person looks at it. */
   columns: number | undefined;
   /** What can be shown live, and where. */

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -77,6 +78,44 @@ test('up says where to go once the link is up, on stdout for programs, and ends 
   expect(other.output.stderr).toContain(`Run: direct-agent login ${edge.url}\n`);
 });
 
+test('up for programs: a log of objects, metrics, and status of the one that runs', async () => {
+  const edge = (await FakeEdge.start()).allowLogin().on('POST /_direct/api/device/code', quick);
+  edge.on('GET /_direct/h/attic', { json: { id: 'attic', online: true } });
+  const { folder } = new FakeProcess();
+  expect(await run(folder, 'login', edge.url, '--no-serve').exit).toBe(0);
+  const port = await freePort();
+  const { output, exit } = run(folder, 'up', '--log-format', 'json', '--metrics', `${port}`);
+  await expect.poll(() => output.stderr, { timeout: 25_000 }).toContain('connected to the edge');
+  await expect.poll(() => output.stderr, { timeout: 25_000 }).toContain('shown to Prometheus');
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  expect(metrics).toContain('\ndirect_agent_link_up 1\n');
+  expect(Number(/^process_resident_memory_bytes (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(1e6);
+  const status = run(folder, 'status', '--json');
+  expect(await status.exit).toBe(0);
+  expect(JSON.parse(status.output.stdout).agent).toMatchObject({
+    host_id: 'attic',
+    link: { state: 'up', transport: 'websocket' },
+    sessions: [],
+  });
+  const second = run(folder, 'up', '--metrics', `${port}`);
+  expect(await second.exit).toBe(78);
+  expect(second.output.stderr).toContain(
+    `direct-agent: metrics: 127.0.0.1:${port} is in use by another program. Name another port, or end what uses this one.`,
+  );
+  // The owner removes the host: the reason is in the log as well.
+  edge.agents.at(-1)?.close(4401);
+  expect(await exit).toBe(69);
+  const lines = output.stderr
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  for (const line of lines)
+    expect(line).toMatchObject({ time: expect.stringMatching(/Z$/), level: expect.any(String) });
+  expect(lines).toContainEqual(expect.objectContaining({ component: 'link', level: 'info', transport: 'websocket' }));
+  expect(lines.at(-1)).toMatchObject({ level: 'error', message: expect.stringContaining('Run: direct-agent login') });
+  expect(output.stderr).not.toContain(TOKEN);
+});
+
 test('Ctrl+C while a login waits ends it without a trace', async () => {
   const edge = (await FakeEdge.start()).allowLogin().on('POST /_direct/api/device/code', quick);
   edge.on('POST /_direct/api/device/token', oauth('authorization_pending'));
@@ -150,3 +189,12 @@ test('mistakes of the command line have their own code, and no stack trace', asy
   const help = run(folder, '--help');
   expect([await help.exit, help.output.stdout]).toEqual([0, expect.stringContaining('login')]);
 });
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

@@ -38,6 +38,8 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
     write: (text) => context.err(text.trimEnd()),
     now: context.now,
   });
+  // Whoever reads the log as objects reads nothing else.
+  if (format === 'json') context.failed = (message) => log('error', message);
   for (const warning of config.warnings) log('warn', `config: ${warning}`);
   const interfaces = context.interfaces();
   for (const idle of idlePatterns(config.network, interfaces)) log('warn', `config: ${idle}`);

@@ -18,7 +18,11 @@ export async function up(context: Context, flags: Flags): Promise<ExitCode> {
     identity,
     servers,
     up: () => {
-      context.err('Serving. Open this address on any device; it carries the host’s key, so that the device knows it:');
+      if (config.logFormat === 'text') {
+        context.err(
+          'Serving. Open this address on any device; it carries the host’s key, so that the device knows it:',
+        );
+      }
       context.out(hostLink(edgeOf(config.signalingUrl), config.hostId, identity.hostKey));
     },
   });

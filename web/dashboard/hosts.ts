@@ -6,6 +6,7 @@ import { copyable } from '../look/copyable.ts';
 import { confirmAction, openDialog } from '../look/dialog.ts';
 import { h } from '../look/element.ts';
 import { clockTime } from '../look/format.ts';
+import { type Activity, activityOf } from './activity.ts';
 import { devicesElement } from './devices.ts';
 import { fact } from './facts.ts';
 import { webUiElements } from './host-web-ui.ts';
@@ -22,12 +23,18 @@ const ACCESS = {
 export function hostsSection(visit: Visit): Panel<unknown> {
   /** By host: what a person has opened stays open when the list is loaded again. */
   const devices = new Map<string, HTMLElement>();
+  const activities = new Map<string, Activity>();
   const panel: Panel<{ hosts: Host[] }> = new Panel(visit, {
     id: 'hosts',
     title: 'Hosts',
     about: 'Your machines that serve models.',
     changesByItself: true,
-    load: visit.api.hosts,
+    load: async () => {
+      const listed = await visit.api.hosts();
+      // Each as soon as its agent has answered: the list does not wait for them.
+      for (const host of listed.hosts) void activity(host).refresh(host);
+      return listed;
+    },
     show: ({ hosts }) => (hosts.length === 0 ? [] : [...hosts.map(card), addAnother()]),
     empty: nothing('No host yet', h('p', {}, 'Run this on the machine where your models are:'), loginCommand(visit)),
   });
@@ -61,6 +68,7 @@ export function hostsSection(visit: Visit): Panel<unknown> {
           'Lets in',
           h('span', {}, host.access === null ? 'not known until its agent connects' : ACCESS[host.access]),
         ),
+        ...activity(host).facts,
         ...webUi.facts,
         ...fact('Fingerprint', identity(host, pin)),
       ),
@@ -81,6 +89,12 @@ export function hostsSection(visit: Visit): Panel<unknown> {
         ),
       ),
     );
+  }
+
+  function activity({ id }: Host): Activity {
+    const known = activities.get(id) ?? activityOf(visit);
+    activities.set(id, known);
+    return known;
   }
 
   /** Not for a host of AGENT_TOKEN, which nobody approved: the edge keeps nothing of it. */
