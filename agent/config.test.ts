@@ -2,7 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
-import { ConfigError, type ConfigSources, folderOf, loadConfig, loadSettings } from './config.ts';
+import { type ConfigSources, folderOf, loadConfig, loadSettings } from './config.ts';
+import { ConfigError } from './config-error.ts';
 import { KEYS } from './settings.ts';
 import { PLAIN_NETWORK } from './test-network.ts';
 

@@ -4,6 +4,8 @@ import { dirname, join, resolve } from 'node:path';
 import envPaths from 'env-paths';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import type { AccessMode } from './access-mode.ts';
+import { ConfigError } from './config-error.ts';
 import {
   ENV_PREFIX,
   envName,
@@ -15,7 +17,6 @@ import {
   reasonOf,
   unknownKey,
 } from './config-messages.ts';
-import type { AccessMode } from './door.ts';
 import type { LogLevel } from './log.ts';
 import { Mistake } from './mistake.ts';
 import type { NetworkSettings } from './network-settings.ts';
@@ -78,17 +79,6 @@ export interface ConfigSources {
   readonly configFolder?: string;
   /** What `direct-agent login` saved. It counts where neither signaling_url nor a token is set. */
   readonly login?: Connection | undefined;
-}
-
-/** Every problem of the configuration at once, one line each. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-  readonly problems: readonly string[];
-
-  constructor(problems: readonly string[]) {
-    super(problems.join('\n'));
-    this.problems = problems;
-  }
 }
 
 interface Found extends Origin {

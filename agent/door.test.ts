@@ -7,8 +7,9 @@ import { type DeviceKeys, type DeviceProof, parsePairingSecret, proveDevice } fr
 import type { ErrorCode } from '../shared/errors.ts';
 import { generateHostKeys } from '../shared/host-identity.ts';
 import type { AcceptOptions } from '../shared/sessions.ts';
+import type { AccessMode } from './access-mode.ts';
 import { Devices, listDevices, removeDevice } from './devices.ts';
-import { type AccessMode, Door } from './door.ts';
+import { Door } from './door.ts';
 import { createPairing, MAX_GUESSES_EACH, MAX_GUESSES_TOTAL, PAIRING_MS, PairingDesk } from './pairing.ts';
 
 const HOST_KEY = new Uint8Array(32).fill(1);

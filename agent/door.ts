@@ -3,12 +3,9 @@ import type { DeviceProof } from '../shared/device-identity.ts';
 import { verifyDevice } from '../shared/device-identity.ts';
 import { DirectError } from '../shared/errors.ts';
 import type { AcceptOptions } from '../shared/sessions.ts';
+import type { AccessMode } from './access-mode.ts';
 import type { Devices } from './devices.ts';
 import type { PairingDesk } from './pairing.ts';
-
-export const ACCESS_MODES = ['edge', 'paired'] as const;
-/** `edge`: whoever the edge lets in. `paired`: of these only devices whose key this host knows. */
-export type AccessMode = (typeof ACCESS_MODES)[number];
 
 export interface DoorOptions {
   access: AccessMode;

@@ -1,6 +1,6 @@
 /** Which addresses of this machine WebRTC uses, what clients are told in their place, and why the others are left out. */
 import type { NetworkInterfaceInfo } from 'node:os';
-import { ConfigError } from './config.ts';
+import { ConfigError } from './config-error.ts';
 import { networks } from './ip-address.ts';
 import type { AddressMapping, LocalAddress, NetworkSettings } from './network-settings.ts';
 import { familyName } from './network-values.ts';

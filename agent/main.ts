@@ -3,9 +3,9 @@
 import { hostname, networkInterfaces } from 'node:os';
 import { CommanderError } from 'commander';
 import { CommandError, EXIT, type ExitCode } from './command-error.ts';
-import { makeProgram } from './command-line/program.ts';
+import { makeProgram, withImplied } from './command-line/program.ts';
 import type { Context } from './commands/context.ts';
-import { ConfigError } from './config.ts';
+import { ConfigError } from './config-error.ts';
 
 const ending = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -71,11 +71,8 @@ async function run(command: (context: Context) => Promise<ExitCode>): Promise<vo
 }
 
 const program = makeProgram(run);
-// Not `isDefault`, which would take a mistyped command for an argument of “up”.
-const args = process.argv.slice(2);
-const bare = args.length === 0 || (args[0]?.startsWith('-') && !['-h', '--help'].includes(args[0]));
 try {
-  await program.parseAsync(bare ? ['up', ...args] : args, { from: 'user' });
+  await program.parseAsync(withImplied(program, process.argv.slice(2)), { from: 'user' });
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error;
   exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage);

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { DirectError } from '../shared/errors.ts';
 import { DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_CONNECTIONS, MAX_ID_LENGTH } from '../shared/limits.ts';
 import { parseTarget } from '../shared/target.ts';
-import { ACCESS_MODES } from './door.ts';
+import { ACCESS_MODES } from './access-mode.ts';
 import { isLoopback } from './edge-address.ts';
 import { LEVELS } from './log.ts';
 import { Mistake } from './mistake.ts';

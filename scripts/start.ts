@@ -1,9 +1,9 @@
 /** `npm start`: a local edge, the agent and, if no LLM server runs here, the demo model; one URL to open. */
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { startAgent } from '../agent/agent.ts';
+import { openBrowser } from '../agent/browser.ts';
 import { loadConfig } from '../agent/config.ts';
 import { startDemo } from '../agent/demo.ts';
 import { discoverServers, type LocalServer } from '../agent/discovery.ts';
@@ -43,18 +43,6 @@ async function stop(code: number): Promise<never> {
 }
 process.on('SIGINT', () => void stop(0));
 process.on('SIGTERM', () => void stop(0));
-
-function openBrowser(url: string): void {
-  const [command, ...args] =
-    process.platform === 'darwin'
-      ? ['open', url]
-      : process.platform === 'win32'
-        ? ['cmd', '/c', 'start', '', url.replaceAll('&', '^&')]
-        : ['xdg-open', url];
-  const child = spawn(command ?? 'xdg-open', args, { stdio: 'ignore', detached: true });
-  child.on('error', () => process.stderr.write('No browser could be opened; open the URL yourself.\n'));
-  child.unref();
-}
 
 async function serversOrDemo(): Promise<readonly LocalServer[]> {
   const found = options.demo === true ? [] : await discoverServers();
@@ -102,7 +90,8 @@ try {
   process.stderr.write('Open this URL; Ctrl+C ends everything.\n\n');
   process.stdout.write(`${url}\n`);
   process.stderr.write('\n');
-  if (options.open === true) openBrowser(url);
+  const why = options.open === true ? await openBrowser(url) : undefined;
+  if (why !== undefined) process.stderr.write(`No browser was opened: ${why}. Open the URL yourself.\n`);
 } catch (error) {
   process.stderr.write(`npm start failed: ${error instanceof Error ? error.message : String(error)}\n`);
   await stop(1);

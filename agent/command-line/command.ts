@@ -1,8 +1,8 @@
 /** What the definitions of the commands have in common. Each is light: what a command does is loaded when it runs. */
 import { type Command, Option } from 'commander';
+import { ACCESS_MODES } from '../access-mode.ts';
 import type { ExitCode } from '../command-error.ts';
 import type { Context, Flags } from '../commands/context.ts';
-import { ACCESS_MODES } from '../door.ts';
 import { LEVELS } from '../log.ts';
 import { IP_FAMILIES } from '../network-values.ts';
 
@@ -20,14 +20,34 @@ export const list = (value: string, before: string[] = []) => [
   ...value.split(',').map((item) => item.trim()),
 ];
 
+const EXAMPLES = new WeakMap<Command, string>();
+
+/** A command line that shows the use of a command, without the prompt; undefined for groups of commands. */
+export function exampleOf(command: Command): string | undefined {
+  return EXAMPLES.get(command);
+}
+
 /** What every command takes. `example` is a command line without the prompt. */
 export function add(parent: Command, usage: string, description: string, example: string): Command {
-  return parent
+  const command = parent
     .command(usage)
     .description(description)
     .option('--config <file>', 'configuration file (YAML)')
     .option('--folder <folder>', 'folder of the agent’s files: login, host key, devices')
     .addHelpText('after', `\nExample:\n  ${example}`);
+  EXAMPLES.set(command, example);
+  return command.showHelpAfterError(`Run “${pathOf(command)} --help” for what there is.`);
+}
+
+/** A command that has only subcommands, each with its own example. */
+export function addGroup(parent: Command, name: string, description: string): Command {
+  const command = parent.command(name).usage('[command]').description(description);
+  return command.showHelpAfterError(`Run “${pathOf(command)} --help” for what there is.`);
+}
+
+/** As a person types it: `direct-agent key create`. */
+export function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
 export const forPrograms = ['--json', 'for programs'] as const;
@@ -35,7 +55,22 @@ export const forPrograms = ['--json', 'for programs'] as const;
 /** What every command that serves takes. */
 export function addServing(command: Command): Command {
   return command
+    .optionsGroup('What is served:')
     .addOption(new Option('--upstream <urls>', 'LLM servers; found by themselves otherwise').argParser(list))
+    .addOption(new Option('--allowed-prefixes <paths>', 'further paths to serve').argParser(list))
+    .option('--allow-management', 'also serve the routes that pull, load or delete models')
+    .option('--web-ui <url>', 'a web UI of this machine, to be opened at the edge')
+    .addOption(new Option('--web-ui-https-paths <paths>', 'its paths that stay on plain HTTPS').argParser(list))
+    .option('--max-conns <n>', 'simultaneous connections')
+    .option('--max-body-bytes <size>', 'largest request body, such as 10MB')
+    .optionsGroup('To whom:')
+    .addOption(
+      new Option('--access <who>', 'edge: whom the edge lets in; paired: of these, known devices only').choices(
+        ACCESS_MODES,
+      ),
+    )
+    .option('--tunnel <yes|no>', 'serve plain HTTPS requests, which the edge can read')
+    .optionsGroup('Network:')
     .addOption(new Option('--interfaces <names>', 'network interfaces to use, such as eth0 or wl*').argParser(list))
     .addOption(new Option('--exclude-interfaces <names>', 'network interfaces not to use').argParser(list))
     .addOption(
@@ -49,17 +84,6 @@ export function addServing(command: Command): Command {
     .option('--relay-only', 'connect through TURN servers only')
     .addOption(new Option('--stun-urls <urls>', 'STUN servers, in place of the edge’s').argParser(list))
     .option('--port-mapping <yes|no>', 'ask the router for a port (UPnP-IGD, NAT-PMP, PCP)')
-    .option('--max-conns <n>', 'simultaneous connections')
-    .option('--max-body-bytes <size>', 'largest request body, such as 10MB')
-    .addOption(new Option('--allowed-prefixes <paths>', 'further paths to serve').argParser(list))
-    .option('--allow-management', 'also serve the routes that pull, load or delete models')
-    .option('--web-ui <url>', 'a web UI of this machine, to be opened at the edge')
-    .addOption(new Option('--web-ui-https-paths <paths>', 'its paths that stay on plain HTTPS').argParser(list))
-    .addOption(
-      new Option('--access <who>', 'edge: whom the edge lets in; paired: of these, known devices only').choices(
-        ACCESS_MODES,
-      ),
-    )
-    .option('--tunnel <yes|no>', 'serve plain HTTPS requests, which the edge can read')
-    .addOption(new Option('--log-level <level>').choices(LEVELS));
+    .optionsGroup('Options:')
+    .addOption(new Option('--log-level <level>', 'how much to log').choices(LEVELS));
 }

@@ -1,4 +1,4 @@
-import { add, type Define, type Flags, forPrograms } from './command.ts';
+import { add, addGroup, type Define, type Flags, forPrograms } from './command.ts';
 
 export const defineDevice: Define = (program, run) => {
   add(
@@ -11,7 +11,7 @@ export const defineDevice: Define = (program, run) => {
     .option('--no-wait', 'only print the link')
     .action((flags: Flags) => run(async (context) => (await import('../commands/pair.ts')).pair(context, flags)));
 
-  const device = program.command('device').description('The devices that are paired with this host.');
+  const device = addGroup(program, 'device', 'The devices that are paired with this host.');
   add(device, 'list', 'List the paired devices.', 'direct-agent device list')
     .option(...forPrograms)
     .action((flags: Flags) =>

@@ -1,8 +1,8 @@
 import { Option } from 'commander';
-import { add, type Define, type Flags, forPrograms, list } from './command.ts';
+import { add, addGroup, type Define, type Flags, forPrograms, list } from './command.ts';
 
 export const defineKey: Define = (program, run) => {
-  const key = program.command('key').description('API keys for programs that use this host.');
+  const key = addGroup(program, 'key', 'API keys for programs that use this host.');
   add(
     key,
     'create',

@@ -1,12 +1,14 @@
 /** The command line of the agent: which commands there are. Exit codes are in docs/configuration.md. */
 import { Command } from 'commander';
-import type { Run } from './command.ts';
+import { VERSION } from '../version.ts';
+import type { Define, Run } from './command.ts';
 import { defineCompletion } from './completion.ts';
 import { defineConfig } from './config.ts';
 import { defineConnect } from './connect.ts';
 import { defineDeploy } from './deploy.ts';
 import { defineDevice } from './device.ts';
 import { defineDoctor } from './doctor.ts';
+import { styleHelp } from './help.ts';
 import { defineInvite } from './invite.ts';
 import { defineKey } from './key.ts';
 import { defineLogin } from './login.ts';
@@ -16,27 +18,52 @@ import { defineStatus } from './status.ts';
 import { defineUp } from './up.ts';
 
 /** In the order of the help: as a person needs them. */
-const DEFINITIONS = [
-  defineDeploy,
-  defineLogin,
-  defineUp,
-  defineStatus,
-  defineDoctor,
-  defineOpen,
-  defineConnect,
-  defineDevice,
-  defineKey,
-  defineInvite,
-  defineService,
-  defineConfig,
-  defineCompletion,
+const DEFINITIONS: readonly (readonly [title: string, definitions: readonly Define[]])[] = [
+  ['To begin:', [defineDeploy, defineLogin, defineUp]],
+  ['To see how it does:', [defineStatus, defineDoctor, defineOpen]],
+  ['From another computer:', [defineConnect]],
+  ['To let people, devices and programs in:', [defineInvite, defineDevice, defineKey]],
+  ['To keep it running:', [defineService, defineConfig, defineCompletion]],
 ];
+
+/** What is meant where no command is named, but an option or nothing. */
+const IMPLIED: Readonly<Record<string, string>> = { 'direct-agent': 'up', invite: 'create' };
 
 export function makeProgram(run: Run): Command {
   const program = new Command('direct-agent')
+    .usage('[command]')
     .description('Reach the language model on this machine from anywhere.')
+    .version(VERSION, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show this')
+    .helpCommand('help [command]')
+    .addHelpText('after', '\nWhat a command takes, with an example:  direct-agent <command> --help')
     .showHelpAfterError('Run “direct-agent --help” for what there is.')
     .exitOverride();
-  for (const define of DEFINITIONS) define(program, run);
+  styleHelp(program);
+  for (const [title, definitions] of DEFINITIONS) {
+    program.commandsGroup(title);
+    for (const define of definitions) define(program, run);
+  }
   return program;
 }
+
+/**
+ * The command line with the command that it leaves out. Not commander's `isDefault`, which would take a mistyped command
+ * for an argument of “up”.
+ */
+export function withImplied(program: Command, args: readonly string[]): string[] {
+  const path: string[] = [];
+  let command = program;
+  for (const word of args) {
+    const next = command.commands.find((one) => one.name() === word);
+    if (next === undefined) break;
+    path.push(word);
+    command = next;
+  }
+  const rest = args.slice(path.length);
+  const implied = IMPLIED[command.name()];
+  const isBare = rest[0] === undefined || (rest[0].startsWith('-') && !OWN_OPTIONS.includes(rest[0]));
+  return implied !== undefined && isBare ? [...path, implied, ...rest] : [...args];
+}
+
+const OWN_OPTIONS = ['-h', '--help', '-V', '--version'];

@@ -5,8 +5,8 @@ export const defineUp: Define = (program, run) => {
     add(
       program,
       'up',
-      'Connect to the edge and serve the local LLM servers (the default command).',
-      'direct-agent login https://edge.example --no-serve && direct-agent up',
+      'Connect to the edge and serve the local LLM servers; what a bare “direct-agent” does.',
+      'direct-agent up --upstream http://127.0.0.1:11434',
     ),
   )
     .option('--signaling-url <url>', 'https://your-edge/_direct/h/<host id>, in place of a login')

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { fingerprint } from '../../shared/fingerprint.ts';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config-error.ts';
 import { dockerHost, offline, raspberry } from '../test-machines.ts';
 import { createKey, expiryOf, listKeys, revokeKey } from './key.ts';
 import { login } from './login.ts';

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { decodeBase64url } from '../../shared/base64url.ts';
 import { fingerprint } from '../../shared/fingerprint.ts';
 import { transcript } from '../../shared/transcript.ts';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config-error.ts';
 import { login } from './login.ts';
 import {
   codeAnswer,

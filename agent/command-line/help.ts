@@ -1,0 +1,56 @@
+/** How the help reads. Commander leaves colours out where nobody sees them, or NO_COLOR is set. */
+import { styleText } from 'node:util';
+import { type Command, Help, type Option } from 'commander';
+
+/** Lines that are longer are hard to read. */
+const MAX_WIDTH = 100;
+/** What every command takes comes after what is its own. */
+const COMMON = ['--config', '--folder', '--log-level', '--json', '--help'];
+
+/** For a command and all that are added to it afterwards. */
+export function styleHelp(program: Command): void {
+  program.configureHelp({
+    groupItems,
+    visibleOptions,
+    visibleCommands: (command) => command.commands.filter((one) => one.name() !== 'help'),
+    // Without “[options]”, which nearly all have.
+    subcommandTerm: (command) =>
+      [
+        command.name(),
+        ...command.registeredArguments.map((argument) => {
+          const name = argument.name() + (argument.variadic ? '…' : '');
+          return argument.required ? `<${name}>` : `[${name}]`;
+        }),
+      ].join(' '),
+    optionDescription: (option) => {
+      const { argChoices: choices = [], description } = option;
+      // Many say what each choice means.
+      const isSaid = choices.every((choice) => description.includes(choice));
+      return isSaid ? description : `${description} (${choices.join(', ')})`;
+    },
+    styleTitle: (text) => styleText('bold', text, { validateStream: false }),
+    styleArgumentText: (text) => styleText('dim', text, { validateStream: false }),
+  });
+  program.configureOutput({
+    getOutHelpWidth: () => width(process.stdout),
+    getErrHelpWidth: () => width(process.stderr),
+    outputError: (text, write) => write(text.replace(/^error: /, 'direct-agent: ')),
+  });
+}
+
+function width({ isTTY, columns }: NodeJS.WriteStream): number {
+  return isTTY ? Math.min(columns, MAX_WIDTH) : 80;
+}
+
+function visibleOptions(command: Command): Option[] {
+  // Of groups of commands: --help, which everybody knows.
+  if (command.commands.length > 0) return [];
+  const options = new Help().visibleOptions(command);
+  const rank = ({ long }: Option) => COMMON.indexOf(long ?? '');
+  return options.toSorted((a, b) => rank(a) - rank(b));
+}
+
+/** Groups in the order of what is shown, not of what was added first. */
+function groupItems<T extends Command | Option>(_all: T[], visible: T[], getGroup: (item: T) => string) {
+  return new Help().groupItems([], visible, getGroup);
+}
