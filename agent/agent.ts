@@ -18,7 +18,6 @@ import { createPortMapper } from './port-mapping.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { Upstreams } from './upstreams.ts';
-import { WebUi } from './web-ui.ts';
 import { WebRtc, type WebRtcOptions } from './webrtc.ts';
 
 export interface AgentOptions {
@@ -60,11 +59,14 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     ...(options.interfaces === undefined ? {} : { interfaces: options.interfaces }),
     ...(portMapper === undefined ? {} : { portMapper }),
   });
+  // Its cookie jars know all of the internet's public suffixes: nothing to load where there is no web UI.
+  const webUi =
+    config.webUi && new (await import('./web-ui.ts')).WebUi({ ...config.webUi, log: (line) => log('warn', line) });
   const upstreams = new Upstreams(options.servers, options.search, () => link.inform());
   const proxy = new UpstreamProxy({
     upstream: (path) => upstreams.choose(path),
     policy: config,
-    webUi: config.webUi && new WebUi({ ...config.webUi, log: (line) => log('warn', line) }),
+    webUi,
     maxBodyBytes: config.maxBodyBytes,
     upstreamHeaders: config.upstreamHeaders,
     log: (line) => log('debug', `proxy: ${line}`),
@@ -106,6 +108,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   });
   const connections = new Connections({
     maxConnections: config.maxConns,
+    prepare: () => webRtc.load(),
     makePeer: (offer, events) => webRtc.peer(offer.ice_servers ?? [], events),
     sessions,
     sign: (answered) => signAnswer(hostKeys, { ...answered, hostId: config.hostId }),

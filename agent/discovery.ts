@@ -3,6 +3,8 @@
  * server may sit there. What counts is what answers, checked against each server's own source (August 2026).
  */
 
+import { agentFetch } from './fetch.ts';
+
 /** The whole search; `direct-agent up` waits for it. Loopback answers within a few ms. */
 export const DISCOVERY_TIMEOUT_MS = 1_000;
 /** A list of 1,000 models is under 300 kB; more than this is not the answer to our question. */
@@ -118,7 +120,7 @@ const TERM_LLM_BASES: readonly string[] = ['/ui', '/chat'];
 
 /** The local LLM servers, best first: those with models, then by kind. Never rejects. */
 export async function discoverServers(options: DiscoveryOptions = {}): Promise<LocalServer[]> {
-  const { fetch = globalThis.fetch, env = process.env, timeoutMs = DISCOVERY_TIMEOUT_MS } = options;
+  const { fetch = agentFetch, env = process.env, timeoutMs = DISCOVERY_TIMEOUT_MS } = options;
   const candidates = options.candidates ?? [
     ...ollamaHost(env.OLLAMA_HOST),
     ...PORTS.map((port) => `http://127.0.0.1:${port}`),

@@ -6,6 +6,7 @@ import { CommandError, EXIT, type ExitCode } from './command-error.ts';
 import { makeProgram, withImplied } from './command-line/program.ts';
 import type { Context } from './commands/context.ts';
 import { ConfigError } from './config-error.ts';
+import { agentFetch } from './fetch.ts';
 
 const ending = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -29,7 +30,7 @@ const context: Context = {
   err: (line) => void process.stderr.write(`${line}\n`),
   columns: process.stderr.isTTY ? process.stderr.columns : undefined,
   env: process.env,
-  fetch,
+  fetch: agentFetch,
   now: () => Date.now(),
   sleep: (ms, signal) =>
     new Promise((resolve) => {
