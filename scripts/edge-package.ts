@@ -31,7 +31,7 @@ export async function buildEdge(): Promise<void> {
     conditions: [...forWorkerd.conditions],
     external: [...forWorkerd.external],
     entryPoints: [main],
-    outfile: join(out, 'worker.js'),
+    outfile: join(out, 'worker/index.js'),
     minify: true,
     keepNames: true,
   });
@@ -42,7 +42,13 @@ export async function buildEdge(): Promise<void> {
     logLevel: 'warn',
     build: { outDir: join(out, 'web/_direct') },
   });
-  const ready = { ...config, main: 'worker.js', no_bundle: true, assets: { ...assets, directory: 'web' } };
+  const ready = {
+    ...config,
+    main: 'worker/index.js',
+    no_bundle: true,
+    find_additional_modules: false,
+    assets: { ...assets, directory: 'web' },
+  };
   writeFileSync(join(out, 'wrangler.json'), `${JSON.stringify(ready, null, 2)}\n`);
 }
 
