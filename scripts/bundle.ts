@@ -61,9 +61,10 @@ const require = __createRequire(import.meta.url);`,
   },
 };
 
-/** What the licences of all that is in a bundle ask for: their text beside it. */
-export function licenses({ inputs }: Metafile): string {
-  const folders = Object.keys(inputs).flatMap((file) => {
+/** What the licences of all that is in bundles ask for: their text beside them. */
+export function licenses(...bundles: readonly Pick<Metafile, 'inputs'>[]): string {
+  const files = bundles.flatMap(({ inputs }) => Object.keys(inputs));
+  const folders = files.flatMap((file) => {
     const [, folder] = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(file) ?? [];
     return folder === undefined ? [] : [resolve(root, folder)];
   });

@@ -2,10 +2,10 @@
  * Builds the edge into `dist/edge`, ready to deploy by any wrangler without a build: the Worker in one file, the pages,
  * and wrangler.toml as wrangler.json, without what only a checkout has.
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, type Metafile } from 'esbuild';
 import { build as buildPages } from 'vite';
 import { experimental_readRawConfig as readRawConfig } from 'wrangler';
 import { common, licenses, root } from './bundle.ts';
@@ -35,7 +35,7 @@ export async function buildEdge(): Promise<void> {
     minify: true,
     keepNames: true,
   });
-  writeFileSync(join(out, 'LICENSES.txt'), licenses(metafile));
+  writeFileSync(join(out, 'LICENSES.txt'), licenses(metafile, await inPages()));
   await buildPages({
     root: join(root, 'web'),
     configFile: join(root, 'web/vite.config.ts'),
@@ -50,6 +50,18 @@ export async function buildEdge(): Promise<void> {
     assets: { ...assets, directory: 'web' },
   };
   writeFileSync(join(out, 'wrangler.json'), `${JSON.stringify(ready, null, 2)}\n`);
+}
+
+/** What packages the pages have in them: their bundler does not tell. */
+async function inPages(): Promise<Metafile> {
+  const web = join(root, 'web');
+  const entryPoints = ['page', 'dashboard'].flatMap((page) => {
+    const scripts = readFileSync(join(web, page, 'index.html'), 'utf8').matchAll(/<script type="module" src="([^"]+)"/g);
+    return [...scripts].map(([, script = '']) => join(web, script));
+  });
+  const loader = { '.png': 'empty', '.svg': 'empty' } as const;
+  const options = { ...common, entryPoints, loader, write: false, metafile: true, outdir: out } as const;
+  return (await build({ ...options, jsx: 'automatic', jsxImportSource: 'preact' })).metafile;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await buildEdge();
