@@ -86,7 +86,7 @@ export class UpstreamProxy {
 
   /** undici comes with the first request: an agent that nobody uses does without its 15 MB. */
   #upstream(): Promise<Agent> {
-    this.#dispatcher ??= import('undici').then(
+    this.#dispatcher ??= import('./undici.ts').then(
       ({ Agent }) =>
         new Agent({
           // A model may think for longer than undici's 300 s; whether the path lives is the session's business.

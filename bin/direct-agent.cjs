@@ -3,17 +3,18 @@
 // understands, so that an old one says what is wrong.
 'use strict';
 
-var engines = require('../package.json').engines;
-var wanted = engines.node.replace(/[^0-9.]/g, '').split('.').map(Number);
-var here = process.versions.node.split('.').map(Number);
+const wanted = require('../package.json')
+  .engines.node.replace(/[^0-9.]/g, '')
+  .split('.')
+  .map(Number);
+const here = process.versions.node.split('.').map(Number);
 if (here[0] > wanted[0] || (here[0] === wanted[0] && here[1] >= wanted[1])) {
-  var source = require('path').join(__dirname, '../agent/main.ts');
-  import(require('fs').existsSync(source) ? '../agent/main.ts' : '../dist/agent/main.js');
+  const source = require('node:path').join(__dirname, '../agent/main.ts');
+  import(require('node:fs').existsSync(source) ? '../agent/main.ts' : '../dist/agent/main.js');
 } else {
+  const [node, floor] = [process.versions.node, wanted.slice(0, 2).join('.')];
   process.stderr.write(
-    'direct-agent: this is Node ' + process.versions.node + ', and direct-agent needs ' + wanted[0] + '.' + wanted[1] +
-      ' or newer. Install one from https://nodejs.org, or let npm bring it: ' +
-      'npx -p node@24 -p direct-agent direct-agent\n'
+    `direct-agent: this is Node ${node}, and direct-agent needs ${floor} or newer. Install one from https://nodejs.org, or let npm bring it: npx -p node@24 -p direct-agent direct-agent\n`,
   );
   process.exitCode = 78;
 }

@@ -23,7 +23,7 @@ const lazyHttp: Plugin = {
   name: 'lazy-http',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^(node:)?http$/ }, ({ kind }) =>
-      kind === 'require-call' ? undefined : { path: 'node:http', namespace: 'lazy-http' },
+      kind === 'import-statement' ? { path: 'node:http', namespace: 'lazy-http' } : undefined,
     );
     onLoad({ filter: /.*/, namespace: 'lazy-http' }, () => ({ contents: `module.exports = require('node:http');` }));
   },

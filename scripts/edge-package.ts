@@ -56,7 +56,9 @@ export async function buildEdge(): Promise<void> {
 async function inPages(): Promise<Metafile> {
   const web = join(root, 'web');
   const entryPoints = ['page', 'dashboard'].flatMap((page) => {
-    const scripts = readFileSync(join(web, page, 'index.html'), 'utf8').matchAll(/<script type="module" src="([^"]+)"/g);
+    const scripts = readFileSync(join(web, page, 'index.html'), 'utf8').matchAll(
+      /<script type="module" src="([^"]+)"/g,
+    );
     return [...scripts].map(([, script = '']) => join(web, script));
   });
   const loader = { '.png': 'empty', '.svg': 'empty' } as const;

@@ -17,7 +17,14 @@ export const SUBDOMAIN = 'someone';
 /** What wrangler puts beside the script; its names are Cloudflare's. */
 interface Metadata {
   main_module: string;
-  bindings: { name: string; type: string; text?: string; class_name?: string; namespace_id?: string; simple?: object }[];
+  bindings: {
+    name: string;
+    type: string;
+    text?: string;
+    class_name?: string;
+    namespace_id?: string;
+    simple?: object;
+  }[];
   compatibility_date: string;
   compatibility_flags: string[];
   exports: object;
@@ -106,7 +113,10 @@ export class FakeCloudflare {
       compatibility_flags: metadata.compatibility_flags,
       exports: metadata.exports,
       durable_objects: {
-        bindings: of('durable_object_namespace').map((binding) => ({ name: binding.name, class_name: binding.class_name })),
+        bindings: of('durable_object_namespace').map((binding) => ({
+          name: binding.name,
+          class_name: binding.class_name,
+        })),
       },
       ratelimits: of('ratelimit').map((binding) => ({
         name: binding.name,
@@ -163,7 +173,8 @@ export class FakeCloudflare {
     authorization: string,
     body: { form(): Promise<FormData>; json(): Record<string, unknown> },
   ): Promise<unknown> {
-    if (call === `POST /accounts/${ACCOUNT.id}/workers/assets/upload`) return this.#takeFiles(authorization, await body.form());
+    if (call === `POST /accounts/${ACCOUNT.id}/workers/assets/upload`)
+      return this.#takeFiles(authorization, await body.form());
     if (authorization !== `Bearer ${this.apiToken}`) throw new Refusal(403, 10000, 'Authentication error');
     if (call === 'GET /user') return { id: 'u', email: 'someone@example.com' };
     if (call === 'GET /user/tokens/verify') return { id: 't', status: 'active' };
@@ -189,7 +200,10 @@ export class FakeCloudflare {
       case 'GET services':
         return {
           id: name,
-          default_environment: { environment: 'production', script: { id: name, tags: [], last_deployed_from: 'wrangler' } },
+          default_environment: {
+            environment: 'production',
+            script: { id: name, tags: [], last_deployed_from: 'wrangler' },
+          },
         };
       case 'GET scripts/secrets':
         return Object.keys(worker.secrets).map((secret) => ({ name: secret, type: 'secret_text' }));

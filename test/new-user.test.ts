@@ -4,7 +4,16 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -192,7 +201,9 @@ describe('a new user', () => {
     const laptop = directAgent(['connect', '--port', '0', link], { HOME: laptopHome, DIRECT_KEY: apiKey });
     await expect.poll(() => laptop.stdout, PATIENCE).toMatch(/^http:\/\/127\.0\.0\.1:\d+\n$/);
     await expect.poll(() => laptop.stderr, PATIENCE).toContain(': direct');
-    expect(await ask(laptop.stdout.trim(), 'any', 'from the laptop')).toBe('This is the fake answer to: from the laptop');
+    expect(await ask(laptop.stdout.trim(), 'any', 'from the laptop')).toBe(
+      'This is the fake answer to: from the laptop',
+    );
     expect(laptop.stdout + laptop.stderr).not.toContain(apiKey);
     expect(await laptop.stop()).toBe(0);
   });

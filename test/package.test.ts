@@ -128,7 +128,9 @@ describe('its program', () => {
     // Static imports of the first file, and of those.
     const names = ['main.js'];
     for (const name of names) {
-      for (const [, next = ''] of read(`dist/agent/${name}`).matchAll(/(?:\bfrom|^import|;import)\s*"\.\/([\w-]+\.js)"/g)) {
+      for (const [, next = ''] of read(`dist/agent/${name}`).matchAll(
+        /(?:\bfrom|^import|;import)\s*"\.\/([\w-]+\.js)"/g,
+      )) {
         if (!names.includes(next)) names.push(next);
       }
     }
@@ -139,10 +141,16 @@ describe('its program', () => {
 
   test('tells an old Node in one line what to do', async () => {
     const old = join(folder, 'old.cjs');
-    writeFileSync(old, `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.20.2' } });`);
+    writeFileSync(
+      old,
+      `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.20.2' } });`,
+    );
     const failure = await start(['--version'], ['-r', old]).catch((error: { code: number; stderr: string }) => error);
     rmSync(old);
-    expect(failure).toMatchObject({ code: 78, stderr: expect.stringMatching(/^direct-agent: this is Node 20.*22\.19.*\n$/) });
+    expect(failure).toMatchObject({
+      code: 78,
+      stderr: expect.stringMatching(/^direct-agent: this is Node 20.*22\.19.*\n$/),
+    });
   });
 
   test('has its edge beside it', async () => {

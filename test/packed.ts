@@ -10,7 +10,18 @@ const run = promisify(execFile);
 const root = fileURLToPath(new URL('..', import.meta.url));
 const folder = join(root, 'dist/package');
 const lock = join(root, 'dist/package.lock');
-const SOURCES = ['agent', 'bin', 'docs', 'scripts', 'shared', 'web', 'workers', 'README.md', 'package.json', 'wrangler.toml'];
+const SOURCES = [
+  'agent',
+  'bin',
+  'docs',
+  'scripts',
+  'shared',
+  'web',
+  'workers',
+  'README.md',
+  'package.json',
+  'wrangler.toml',
+];
 
 /** A build takes 5 s, and a minute beside all other tests; whoever has the lock for longer is gone. */
 const STALE_MS = 180_000;

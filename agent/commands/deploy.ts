@@ -99,7 +99,8 @@ class Deployment {
       }
       if (!this.#wrangler.isInteractive) throw noLogin();
       const { code } = await this.#run(['login'], { quiet: false });
-      if (code !== 0) throw new CommandError(EXIT.denied, 'You are not logged in at Cloudflare. Run this again to try again.');
+      if (code !== 0)
+        throw new CommandError(EXIT.denied, 'You are not logged in at Cloudflare. Run this again to try again.');
       me = await this.#whoAmI();
     }
     const accounts = me?.accounts ?? [];
@@ -121,7 +122,10 @@ class Deployment {
     }
     const secrets = secretList.safeParse(jsonIn(outcome.stdout));
     if (!secrets.success) {
-      throw new CommandError(EXIT.protocol, 'wrangler’s list of secrets cannot be read. Update direct-agent and try again.');
+      throw new CommandError(
+        EXIT.protocol,
+        'wrangler’s list of secrets cannot be read. Update direct-agent and try again.',
+      );
     }
     return secrets.data.some(({ name }) => name === SECRET);
   }
@@ -175,7 +179,11 @@ function report({ out, err }: Context, { url, token, isUpdate, json }: Result): 
     return;
   }
   err('');
-  err(isUpdate ? 'The edge is updated. Its address:' : 'The edge is deployed. Its address, which may take a minute to work:');
+  err(
+    isUpdate
+      ? 'The edge is updated. Its address:'
+      : 'The edge is deployed. Its address, which may take a minute to work:',
+  );
   if (url === undefined) err('(wrangler names it above)');
   else out(url);
   if (token === undefined) {
