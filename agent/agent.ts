@@ -24,7 +24,6 @@ import { UpstreamProxy } from './proxy.ts';
 import { hostReportOf, measure, reportOf } from './reporting.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { Upstreams } from './upstreams.ts';
-import { WebUi } from './web-ui.ts';
 import { WebRtc, type WebRtcOptions } from './webrtc.ts';
 
 export interface AgentOptions {
@@ -75,11 +74,14 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     ...(portMapper === undefined ? {} : { portMapper }),
   });
   const meter = new Meter();
+  // Its cookie jars know all of the internet's public suffixes: nothing to load where there is no web UI.
+  const webUi =
+    config.webUi && new (await import('./web-ui.ts')).WebUi({ ...config.webUi, log: (line) => log('warn', line) });
   const upstreams = new Upstreams(options.servers, options.search, () => link.inform());
   const proxy = new UpstreamProxy({
     upstream: (path) => upstreams.choose(path),
     policy: config,
-    webUi: config.webUi && new WebUi({ ...config.webUi, log: (line) => log('warn', line) }),
+    webUi,
     maxBodyBytes: config.maxBodyBytes,
     upstreamHeaders: config.upstreamHeaders,
     log: (line, fields) => log('debug', `proxy: ${line}`, fields),
@@ -121,6 +123,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   });
   const connections = new Connections({
     maxConnections: config.maxConns,
+    prepare: () => webRtc.load(),
     makePeer: (offer, events) => webRtc.peer(offer.ice_servers ?? [], events),
     sessions,
     sign: (answered) => signAnswer(hostKeys, { ...answered, hostId: config.hostId }),

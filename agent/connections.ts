@@ -12,6 +12,8 @@ export type AnsweringPeer = Pick<Peer, 'answer' | 'addCandidate' | 'close' | 'pa
 
 export interface ConnectionsOptions {
   maxConnections: number;
+  /** Awaited before the first peer is made. */
+  prepare?(): Promise<void>;
   makePeer(offer: OfferSignal, events: PeerEvents): AnsweringPeer;
   /** Where the paths of the connections go. */
   sessions: Sessions;
@@ -27,6 +29,9 @@ export interface ConnectionsOptions {
   now?(): number;
 }
 
+/** Messages of some clients at once, with all their candidates; the library is loaded in a tenth of a second. */
+const MAX_WAITING = 512;
+
 interface Connection {
   peer: AnsweringPeer;
   path: AcceptedPath;
@@ -38,9 +43,13 @@ const HAS_LEFT: readonly ErrorCode[] = ['E_CANCELLED', 'E_GOING_AWAY'];
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #connections = new Map<string, Connection>();
+  /** What came since the first offer, in order, until all is prepared; undefined from then on. */
+  #waiting: SessionSignal[] | undefined;
+  #isPrepared: boolean;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
+    this.#isPrepared = options.prepare === undefined;
   }
 
   /** Slots in use. */
@@ -50,6 +59,15 @@ export class Connections {
 
   /** Takes a message that the edge delivered. */
   handle(signal: SessionSignal): void {
+    if (this.#waiting !== undefined) {
+      if (this.#waiting.length < MAX_WAITING) this.#waiting.push(signal);
+      return;
+    }
+    if (!this.#isPrepared && signal.type === 'offer') {
+      this.#waiting = [signal];
+      void this.#prepare();
+      return;
+    }
     switch (signal.type) {
       case 'offer':
         this.#offer(signal);
@@ -69,7 +87,25 @@ export class Connections {
 
   /** Ends every connection, telling the clients why. */
   close(code: ErrorCode): void {
+    this.#waiting?.splice(0);
     for (const id of [...this.#connections.keys()]) this.#end(id, code);
+  }
+
+  async #prepare(): Promise<void> {
+    try {
+      await this.#options.prepare?.();
+      this.#isPrepared = true;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : 'unknown reason';
+      this.#options.log(`webrtc: no direct connections: ${reason}`, {});
+    }
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    for (const signal of waiting) {
+      if (this.#isPrepared) this.handle(signal);
+      // The client stays on its relay; the next offer makes another attempt.
+      else if (signal.type === 'offer') this.#sendError(signal.session_id, 'E_INTERNAL');
+    }
   }
 
   #offer(offer: OfferSignal): void {

@@ -3,6 +3,8 @@
  * server may sit there. What counts is what answers, checked against each server's own source (August 2026).
  */
 
+import { type LocalFetch, type LocalResponse, localFetch } from './local-fetch.ts';
+
 /** The whole search; `direct-agent up` waits for it. Loopback answers within a few ms. */
 export const DISCOVERY_TIMEOUT_MS = 1_000;
 /** A list of 1,000 models is under 300 kB; more than this is not the answer to our question. */
@@ -38,7 +40,7 @@ export interface LocalServer {
 }
 
 export interface DiscoveryOptions {
-  readonly fetch?: typeof globalThis.fetch;
+  readonly fetch?: LocalFetch;
   /** OLLAMA_HOST is read as Ollama itself reads it. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly timeoutMs?: number;
@@ -118,7 +120,7 @@ const TERM_LLM_BASES: readonly string[] = ['/ui', '/chat'];
 
 /** The local LLM servers, best first: those with models, then by kind. Never rejects. */
 export async function discoverServers(options: DiscoveryOptions = {}): Promise<LocalServer[]> {
-  const { fetch = globalThis.fetch, env = process.env, timeoutMs = DISCOVERY_TIMEOUT_MS } = options;
+  const { fetch = localFetch, env = process.env, timeoutMs = DISCOVERY_TIMEOUT_MS } = options;
   const candidates = options.candidates ?? [
     ...ollamaHost(env.OLLAMA_HOST),
     ...PORTS.map((port) => `http://127.0.0.1:${port}`),
@@ -131,7 +133,7 @@ export async function discoverServers(options: DiscoveryOptions = {}): Promise<L
   return found.filter((server) => server !== undefined).sort((a, b) => rank(a) - rank(b));
 }
 
-async function identify(base: string, fetch: Fetch, signal: AbortSignal): Promise<LocalServer | undefined> {
+async function identify(base: string, fetch: LocalFetch, signal: AbortSignal): Promise<LocalServer | undefined> {
   const root = base.replace(/\/+$/, '');
   let answers = await ask(root, QUESTIONS, fetch, signal);
   if (answers === 'refused') {
@@ -149,12 +151,12 @@ async function identify(base: string, fetch: Fetch, signal: AbortSignal): Promis
 }
 
 /** Asked only of servers without another name, because LiteLLM computes for seconds to answer this. */
-async function isJan(root: string, fetch: Fetch, signal: AbortSignal): Promise<boolean> {
+async function isJan(root: string, fetch: LocalFetch, signal: AbortSignal): Promise<boolean> {
   const answers = await ask(root, ['/openapi.json'], fetch, signal);
   return answers !== 'refused' && /"title"\s*:\s*"Jan API/.test(answers.text('/openapi.json'));
 }
 
-async function identifyTermLlm(root: string, fetch: Fetch, signal: AbortSignal): Promise<LocalServer | undefined> {
+async function identifyTermLlm(root: string, fetch: LocalFetch, signal: AbortSignal): Promise<LocalServer | undefined> {
   for (const path of TERM_LLM_BASES) {
     const answers = await ask(root + path, ['/healthz', '/v1/models'], fetch, signal);
     if (answers === 'refused') return undefined;
@@ -199,11 +201,9 @@ function isOllama(answers: Answers): boolean {
 
 // ---- asking ----------------------------------------------------------------------------------
 
-type Fetch = typeof globalThis.fetch;
-
 interface Answer {
   readonly status: number;
-  readonly headers: Headers;
+  readonly headers: LocalResponse['headers'];
   readonly body: string;
 }
 
@@ -264,7 +264,7 @@ class Answers {
 async function ask(
   base: string,
   paths: readonly string[],
-  fetch: Fetch,
+  fetch: LocalFetch,
   signal: AbortSignal,
 ): Promise<Answers | 'refused'> {
   let refused = 0;
@@ -282,14 +282,14 @@ async function ask(
   return refused === paths.length ? 'refused' : new Answers(base, answers);
 }
 
-async function get(url: string, fetch: Fetch, signal: AbortSignal): Promise<Answer | undefined> {
+async function get(url: string, fetch: LocalFetch, signal: AbortSignal): Promise<Answer | undefined> {
   // A redirect could lead anywhere, also away from this machine.
   const response = await fetch(url, { redirect: 'manual', signal, headers: { accept: 'application/json, */*;q=0.1' } });
   const body = await readBounded(response);
   return body === undefined ? undefined : { status: response.status, headers: response.headers, body };
 }
 
-async function readBounded(response: Response): Promise<string | undefined> {
+async function readBounded(response: LocalResponse): Promise<string | undefined> {
   if (response.body === null) return '';
   const decoder = new TextDecoder();
   let text = '';

@@ -17,6 +17,7 @@ import {
   type SessionSignal,
 } from '../shared/signal.ts';
 import type { LinkSocket } from './channels.ts';
+import { agentFetch } from './fetch.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { PollConnection } from './poll-connection.ts';
 import { readText, refusal } from './refusal.ts';
@@ -181,7 +182,7 @@ export class Link {
 
   /** `path` begins after the link's URL. */
   #fetch(path: string, init: RequestInit): Promise<Response> {
-    const { url, token, fetch: request = fetch } = this.#options;
+    const { url, token, fetch: request = agentFetch } = this.#options;
     const signals = [this.#stop.signal, AbortSignal.timeout(POLL_HOLD_MS + this.#timing.pongTimeoutMs)];
     return request(`${url}${path}`, {
       ...init,

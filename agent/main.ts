@@ -7,6 +7,7 @@ import { withImplied } from './command-line/implied.ts';
 import { makeProgram } from './command-line/program.ts';
 import type { Context } from './commands/context.ts';
 import { ConfigError } from './config-error.ts';
+import { agentFetch } from './fetch.ts';
 import { terminalsOf } from './live-terminal.ts';
 
 const ending = new AbortController();
@@ -45,7 +46,7 @@ const context: Context = {
   terminals,
   columns: process.stderr.isTTY ? process.stderr.columns : undefined,
   env: process.env,
-  fetch,
+  fetch: agentFetch,
   now: () => Date.now(),
   sleep: (ms, signal) =>
     new Promise((resolve) => {

@@ -1,6 +1,6 @@
 /** Proxies the streams of a session to an upstream: one stream, one HTTP exchange or one WebSocket. */
 import { Readable } from 'node:stream';
-import { Agent, type Dispatcher } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 import { DirectError, type ErrorCode } from '../shared/errors.ts';
 import type { AgentExchange } from '../shared/exchange.ts';
 import type { Grant } from '../shared/grant.ts';
@@ -69,7 +69,7 @@ const TUNNELLING = ['CONNECT', 'TRACE', 'TRACK'];
 
 export class UpstreamProxy {
   readonly #options: ProxyOptions;
-  readonly #dispatcher: Agent;
+  #dispatcher: Promise<Agent> | undefined;
   readonly #rates: RequestRates;
   readonly #tagged = new Set<Tagged>();
   readonly #held: HeldResponses;
@@ -80,17 +80,25 @@ export class UpstreamProxy {
     this.#options = options;
     this.#rates = new RequestRates(options.now ?? (() => performance.now()));
     this.#held = new HeldResponses({ timer: options.timer ?? nodeEnvironment.timer });
-    this.#dispatcher = new Agent({
-      // A model may think for longer than undici's 300 s; whether the path lives is the session's business.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      connect: { timeout: CONNECT_TIMEOUT_MS },
-    });
   }
 
   async close(): Promise<void> {
     this.#held.close();
-    await this.#dispatcher.destroy();
+    await (await this.#dispatcher)?.destroy();
+  }
+
+  /** undici comes with the first request: an agent that nobody uses does without its 15 MB. */
+  #upstream(): Promise<Agent> {
+    this.#dispatcher ??= import('./undici.ts').then(
+      ({ Agent }) =>
+        new Agent({
+          // A model may think for longer than undici's 300 s; whether the path lives is the session's business.
+          headersTimeout: 0,
+          bodyTimeout: 0,
+          connect: { timeout: CONNECT_TIMEOUT_MS },
+        }),
+    );
+    return this.#dispatcher;
   }
 
   /**
@@ -312,7 +320,8 @@ export class UpstreamProxy {
   async #request(request: Asked & { body: Readable | Buffer | null }): Promise<Answer> {
     const { head, base, target, own, body, signal } = request;
     try {
-      const response = await this.#dispatcher.request({
+      const dispatcher = await this.#upstream();
+      const response = await dispatcher.request({
         origin: base.origin,
         path: target,
         method: head.method as Dispatcher.HttpMethod,

@@ -48,6 +48,7 @@ export async function startTestAgent(options: TestAgentOptions = {}): Promise<Te
         ...(portMapper === undefined ? {} : { portMapper }),
       },
     ));
+  await webRtc.load();
   const [candidates, steps, closed]: [string[], string[], string[]] = [[], [], []];
   const peer = webRtc.peer(iceServers, {
     candidate: ({ candidate }) => void candidates.push(candidate),

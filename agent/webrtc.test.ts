@@ -6,6 +6,7 @@ import { type Peer, type PeerEvents, WebRtc } from './webrtc.ts';
 let webRtc: WebRtc;
 beforeAll(async () => {
   webRtc = await WebRtc.open(PLAIN_NETWORK, { log: () => {} });
+  await webRtc.load();
 });
 afterAll(() => webRtc.close());
 

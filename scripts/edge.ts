@@ -1,4 +1,5 @@
 /** Runs the edge in workerd on this machine: the Worker that `wrangler deploy` ships, with its wrangler.toml. */
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
@@ -11,6 +12,8 @@ export interface LocalEdgeOptions {
   /** 0: any free port. */
   port: number;
   host?: string;
+  /** A wrangler configuration in place of this repository's. */
+  config?: string;
   /** Another entry module, around the Worker's own: the benchmarks count there. */
   main?: string;
   /** Besides those of wrangler.toml. */
@@ -35,10 +38,10 @@ export interface LocalEdge {
 
 /** @throws Error when the port is taken or workerd does not start. */
 export async function startEdge(options: LocalEdgeOptions): Promise<LocalEdge> {
-  const { host = '127.0.0.1', variables } = options;
-  const { workerOptions, main: ownMain } = unstable_getMiniflareWorkerOptions(`${root}wrangler.toml`);
+  const { host = '127.0.0.1', variables, config = `${root}wrangler.toml` } = options;
+  const { workerOptions, main: ownMain } = unstable_getMiniflareWorkerOptions(config);
   const main = options.main ?? ownMain;
-  if (main === undefined) throw new Error('wrangler.toml has no main');
+  if (main === undefined) throw new Error(`${config} has no main`);
   const bundle = await build({
     entryPoints: [main],
     bundle: true,
@@ -67,7 +70,7 @@ export async function startEdge(options: LocalEdgeOptions): Promise<LocalEdge> {
         : { https: true, httpsKey: options.tls.key, httpsCert: options.tls.certificate }),
       ...(options.inspected === true ? { inspectorPort: 0 } : {}),
       modules: [{ type: 'ESModule', path: 'index.mjs', contents: script }],
-      modulesRoot: root,
+      modulesRoot: dirname(config),
       bindings: { ...(workerOptions.bindings as Record<string, string> | undefined), ...variables },
       // Nothing is fetched from Cloudflare.
       cf: false,

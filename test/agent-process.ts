@@ -26,6 +26,7 @@ const [upstream = '', handshakeTimeoutMs = ''] = process.argv.slice(2);
 const tell = (message: FromAgent) => void process.send?.(message);
 
 const webRtc = await WebRtc.open(PLAIN_NETWORK, { log: (line) => void process.stderr.write(`${line}\n`) });
+await webRtc.load();
 const proxy = new UpstreamProxy({
   upstream: async () => upstream,
   policy: { allowedPrefixes: [], allowManagement: false },

@@ -50,6 +50,7 @@ describe.skipIf(missing)(`through coturn${missing ? ` (${missing})` : ''}`, () =
     ca = certificate,
   ): Promise<Agent> {
     const webRtc = await WebRtc.open({ ...PLAIN_NETWORK, ...settings }, { log: () => {}, extraCa: [ca] });
+    await webRtc.load();
     const [candidates, steps, kinds]: [string[], string[], string[]] = [[], [], []];
     const peer = webRtc.peer(iceServers, {
       candidate: ({ candidate }) => void candidates.push(candidate),

@@ -1,43 +1,36 @@
 /** The npm client, as its users get it: packed, type-checked by their compiler, run by their Node. */
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { buildClient } from '../scripts/client.ts';
 import { launchChromium, withoutChromium } from './chromium.ts';
+import { packed } from './packed.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** A project with the packed client in its node_modules, and what npm would install with it. */
+/** A project with the package in its node_modules, and the types of Node. */
 let project: string;
 let stack: Stack;
 beforeAll(async () => {
-  await buildClient();
+  const tarball = await packed();
   project = mkdtempSync(join(tmpdir(), 'direct-agent-consumer-'));
-  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', project], { cwd: root });
-  const [tarball = ''] = readdirSync(project);
   await run('tar', ['xzf', tarball], { cwd: project });
   mkdirSync(join(project, 'node_modules'));
   cpSync(join(project, 'package'), join(project, 'node_modules/direct-agent'), { recursive: true });
-  const { dependencies } = JSON.parse(readFileSync(join(project, 'package/package.json'), 'utf8')) as {
-    dependencies: Record<string, string>;
-  };
-  // Not werift: the client must not take one that is not mended.
-  const others = Object.keys(dependencies).filter((name) => name !== 'werift');
-  for (const name of [...others, '@types/node', 'undici-types']) {
+  for (const name of ['@types/node', 'undici-types']) {
     const target = join(project, 'node_modules', name);
     mkdirSync(dirname(target), { recursive: true });
     symlinkSync(join(root, 'node_modules', name), target);
   }
   stack = await Stack.start();
-  // A compiler and a bundler besides the stack.
-}, 180_000);
+  // A build of the package, a compiler and a bundler besides the stack.
+}, 240_000);
 afterAll(async () => {
   await stack?.close();
   if (project !== undefined) rmSync(project, { recursive: true });
@@ -93,13 +86,6 @@ describe('types', () => {
   });
 });
 
-test('the package has the client and its documents, and nothing else of the product', () => {
-  const files = readdirSync(join(project, 'package'), { recursive: true, encoding: 'utf8' });
-  expect(files).toEqual(expect.arrayContaining(['dist/client/node.js', 'dist/client/browser.js', 'docs/client.md']));
-  expect(files.filter((name) => /^(?:workers|web|shared|test|bench|patches)(?:\/|$)/.test(name))).toEqual([]);
-  expect(readFileSync(join(project, 'package/dist/client/LICENSES.txt'), 'utf8')).toContain('werift 0.25.2 (MIT)');
-});
-
 test('Node gets WebRTC with it, with the mended DTLS, and ends when the client is closed', async () => {
   write(
     'program.mjs',
@@ -113,7 +99,7 @@ test('Node gets WebRTC with it, with the mended DTLS, and ends when the client i
   );
   expect((await node(['program.mjs'])).stdout).toBe('200 direct\n');
   // The patch's own words (patches/werift+0.25.2.patch).
-  expect(readFileSync(join(root, 'dist/client/node.js'), 'utf8')).toContain('handshake signature is wrong');
+  expect(readFileSync(join(project, 'package/dist/client/node.js'), 'utf8')).toContain('handshake signature is wrong');
 });
 
 describe.skipIf(withoutChromium)(`a bundle for browsers (${withoutChromium || 'real'})`, () => {
