@@ -36,7 +36,7 @@ export const MEANINGS: Readonly<Record<Key, Meaning>> = {
     section: 'edge',
     text: 'The edge’s `AGENT_TOKEN`. It has no flag, because other users of the machine see command lines.',
     default: 'from the login',
-    example: 'token: "the text of AGENT_TOKEN"',
+    example: 'token: "as-it-was-set-at-the-edge"',
   },
   token_file: {
     section: 'edge',

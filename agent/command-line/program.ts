@@ -1,4 +1,4 @@
-/** The command line of the agent: which commands there are. Exit codes are in docs/configuration.md. */
+/** The command line of the agent: which commands there are. Exit codes are in command-error.ts. */
 import { Command } from 'commander';
 import type { Run } from './command.ts';
 import { defineCompletion } from './completion.ts';
