@@ -115,7 +115,7 @@ export function yamlProblem({ code, message, pos }: YAMLParseError, text: string
   }
 }
 
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   if (error instanceof Error && 'code' in error) return String(error.code);
   return error instanceof Error ? error.message : String(error);
 }
