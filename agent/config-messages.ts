@@ -30,7 +30,8 @@ export function explain(issue: z.core.$ZodIssue, found: ReadonlyMap<Key, Origin>
   const entry = isKey(key) ? found.get(key) : undefined;
   if (!isKey(key) || entry === undefined) return `${key} is not valid.`;
   const secret = SECRETS.includes(key);
-  const place = secret ? key : [key, ...inner.map((index) => `[${index}]`)].join('');
+  const parts = inner.map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`));
+  const place = secret ? key : [key, ...parts].join('');
   const picked = pick(entry.value, inner);
   const shown = secret ? 'the value (secret, not shown)' : picked === null ? 'the item' : show(picked);
   const what = issue.code === 'custom' ? issue.message : `${misfit(issue, picked)}. Write ${EXPECTED[key]}`;

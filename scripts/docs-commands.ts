@@ -23,6 +23,7 @@ export function commandsReference(): string {
   const common = commands[0]?.options.filter(isCommon) ?? [];
   const parts = [
     INTRODUCTION.trim(),
+    commands.map((command) => `[${nameOf(command)}](#${nameOf(command).replaceAll(' ', '-')})`).join(' · '),
     `Every command takes:\n\n${optionTable(common)}`,
     ...commands.map(entry),
     `## Exit codes\n\n${exitCodes()}`,
@@ -38,9 +39,10 @@ export function exitCodes(): string {
   );
 }
 
-/** Commands that do something; `key` is only the name of three of them. */
+/** Commands that do something: `connect` does, beside those below it; `key` is only the name of three. */
 function leaves(command: Command): Command[] {
-  return command.commands.length === 0 ? [command] : command.commands.flatMap((inner) => leaves(inner));
+  const isGroup = command.options.length + command.registeredArguments.length === 0;
+  return [...(isGroup ? [] : [command]), ...command.commands.flatMap((inner) => leaves(inner))];
 }
 
 function nameOf(command: Command): string {
@@ -105,7 +107,7 @@ function exampleOf(command: Command): string {
   command.configureOutput({ ...before, writeOut: (text) => void parts.push(text) });
   command.outputHelp();
   command.configureOutput(before);
-  const [, text = ''] = /\nExamples?:\n([\s\S]*)$/.exec(parts.join('')) ?? [];
+  const [, text = ''] = /\nExamples?:\n([\s\S]*?)(?:\n\s*\n|$)/.exec(parts.join('')) ?? [];
   return text
     .split('\n')
     .map((line) => line.trim())

@@ -62,6 +62,13 @@ test('README.md is one that people read', () => {
   expect(textOf('README.md').split('\n').length).toBeLessThanOrEqual(100);
 });
 
+/** With the command that a person may leave out. */
+function withImplied(words: readonly string[]): string[] {
+  const [first = '', second = ''] = words;
+  if (first === 'invite' && second.startsWith('-')) return ['invite', 'create', ...words.slice(1)];
+  return first === '' || (first.startsWith('-') && first !== '--version') ? ['up', ...words] : [...words];
+}
+
 describe('commands', () => {
   /** In the text a command is often only named. */
   const INCOMPLETE = ['commander.missingArgument', 'commander.missingMandatoryOptionValue', 'commander.help'];
@@ -73,9 +80,8 @@ describe('commands', () => {
     for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
       command.exitOverride().configureOutput({ writeOut: () => {}, writeErr: () => {} });
     }
-    const isBare = words.length === 0 || (words[0]?.startsWith('-') && words[0] !== '--version');
     try {
-      program.parse(isBare ? ['up', ...words] : [...words], { from: 'user' });
+      program.parse(withImplied(words), { from: 'user' });
       return undefined;
     } catch (error) {
       if (!(error instanceof CommanderError)) throw error;
