@@ -19,7 +19,7 @@ const SETTINGS = new Set(KEYS.map(flagName));
 
 export function commandsReference(): string {
   const program = makeProgram(async () => {});
-  const commands = program.commands.flatMap((command) => leaves(command));
+  const commands = shownBelow(program).flatMap((command) => leaves(command));
   const common = commands[0]?.options.filter(isCommon) ?? [];
   const parts = [
     INTRODUCTION.trim(),
@@ -42,7 +42,15 @@ export function exitCodes(): string {
 /** Commands that do something: `connect` does, beside those below it; `key` is only the name of three. */
 function leaves(command: Command): Command[] {
   const isGroup = command.options.length + command.registeredArguments.length === 0;
-  return [...(isGroup ? [] : [command]), ...command.commands.flatMap((inner) => leaves(inner))];
+  return [...(isGroup ? [] : [command]), ...shownBelow(command).flatMap((inner) => leaves(inner))];
+}
+
+/** Without those that are for the program itself. */
+function shownBelow(command: Command): Command[] {
+  return command
+    .createHelp()
+    .visibleCommands(command)
+    .filter((one) => one.name() !== 'help');
 }
 
 function nameOf(command: Command): string {
