@@ -1,6 +1,6 @@
 /** How a command of the command line fails: what a person reads, and what a script sees. */
 
-/** Exit codes as in sysexits.h where it has one; EXIT_MEANINGS explains each. */
+/** Exit codes as in sysexits.h where it has one; docs/configuration.md explains each. */
 export const EXIT = {
   ok: 0,
   /** The command line is wrong, or names what does not exist. */
@@ -23,19 +23,17 @@ export const EXIT = {
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
-/** What a script may conclude, for docs/reference/commands.md. */
-export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
-  ok: 'done; for an agent that serves: ended by Ctrl+C or SIGTERM',
-  usage: 'the command line is wrong, or names what does not exist',
-  refused:
-    'the edge refused for good: the credential is wrong or revoked, the host unknown, or another agent took over',
-  unexpected: 'a mistake of this program',
-  tryAgain:
-    'not now, perhaps later: the edge cannot be reached, a code or link expired, or a logout that the edge did not hear of',
-  protocol: 'what answered is no edge of direct-agent, or of another version',
-  denied: 'the owner refused the login',
-  config: 'the configuration is wrong or missing, or leaves no network address, or a file of the agent is damaged',
-  interrupted: 'Ctrl+C before a login or a pairing was done',
+/** What each means to somebody who sees the number alone. */
+export const EXIT_MEANING: Readonly<Record<ExitCode, string>> = {
+  0: 'done; for an agent that serves: ended by Ctrl+C or SIGTERM',
+  64: 'the command line is wrong, or names what does not exist',
+  69: 'the edge refused for good: the credential is wrong or revoked, the host unknown, or another agent took over',
+  70: 'a mistake of this program',
+  75: 'not now, perhaps later',
+  76: 'what answered is no edge of direct-agent, or of another version',
+  77: 'the owner refused the login',
+  78: 'the configuration is wrong or missing, or a file of the agent is damaged',
+  130: 'Ctrl+C before the work was done',
 };
 
 /** Ends a command. The message says what happened and what to do; it never holds a secret. */

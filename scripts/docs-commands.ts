@@ -1,6 +1,6 @@
 /** docs/reference/commands.md: every command with its options and its example, as commander knows them. */
 import type { Argument, Command, Option } from 'commander';
-import { EXIT, EXIT_MEANINGS } from '../agent/command-error.ts';
+import { EXIT, EXIT_MEANING } from '../agent/command-error.ts';
 import { makeProgram } from '../agent/command-line/program.ts';
 import { flagName } from '../agent/config-messages.ts';
 import { KEYS } from '../agent/settings.ts';
@@ -32,10 +32,10 @@ export function commandsReference(): string {
 }
 
 export function exitCodes(): string {
-  const names = Object.keys(EXIT) as (keyof typeof EXIT)[];
+  const codes = Object.values(EXIT).toSorted((a, b) => a - b);
   return table(
     ['code', 'meaning'],
-    names.map((name) => [`${EXIT[name]}`, EXIT_MEANINGS[name]]),
+    codes.map((code) => [`${code}`, EXIT_MEANING[code]]),
   );
 }
 
