@@ -90,7 +90,7 @@ function isSetting({ long }: Option): boolean {
 }
 
 function argumentText(argument: Argument): string {
-  const name = `${argument.name()}${argument.variadic ? '…' : ''}`;
+  const name = argument.argChoices?.join('|') ?? `${argument.name()}${argument.variadic ? '…' : ''}`;
   return argument.required ? `<${name}>` : `[${name}]`;
 }
 

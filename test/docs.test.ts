@@ -71,7 +71,13 @@ function withImplied(words: readonly string[]): string[] {
 
 describe('commands', () => {
   /** In the text a command is often only named. */
-  const INCOMPLETE = ['commander.missingArgument', 'commander.missingMandatoryOptionValue', 'commander.help'];
+  const INCOMPLETE = [
+    'commander.missingArgument',
+    'commander.missingMandatoryOptionValue',
+    'commander.help',
+    // A placeholder is none of the choices.
+    'commander.invalidArgument',
+  ];
   const FINE = ['commander.version', 'commander.helpDisplayed'];
 
   /** What commander has against it, if anything. */
