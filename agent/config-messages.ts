@@ -40,10 +40,11 @@ export function explain(issue: z.core.$ZodIssue, found: ReadonlyMap<Key, Origin>
 
 function misfit(issue: z.core.$ZodIssue, value: unknown): string {
   if (issue.code === 'invalid_type') return `is ${kindOf(value)}`;
-  // Of the forms that it may have it has one, with something wrong inside: which, its key's own messages say.
-  if (issue.code === 'invalid_union')
-    return kindOf(value) === 'a map' ? 'has a value that is no text' : `is ${kindOf(value)}`;
-  return issue.code === 'invalid_value' ? 'is none of the choices' : 'is not valid';
+  if (issue.code !== 'invalid_union') return issue.code === 'invalid_value' ? 'is none of the choices' : 'is not valid';
+  // Where it has one of the forms, what is wrong is inside.
+  const isInside = issue.errors.flat().some(({ code, path }) => code !== 'invalid_type' || path.length > 0);
+  if (!isInside) return `is ${kindOf(value)}`;
+  return kindOf(value) === 'a map' ? 'has a value that does not fit' : 'does not fit';
 }
 
 /** `consequence` is the end of a sentence. */
