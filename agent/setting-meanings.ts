@@ -46,7 +46,7 @@ export const MEANINGS: Readonly<Record<Key, Meaning>> = {
   },
   upstream: {
     section: 'upstreams',
-    text: 'Base URLs of LLM servers, in place of looking for them. They are served whether or not they answer at the moment. A `/v1` at the end is left out, since requests bring it.',
+    text: 'Base URLs of [LLM servers](../llm-servers.md), in place of looking for them. A `/v1` at the end is left out, since requests bring it.',
     default: 'the agent asks the known ports of this machine',
     example: 'upstream:\n  - http://127.0.0.1:11434\n  - http://gpu.lan:8000',
   },

@@ -32,7 +32,7 @@ export const CAUSES: Readonly<Record<ErrorCode, string>> = {
   E_BAD_REQUEST: 'A program that speaks the edge’s own API wrongly, or a page that is older than the edge.',
   E_TOO_LARGE: 'A message of the signaling, or of the edge’s own API, that no honest program sends.',
   E_RATE_LIMITED:
-    'The API key’s `requests_per_minute`, more than 120 new sessions of one host a minute, more than 600 requests a minute from one address, or wrong guesses of a token, code or link.',
+    'The API key’s `requests_per_minute`, more than 120 new sessions of one host a minute, more than 600 requests a minute from one address, wrong guesses of a token, code or link, or more requests in the [queue](llm-servers.md#taking-turns) than may wait.',
   E_HOST_KEY:
     'A signature that does not fit. Honest reasons are a wrong clock on this device, or an agent that is too old; the other one is that somebody in between answers in the host’s name.',
   E_HOST_RESTARTED: 'The agent was restarted, or the machine slept, while the request ran.',
