@@ -136,8 +136,8 @@ describe('settings', () => {
 
   test.each(documents)('the recipes of %s are valid', (name) => {
     const problems = codeBlocks(textOf(name), 'yaml')
-      // A reference's examples are tested above, and a compose file is another thing.
-      .filter((yaml) => !/^(signaling_url|token|token_file|services):/m.test(yaml))
+      // Those of a reference are tested above, and files of other programs are another thing.
+      .filter((yaml) => !/^(signaling_url|token|token_file|services|scrape_configs):/m.test(yaml))
       .map((yaml) => problemsOf(withFile(required + yaml)));
     expect(problems.filter((problem) => problem !== 'none')).toEqual([]);
   });
