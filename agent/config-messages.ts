@@ -1,4 +1,5 @@
 /** What a person reads about a mistake in the configuration: the key, where it stands, its value unless secret, the fix. */
+import type { YAMLParseError } from 'yaml';
 import type { z } from 'zod';
 import { commaSeparated, EXPECTED, isKey, type Key, SECRETS } from './settings.ts';
 
@@ -29,10 +30,21 @@ export function explain(issue: z.core.$ZodIssue, found: ReadonlyMap<Key, Origin>
   const entry = isKey(key) ? found.get(key) : undefined;
   if (!isKey(key) || entry === undefined) return `${key} is not valid.`;
   const secret = SECRETS.includes(key);
-  const place = secret ? key : [key, ...inner.map((index) => `[${index}]`)].join('');
-  const shown = secret ? 'the value (secret, not shown)' : show(pick(entry.value, inner));
-  const what = issue.code === 'custom' ? issue.message : `is not valid. Write ${EXPECTED[key]}`;
+  const parts = inner.map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`));
+  const place = secret ? key : [key, ...parts].join('');
+  const picked = pick(entry.value, inner);
+  const shown = secret ? 'the value (secret, not shown)' : picked === null ? 'the item' : show(picked);
+  const what = issue.code === 'custom' ? issue.message : `${misfit(issue, picked)}. Write ${EXPECTED[key]}`;
   return `${place} (${entry.origin}): ${shown} ${what}.`;
+}
+
+function misfit(issue: z.core.$ZodIssue, value: unknown): string {
+  if (issue.code === 'invalid_type') return `is ${kindOf(value)}`;
+  if (issue.code !== 'invalid_union') return issue.code === 'invalid_value' ? 'is none of the choices' : 'is not valid';
+  // Where it has one of the forms, what is wrong is inside.
+  const isInside = issue.errors.flat().some(({ code, path }) => code !== 'invalid_type' || path.length > 0);
+  if (!isInside) return `is ${kindOf(value)}`;
+  return kindOf(value) === 'a map' ? 'has a value that does not fit' : 'does not fit';
 }
 
 /** `consequence` is the end of a sentence. */
@@ -46,7 +58,7 @@ export function missing(key: string, consequence: string): string {
 
 export function unknownKey(name: string, origin: string, known: readonly string[]): string {
   const near = nearest(name, known);
-  const fix = near === undefined ? `Known keys: ${known.join(', ')}` : `Did you mean ${near}?`;
+  const fix = near === undefined ? `Known keys: ${known.join(', ')}.` : `Did you mean ${near}?`;
   return `${name} (${origin}) is no known key. ${fix}`;
 }
 
@@ -64,9 +76,58 @@ function show(value: unknown): string {
   return safe.length > 100 ? `${safe.slice(0, 100)}…` : safe;
 }
 
+/** Why a file cannot be read, and what to do: the end of a sentence that starts with its name. */
+export function unreadable(error: unknown): string {
+  const reason = reasonOf(error);
+  switch (reason) {
+    case 'ENOENT':
+      return 'does not exist. Correct the name';
+    case 'EISDIR':
+      return 'is a folder. Name the file in it';
+    case 'ENOTDIR':
+      return 'is below a file, not below a folder. Correct the name';
+    case 'EACCES':
+    case 'EPERM':
+      return `may not be read by this user (${reason}). Change its owner or its permissions`;
+    case 'ERR_ENCODING_INVALID_ENCODED_DATA':
+      return 'is not UTF-8 text. Save it as UTF-8';
+    default:
+      return `cannot be read (${reason}). Check its name and permissions`;
+  }
+}
+
+/** What is wrong with a file that is no YAML, and what to do. `text`: the file's. */
+export function yamlProblem({ code, message, pos }: YAMLParseError, text: string): string {
+  switch (code) {
+    case 'TAB_AS_INDENT':
+      return 'a tab, where YAML takes spaces only. Indent with spaces.';
+    case 'DUPLICATE_KEY': {
+      const key = /^["']?([\w-]+)/.exec(text.slice(pos[0]))?.[1];
+      return `${key ?? 'a key'} is set twice. Remove one of the two.`;
+    }
+    case 'MULTILINE_IMPLICIT_KEY':
+      return 'no “key: value” here or just below. Correct the line; after the colon comes a space.';
+    case 'BLOCK_AS_IMPLICIT_KEY':
+      return 'two “key: value” in one line, or a wrong indent. Begin each key at the start of a line, and put a value with “: ” in quotes.';
+    case 'MULTIPLE_DOCS':
+      return 'a “---” in the middle. Remove it.';
+    default:
+      // The rest of the library's message quotes the line, which may hold a secret.
+      return `not valid YAML: ${message.split(/ at line |\n/)[0]}. Correct the line.`;
+  }
+}
+
 export function reasonOf(error: unknown): string {
   if (error instanceof Error && 'code' in error) return String(error.code);
   return error instanceof Error ? error.message : String(error);
+}
+
+/** What a value is, in words, for one of the wrong type. */
+function kindOf(value: unknown): string {
+  if (value === null) return 'empty';
+  if (typeof value === 'boolean') return 'a boolean';
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' ? 'a map' : `a ${typeof value}`;
 }
 
 /** The known name with the fewest edits (Levenshtein), if they are few enough to be a slip. */

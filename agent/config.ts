@@ -14,14 +14,15 @@ import {
   flagProperty,
   missing,
   type Origin,
-  reasonOf,
   unknownKey,
+  unreadable,
+  yamlProblem,
 } from './config-messages.ts';
 import type { LogFormat, LogLevel } from './log.ts';
 import type { MetricsAddress } from './metrics-address.ts';
 import { Mistake } from './mistake.ts';
 import type { NetworkSettings } from './network-settings.ts';
-import { contradictions } from './network-values.ts';
+import { contradictions, isNetworkKey } from './network-values.ts';
 import { bearerToken, isKey, KEYS, type Key, SECRETS, settings } from './settings.ts';
 import { type WebUiSettings, webUiOf, webUiProblems, webUiWarnings } from './web-ui-settings.ts';
 
@@ -98,12 +99,12 @@ export function folderOf({ flags = {}, env = process.env, cwd = process.cwd() }:
   return envPaths('direct-agent', { suffix: '' }).config;
 }
 
-/** `named`: somebody wants this very file. */
-function fileOf(sources: ConfigSources): { path: string; named: boolean } {
+/** `namedAt`: where somebody has named this very file. */
+function fileOf(sources: ConfigSources): { path: string; namedAt?: string } {
   const { flags = {}, env = process.env, cwd = process.cwd() } = sources;
   const name = flags.config ?? env[`${ENV_PREFIX}CONFIG`];
-  if (typeof name === 'string') return { path: expand(name, cwd), named: true };
-  return { path: join(sources.configFolder ?? folderOf(sources), 'config.yaml'), named: false };
+  if (typeof name !== 'string') return { path: join(sources.configFolder ?? folderOf(sources), 'config.yaml') };
+  return { path: expand(name, cwd), namedAt: flags.config === undefined ? `${ENV_PREFIX}CONFIG` : flagName('config') };
 }
 
 /**
@@ -180,8 +181,8 @@ function readConfig(sources: ConfigSources, complete = true): Read {
   const problems: string[] = [];
   const warnings: string[] = [];
 
-  const { path, named } = fileOf(sources);
-  const text = readOptional(path, readFile, named);
+  const { path, namedAt } = fileOf(sources);
+  const text = readOptional(path, readFile, namedAt);
   const fromFile = text === undefined ? new Map<Key, Found>() : readYaml(path, text, problems);
   const found = new Map([...fromFile, ...readEnv(env, cwd, problems), ...readFlags(flags, cwd)]);
   preferOneToken(found, problems);
@@ -202,11 +203,11 @@ function readConfig(sources: ConfigSources, complete = true): Read {
       token = bearerToken(readFile(name).trim());
       warnIfReadable(name, fileMode, warnings);
     } catch (error) {
-      const reason = error instanceof Mistake ? error.message : `cannot be read (${reasonOf(error)}). Check the name`;
+      const reason = error instanceof Mistake ? error.message : unreadable(error);
       problems.push(`token_file (${tokenFile.origin}): the file ${name} ${reason}.`);
     }
   }
-  const network = parsed.success ? networkOf(parsed.data) : undefined;
+  const network = parsed.success ? { ...networkOf(parsed.data), ...placesOf(found) } : undefined;
   if (network !== undefined) problems.push(...contradictions(network, (key) => found.get(key)?.origin));
   if (parsed.success) problems.push(...webUiProblems((key) => found.get(key)?.origin));
   if (problems.length > 0 || !parsed.success || network === undefined) throw new ConfigError(problems);
@@ -276,6 +277,12 @@ function networkOf(data: z.infer<typeof settings>): NetworkSettings {
   };
 }
 
+/** Only where something is set: a configuration without any of it has no places. */
+function placesOf(found: ReadonlyMap<Key, Found>): Pick<NetworkSettings, 'places'> {
+  const places = [...found].flatMap(([key, { origin }]) => (isNetworkKey(key) ? [[key, origin] as const] : []));
+  return places.length === 0 ? {} : { places: Object.fromEntries(places) };
+}
+
 /**
  * What a connection lacks. A login fills the gap of a missing token only for the same edge and host: no edge shall
  * see the credential of another one.
@@ -296,15 +303,19 @@ function missingParts(found: ReadonlyMap<Key, Found>, login: Connection | undefi
 
 // ---- sources ---------------------------------------------------------------------------------
 
-function readOptional(path: string, readFile: (path: string) => string, required: boolean): string | undefined {
+/** `namedAt`: where somebody has named the file, so that it must be there. */
+function readOptional(
+  path: string,
+  readFile: (path: string) => string,
+  namedAt: string | undefined,
+): string | undefined {
   try {
     return readFile(path);
   } catch (error) {
     const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (absent && !required) return undefined;
-    throw new ConfigError([
-      `config: the file ${path} cannot be read (${reasonOf(error)}). Check its name and permissions.`,
-    ]);
+    if (absent && namedAt === undefined) return undefined;
+    const place = namedAt === undefined ? '' : ` (${namedAt})`;
+    throw new ConfigError([`config${place}: the file ${path} ${unreadable(error)}.`]);
   }
 }
 
@@ -315,11 +326,10 @@ function readYaml(path: string, text: string, problems: string[]): Map<Key, Foun
   const document = parseDocument(text, { lineCounter });
   if (document.errors.length > 0) {
     throw new ConfigError(
-      document.errors.map((error) => {
-        // The rest of the library's message quotes the line, which may hold a secret.
-        const what = error.message.split(/ at line |\n/)[0];
-        return `config (${path}:${error.linePos?.[0].line ?? 1}): not valid YAML: ${what}. Correct the line.`;
-      }),
+      // What follows in the same line is a consequence of its first mistake.
+      [...Map.groupBy(document.errors, (error) => error.linePos?.[0].line ?? 1)].flatMap(([line, [error]]) =>
+        error === undefined ? [] : [`config (${path}:${line}): ${yamlProblem(error, text)}`],
+      ),
     );
   }
   if (document.contents === null) return found;
@@ -396,8 +406,9 @@ function expand(path: string, folder: string): string {
   return path.startsWith('~/') ? join(homedir(), path.slice(2)) : resolve(folder, path);
 }
 
+/** Anything but UTF-8 is refused: Windows' editors may save UTF-16, whose keys nobody would recognise. */
 function readText(path: string): string {
-  return readFileSync(path, 'utf8');
+  return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
 }
 
 function permissions(path: string): number | undefined {

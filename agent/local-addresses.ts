@@ -3,12 +3,15 @@ import type { NetworkInterfaceInfo } from 'node:os';
 import { ConfigError } from './config-error.ts';
 import { networks } from './ip-address.ts';
 import type { AddressMapping, LocalAddress, NetworkSettings } from './network-settings.ts';
-import { familyName } from './network-values.ts';
+import { familyName, placed } from './network-values.ts';
 
 /** As `os.networkInterfaces()` gives them: those that are up and have an address. */
 export type Interfaces = NodeJS.Dict<NetworkInterfaceInfo[]>;
 
-export type AddressSettings = Pick<NetworkSettings, 'interfaces' | 'excludeInterfaces' | 'nat1to1' | 'ipFamily'>;
+export type AddressSettings = Pick<
+  NetworkSettings,
+  'interfaces' | 'excludeInterfaces' | 'nat1to1' | 'ipFamily' | 'places'
+>;
 
 export interface LeftAddress {
   readonly interface: string;
@@ -121,11 +124,14 @@ export function describeAddresses({ used, left }: ChosenAddresses): string {
  * Patterns that match nothing at the moment, a sentence each. That is no mistake by itself: a laptop's other
  * interface may come up later.
  */
-export function idlePatterns({ interfaces: wanted }: AddressSettings, interfaces: Interfaces): string[] {
+export function idlePatterns(settings: AddressSettings, interfaces: Interfaces): string[] {
   const names = Object.keys(interfaces);
-  return wanted
+  return settings.interfaces
     .filter((pattern) => !names.some((name) => matches(pattern, name)))
-    .map((pattern) => `interfaces: "${pattern}" matches no interface that is up. ${whatExists(interfaces)}`);
+    .map(
+      (pattern) =>
+        `${placed('interfaces', settings)}: "${pattern}" matches no interface that is up. ${whatExists(interfaces)}`,
+    );
 }
 
 /**
@@ -150,7 +156,7 @@ export function checkUsable(settings: AddressSettings, interfaces: Interfaces): 
   }
   for (const mapping of settings.nat1to1) {
     const problem = problemOfMapping(mapping, interfaces, { used, left });
-    if (problem !== undefined) problems.push(`nat_1to1: ${problem}`);
+    if (problem !== undefined) problems.push(`${placed('nat_1to1', settings)}: ${problem}`);
   }
   if (problems.length > 0) throw new ConfigError(problems);
 }
@@ -259,14 +265,11 @@ function problemOfMapping(
   return `${external}/${local}: no interface has ${local}. ${whatExists(interfaces)} Correct what follows the slash.`;
 }
 
-function nothingLeft(
-  { interfaces, excludeInterfaces, ipFamily }: AddressSettings,
-  left: readonly LeftAddress[],
-): string {
+function nothingLeft(settings: AddressSettings, left: readonly LeftAddress[]): string {
   const set = [
-    ...(interfaces.length > 0 ? ['interfaces'] : []),
-    ...(excludeInterfaces.length > 0 ? ['exclude_interfaces'] : []),
-    ...(ipFamily !== 'any' ? ['ip_family'] : []),
+    ...(settings.interfaces.length > 0 ? [placed('interfaces', settings)] : []),
+    ...(settings.excludeInterfaces.length > 0 ? [placed('exclude_interfaces', settings)] : []),
+    ...(settings.ipFamily !== 'any' ? [placed('ip_family', settings)] : []),
   ];
   return `${set.join(', ')}: no address of this machine is left to use (${reasons(left)}). Change what leaves out the right one.`;
 }

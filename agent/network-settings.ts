@@ -30,6 +30,8 @@ export interface NetworkSettings {
   readonly stunUrls: readonly string[];
   /** Whether to ask the router for a port: UPnP-IGD, NAT-PMP, PCP. */
   readonly portMapping: boolean;
+  /** Where each of these keys is set, for messages: `config.yaml:3`, `--udp-ports`. */
+  readonly places?: Readonly<Record<string, string>>;
 }
 
 /** An address of this machine that the agent listens at. */

@@ -41,8 +41,8 @@ export function addressMapping(value: string): AddressMapping {
   if (second !== undefined && /^\d{1,3}$/.test(second)) {
     throw new Mistake(`looks like a network; after the slash comes the local address. ${write}`);
   }
-  const external = address(first, write);
-  const local = second === undefined ? undefined : address(second, write);
+  const external = address(first, write, second === undefined);
+  const local = second === undefined ? undefined : address(second, write, false);
   if (local !== undefined && isIP(local) !== isIP(external)) {
     throw new Mistake(`has an IPv4 and an IPv6 address; both must be of one family. ${write}`);
   }
@@ -101,6 +101,10 @@ export function portRange(value: number | string): PortRange {
 /** Keys that `contradictions` looks at. */
 export type NetworkKey = keyof typeof NETWORK_EXPECTED | 'stun_urls';
 
+export function isNetworkKey(key: string): key is NetworkKey {
+  return key === 'stun_urls' || Object.hasOwn(NETWORK_EXPECTED, key);
+}
+
 /**
  * What each value allows and all together do not: settings that can never have an effect are a mistake, because who
  * wrote them waits for that effect. `place` is where a key is set, undefined where it is not.
@@ -134,18 +138,29 @@ export function contradictions(
   return problems;
 }
 
+/** A key and where it is set, if it is: `udp_ports (config.yaml:3)`. */
+export function placed(key: NetworkKey, { places }: Pick<NetworkSettings, 'places'>): string {
+  return places?.[key] === undefined ? key : `${key} (${places[key]})`;
+}
+
 export function familyName(family: number): string {
   return family === 4 ? 'IPv4' : 'IPv6';
 }
 
 /** Without brackets and zone, IPv6 as RFC 5952 writes it and as Node lists it. @throws Mistake */
-function address(text: string, write: string): string {
+function address(text: string, write: string, isAll: boolean): string {
   const bare = /^\[(.*)\]$/.exec(text)?.[1] ?? text;
   const family = isIP(bare);
   if (family === 0 && isIP(bare.replace(/\]?:\d{1,5}$/, '').replace('[', '')) !== 0) {
-    throw new Mistake(`has a port. A NAT 1:1 keeps the port; set udp_ports to the one that it forwards`);
+    throw new Mistake(
+      `has a port. Remove it, and set udp_ports to the port that the NAT forwards, which is the same on both sides`,
+    );
   }
-  if (family === 0) throw new Mistake(`has no IP address where “${shown(text)}” stands. ${write}`);
+  if (family === 0) {
+    throw new Mistake(
+      isAll ? `is no IP address. ${write}` : `has no IP address where “${shown(text)}” stands. ${write}`,
+    );
+  }
   if (/^::ffff:/i.test(bare)) throw new Mistake(`has an IPv4 address in IPv6 form. Write it as 203.0.113.7`);
   const { address } = new SocketAddress({ address: bare, family: family === 4 ? 'ipv4' : 'ipv6' });
   for (const [kind, list] of UNUSABLE) {

@@ -175,7 +175,8 @@ function fileName(value: string): string {
 
 function connections(value: number | string): number {
   const count = typeof value === 'string' && !/^\d+$/.test(value) ? Number.NaN : Number(value);
-  if (!Number.isInteger(count) || count < 1 || count > MAX_CONNECTIONS_LIMIT) {
+  if (!Number.isInteger(count)) throw new Mistake(`is no whole number. Write ${EXPECTED.max_conns}`);
+  if (count < 1 || count > MAX_CONNECTIONS_LIMIT) {
     throw new Mistake(`is out of range. Write ${EXPECTED.max_conns}`);
   }
   return count;
@@ -186,8 +187,10 @@ function byteSize(value: number | string): number {
   const match = /^(\d+(?:\.\d+)?)\s*(?:([kmg])(i?))?b?$/i.exec(String(value));
   const power = 1 + 'kmg'.indexOf((match?.[2] ?? ' ').toLowerCase());
   const bytes = Math.round(Number(match?.[1]) * (match?.[3] ? 1024 : 1000) ** power);
-  if (match === null || bytes < 1 || bytes > MAX_BODY_LIMIT)
-    throw new Mistake(`is no size. Write ${EXPECTED.max_body_bytes}`);
+  if (match === null) throw new Mistake(`is no size. Write ${EXPECTED.max_body_bytes}`);
+  if (bytes < 1 || bytes > MAX_BODY_LIMIT) {
+    throw new Mistake(`is not between 1 byte and 1 TiB. Write ${EXPECTED.max_body_bytes}`);
+  }
   return bytes;
 }
 

@@ -109,7 +109,7 @@ describe.skipIf(process.platform === 'win32')('permissions', () => {
 
   test('a file or folder in the way is explained', async () => {
     mkdirSync(file('credentials.json'));
-    expect(await failureOf(() => store.credentials())).toMatch(/credentials\.json cannot be read \(EISDIR\)/);
+    expect(await failureOf(() => store.credentials())).toMatch(/credentials\.json is a folder/);
     writeFileSync(file('taken'), '');
     const blocked = new Store(join(file('taken'), 'x'), () => {});
     expect(await failureOf(() => blocked.saveCredentials(credentials))).toMatch(

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { exportHostKeys, generateHostKeys, type HostKeys, importHostKeys } from '../shared/host-identity.ts';
 import { isId } from '../shared/signal.ts';
 import { CommandError, EXIT } from './command-error.ts';
+import { unreadable } from './config-messages.ts';
 import { changePrivate, deletePrivate, readPrivate, writePrivate } from './private-file.ts';
 import { bearerToken } from './settings.ts';
 
@@ -98,10 +99,7 @@ export class Store {
     try {
       text = readPrivate(path);
     } catch (error) {
-      throw new CommandError(
-        EXIT.config,
-        `${path} cannot be read (${codeOf(error)}). Check its owner and permissions.`,
-      );
+      throw new CommandError(EXIT.config, `${path} ${unreadable(error)}.`);
     }
     if (text === undefined) return undefined;
     this.#warnIfReadable(path);

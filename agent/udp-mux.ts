@@ -18,15 +18,28 @@ export interface UdpMuxOptions {
   now?: () => number;
 }
 
-/** All ports of the configured range are taken on one address. */
-export class PortInUseError extends Error {}
+/** No port of the configured range can be had on one address. */
+export class NoPortError extends Error {
+  readonly ports: PortRange;
+  readonly address: string;
+  /** The system does not allow it; else all of them are in use. */
+  readonly denied: boolean;
+
+  constructor(ports: PortRange, address: string, denied: boolean) {
+    const which = ports.min === ports.max ? `port ${ports.min} is` : `all ports from ${ports.min} to ${ports.max} are`;
+    super(`${which} ${denied ? 'not allowed' : 'in use'} at ${address}`);
+    this.ports = ports;
+    this.address = address;
+    this.denied = denied;
+  }
+}
 
 export class UdpMux {
   readonly #options: UdpMuxOptions;
   readonly #sockets = new Map<string, MuxSocket>();
   readonly #shares = new Map<string, MuxShare>();
-  /** Addresses where a port was in use at the last attempt. */
-  readonly #taken = new Set<string>();
+  /** Why an address got no port at the last attempt. */
+  readonly #without = new Map<string, 'in use' | 'denied'>();
   #opening: Promise<void> = Promise.resolve();
   #closed = false;
   #dropped = 0;
@@ -47,7 +60,7 @@ export class UdpMux {
 
   /**
    * Binds sockets where there are none yet; those at other addresses close when their last connection ends.
-   * @throws PortInUseError; the other addresses have their sockets nevertheless.
+   * @throws NoPortError; the other addresses have their sockets nevertheless.
    */
   open(addresses: readonly LocalAddress[]): Promise<void> {
     const opening = this.#opening.then(() => this.#open(addresses));
@@ -84,11 +97,9 @@ export class UdpMux {
     sockets.push(...(await Promise.all(failed.map((local) => this.#bindAnywhere(local)))));
     for (const socket of sockets) if (socket !== undefined) this.#add(socket);
     const { ports } = this.#options;
-    const without = missing.find(({ address }) => !this.#sockets.has(address) && this.#taken.has(address));
+    const without = missing.find(({ address }) => !this.#sockets.has(address) && this.#without.has(address))?.address;
     if (ports !== undefined && without !== undefined) {
-      const which =
-        ports.min === ports.max ? `port ${ports.min} is` : `all ports from ${ports.min} to ${ports.max} are`;
-      throw new PortInUseError(`${which} in use at ${without.address}`);
+      throw new NoPortError(ports, without, this.#without.get(without) === 'denied');
     }
   }
 
@@ -133,12 +144,14 @@ export class UdpMux {
     } catch (error) {
       socket.close();
       const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-      if (code === 'EADDRINUSE') this.#taken.add(address);
+      if (code === 'EADDRINUSE') this.#without.set(address, 'in use');
+      // Ports below 1024, and policies such as SELinux's.
+      else if (code === 'EACCES' || code === 'EPERM') this.#without.set(address, 'denied');
       else this.#options.log(`no UDP socket at ${endpointText([address, port])}: ${code}`);
       return undefined;
     }
     socket.removeAllListeners('error');
-    this.#taken.delete(address);
+    this.#without.delete(address);
     return { socket, local, port: socket.address().port };
   }
 

@@ -125,7 +125,9 @@ describe('at start', () => {
     cleanup.push(() => taken.close());
     await new Promise<void>((resolve) => taken.bind(0, '127.0.0.1', resolve));
     const { port } = taken.address();
-    await expect(open({ udpPorts: { min: port, max: port } }, '127.0.0.1')).rejects.toThrow(`port ${port} is in use`);
+    await expect(open({ udpPorts: { min: port, max: port } }, '127.0.0.1')).rejects.toThrow(
+      `udp_ports: ${port} is in use`,
+    );
   });
 });
 

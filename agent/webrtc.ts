@@ -7,9 +7,10 @@ import type { IceServer } from '../shared/signal.ts';
 import { CommandError, EXIT } from './command-error.ts';
 import { checkUsable, chooseAddresses } from './local-addresses.ts';
 import type { LocalAddress, NetworkSettings, PortMapper } from './network-settings.ts';
+import { portProblem } from './port-problem.ts';
 import { ReflexiveAddresses } from './reflexive-addresses.ts';
 import { createNameResolver } from './server-names.ts';
-import { PortInUseError, UdpMux } from './udp-mux.ts';
+import { NoPortError, UdpMux } from './udp-mux.ts';
 import type { Peer, PeerEvents, Shared } from './webrtc-peer.ts';
 
 export type { Peer, PeerEvents } from './webrtc-peer.ts';
@@ -31,7 +32,7 @@ export class WebRtc {
 
   /**
    * Binds sockets at the addresses that `settings` allow. No network at all is no error, since there may be one later.
-   * @throws ConfigError when the settings leave none of the machine's addresses; CommandError when the port is taken.
+   * @throws ConfigError when the settings leave none of the machine's addresses; CommandError when no port can be had.
    */
   static async open(settings: NetworkSettings, options: WebRtcOptions): Promise<WebRtc> {
     const webRtc = new WebRtc(settings, options);
@@ -43,8 +44,7 @@ export class WebRtc {
       if (!settings.relayOnly) await webRtc.#shared.mux.open(used);
     } catch (error) {
       await webRtc.close();
-      if (!(error instanceof PortInUseError)) throw error;
-      throw new CommandError(EXIT.config, `udp_ports: ${error.message}. Name other ports, or end what uses them.`);
+      throw error instanceof NoPortError ? new CommandError(EXIT.config, portProblem(error, settings)) : error;
     }
     return webRtc;
   }
@@ -112,7 +112,7 @@ export class WebRtc {
     try {
       if (!settings.relayOnly) await mux.open(used);
     } catch (error) {
-      if (!(error instanceof PortInUseError)) throw error;
+      if (!(error instanceof NoPortError)) throw error;
       this.#options.log(`webrtc: ${error.message}`);
     }
     return used;

@@ -1,4 +1,4 @@
-/** The command line of the agent: which commands there are. Exit codes are in docs/configuration.md. */
+/** The command line of the agent: which commands there are. Exit codes are in command-error.ts. */
 import { Command } from 'commander';
 import { VERSION } from '../version.ts';
 import type { Define, Run } from './command.ts';

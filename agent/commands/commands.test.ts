@@ -81,7 +81,9 @@ describe('up and the network', () => {
     shell.interfaces = dockerHost;
     expect((await shell.run(up(shell.context, { ...flags, interfaces: ['enp3s0', 'wlan0'] })))[0]).toBe(69);
     expect(shell.printed).toContain('network: direct connections at 192.168.1.73 (enp3s0), 2001:db8:a::73 (enp3s0)');
-    expect(shell.printed).toContain('interfaces: "wlan0" matches no interface that is up. This machine has enp3s0 ');
+    expect(shell.printed).toContain(
+      'interfaces (--interfaces): "wlan0" matches no interface that is up. This machine has enp3s0 ',
+    );
   });
 
   test('starts on a machine that is offline', async () => {
@@ -98,7 +100,9 @@ describe('up and the network', () => {
     for (const command of [up(shell.context, settings), login(shell.context, edge.url, settings)]) {
       const failure = await command.catch((error: unknown) => error);
       expect(failure).toBeInstanceOf(ConfigError);
-      expect(String(failure)).toContain('ip_family: no address of this machine is left to use (2001:db8:d::31 (wlan0)');
+      expect(String(failure)).toContain(
+        'ip_family (--ip-family): no address of this machine is left to use (2001:db8:d::31 (wlan0)',
+      );
     }
     expect(edge.calls).toEqual([]);
     edge.allowLogin();

@@ -167,7 +167,7 @@ test.skipIf(hasNetwork === 0)('an interface that is not there ends it, with what
   const { exit, output } = run(folder, 'login', 'http://127.0.0.1:2', '--interfaces', 'nowhere7');
   expect(await exit).toBe(78);
   expect(output.stderr).toMatch(
-    /^direct-agent: interfaces: "nowhere7" matches no interface that is up\. This machine has /,
+    /^direct-agent: interfaces \(--interfaces\): "nowhere7" matches no interface that is up\. This machine has /,
   );
 });
 

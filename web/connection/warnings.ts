@@ -143,8 +143,7 @@ const RULES: readonly Rule[] = [
     id: 'symmetric-nat',
     applies: ({ candidates, hasTurn, isStuck }) => isStuck && !hasTurn && isSymmetric(candidates.local),
     text: 'This network gives each connection another port (symmetric NAT), and there is no TURN server.',
-    advice:
-      'Set up TURN at the edge; Cloudflare’s is free for small amounts. “TURN” in docs/configuration.md says how.',
+    advice: 'Set up TURN at the edge; Cloudflare’s is free for small amounts. “TURN” in docs/edge.md says how.',
   },
   {
     id: 'turn-missing',

@@ -76,7 +76,7 @@ function withoutTurn({ source, providers }: IceStatus): HTMLElement {
       h('code', {}, 'CLOUDFLARE_TURN_KEY_ID'),
       ' and ',
       h('code', {}, 'CLOUDFLARE_TURN_KEY_TOKEN'),
-      '; “TURN” in docs/configuration.md has other ways.',
+      '; “TURN” in docs/edge.md has other ways.',
     ),
     h(
       'div',
