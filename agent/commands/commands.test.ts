@@ -5,8 +5,11 @@ import type { ErrorCode } from '../../shared/errors.ts';
 import { fingerprint } from '../../shared/fingerprint.ts';
 import { ConfigError } from '../config-error.ts';
 import { startControl } from '../control.ts';
+import { Screen } from '../live-screen.ts';
+import type { Interactive } from '../live-terminal.ts';
 import { dockerHost, offline, raspberry } from '../test-machines.ts';
-import { EXAMPLE_REPORT } from '../test-report.ts';
+import { EXAMPLE_NOW, EXAMPLE_REPORT } from '../test-report.ts';
+import { TestTerminal } from '../test-terminal.ts';
 import { expiryOf } from './grants.ts';
 import { createKey, listKeys, revokeKey } from './key.ts';
 import { login } from './login.ts';
@@ -167,6 +170,36 @@ describe('status', () => {
     shell.stdout.splice(0);
     await status(shell.context, { upstream });
     expect(shell.stdout.at(-1)).toBe('No agent runs here. Start it with: direct-agent up');
+  });
+
+  test('goes on to show the agent on a terminal until Ctrl+C, and prints once with --once', async () => {
+    const { edge, shell } = await loggedIn();
+    edge.on(base, { json: { id: 'attic', online: true } });
+    const control = await startControl({ folder: shell.folder, report: () => EXAMPLE_REPORT, log: () => {} });
+    const terminal = new TestTerminal(80, 30);
+    const none = () => () => {};
+    const out: Interactive = {
+      screen: new Screen(terminal),
+      colors: false,
+      isForeground: () => true,
+      onResize: none,
+      onContinue: none,
+      onKeys: none,
+    };
+    const context = { ...shell.context, now: () => EXAMPLE_NOW, terminals: { out, err: out } };
+    await status(context, { upstream, once: true });
+    expect(shell.stdout.splice(0).join('\n')).toContain('k3Jx9QpL');
+    expect(terminal.written).toEqual([]);
+    const ended = shell.run(status(context, { upstream }));
+    await expect
+      .poll(() => terminal.lines(), { timeout: 20_000 })
+      .toContain('Edge       connected by WebSocket for 1 h 2 min');
+    expect(shell.stdout.join('\n')).not.toContain('k3Jx9QpL');
+    shell.interrupt.abort();
+    expect(await ended).toEqual([0]);
+    // What was shown last can still be read.
+    expect((await terminal.lines()).join('\n')).toContain('k3Jx9QpL');
+    await control.close();
   });
 
   const answers: [ErrorCode, number, string][] = [
