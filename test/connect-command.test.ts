@@ -148,7 +148,9 @@ test('a program that goes away ends the request at the upstream', async () => {
   await expect.poll(() => stack.fake.requests.some(({ url }) => url.includes('who=waits')), PATIENCE).toBe(true);
   early.abort();
   await expect(waiting).rejects.toThrow('aborted');
-  await expect.poll(() => stack.fake.requests.find(({ url }) => url.includes('who=waits'))?.aborted, PATIENCE).toBe(true);
+  await expect
+    .poll(() => stack.fake.requests.find(({ url }) => url.includes('who=waits'))?.aborted, PATIENCE)
+    .toBe(true);
 });
 
 test('an upload of any size passes, and what the host refuses is said', async () => {

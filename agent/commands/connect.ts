@@ -114,12 +114,9 @@ class Run {
     try {
       for (const one of wanted) this.#connections.push(await this.#open(one));
       const listening = await this.#listen(wanted);
-      const ready = this.#connections.map(async (connection, index) => {
-        await connection.ready();
-        const one = wanted[index];
-        if (one !== undefined && connection.refusal === undefined) await this.#remember(one);
-      });
-      await Promise.race([Promise.all(ready), end]);
+      const ready = Promise.all(this.#connections.map((connection) => connection.ready()));
+      await Promise.race([ready, end]);
+      if (!signal.aborted) await this.#remember(wanted);
       if (!signal.aborted && !this.#isOver) for (const one of listening) this.#display.listening(one);
       await end;
     } finally {
@@ -206,8 +203,9 @@ class Run {
     return asked;
   }
 
-  async #remember({ saved }: WantedHost): Promise<void> {
-    await this.#options.store.save(saved);
+  /** What works, in the order of the command line, which is that of precedence. */
+  async #remember(wanted: readonly WantedHost[]): Promise<void> {
+    for (const { saved } of wanted) if (!this.#refused.has(saved.name)) await this.#options.store.save(saved);
   }
 
   async #listen(wanted: readonly WantedHost[]): Promise<{ names: string[]; url: string }[]> {
