@@ -7,7 +7,7 @@ import { folderOf } from '../config.ts';
 import { ConnectDisplay } from '../connect/connect-display.ts';
 import { type ConnectSettings, connectSettings, DEFAULT_PORT } from '../connect/connect-settings.ts';
 import { type Destination, oneHost } from '../connect/host-client.ts';
-import { HostConnection } from '../connect/host-connection.ts';
+import { HostConnection, type HostState } from '../connect/host-connection.ts';
 import { laptopNetwork } from '../connect/laptop-network.ts';
 import { deviceKeys, LaptopStore, type SavedConnection } from '../connect/laptop-store.ts';
 import { LocalServer } from '../connect/local-server.ts';
@@ -93,6 +93,8 @@ class Run {
   readonly #display: ConnectDisplay;
   readonly #connections: HostConnection[] = [];
   readonly #servers: LocalServer[] = [];
+  /** New ones that were not reached yet. */
+  readonly #unproven = new Map<string, SavedConnection>();
   readonly #refused = new Map<string, DirectError>();
   /** Someone lies about a host, or all are refused. */
   readonly #over = Promise.withResolvers<void>();
@@ -167,7 +169,7 @@ class Run {
         ...(settings.verbose && { diagnostics: (line: string) => this.#display.note(`${name}: ${line}`) }),
       },
       timer: nodeEnvironment.timer,
-      changed: (state) => this.#display.state(name, state),
+      changed: (state) => this.#changed(name, state),
       pinned: (hostKey) => {
         saved.host_key = hostKey;
         const isKnown = store.connections().some((one) => one.name === name);
@@ -205,7 +207,25 @@ class Run {
 
   /** What works, in the order of the command line, which is that of precedence. */
   async #remember(wanted: readonly WantedHost[]): Promise<void> {
-    for (const { saved } of wanted) if (!this.#refused.has(saved.name)) await this.#options.store.save(saved);
+    const { store } = this.#options;
+    for (const { saved, before } of wanted) {
+      const { name } = saved;
+      const state = this.#connections.find((one) => one.saved === saved)?.state;
+      if (this.#refused.has(name) || state === undefined) continue;
+      // The address may be mistyped.
+      if (before === undefined && !isReached(state)) {
+        this.#unproven.set(name, saved);
+        this.#display.note(`${name} is remembered when it is reached for the first time.`);
+      } else await store.save(saved);
+    }
+  }
+
+  #changed(name: string, state: HostState): void {
+    this.#display.state(name, state);
+    const saved = this.#unproven.get(name);
+    if (saved === undefined || !isReached(state)) return;
+    this.#unproven.delete(name);
+    this.#options.store.save(saved).catch((error: unknown) => this.#display.note(String(error)));
   }
 
   async #listen(wanted: readonly WantedHost[]): Promise<{ names: string[]; url: string }[]> {
@@ -262,6 +282,12 @@ class Run {
       { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[address] ?? (address.includes(':') ? `[${address}]` : address);
     return `http://${shown}:${port}`;
   }
+}
+
+/** The edge knows the host, and lets us in. */
+function isReached({ path, error }: HostState): boolean {
+  if (path !== 'tunnel' && path !== 'offline') return true;
+  return error === undefined || error.code === 'E_HOST_OFFLINE' || error.code === 'E_HOST_BUSY';
 }
 
 function isLie({ code }: DirectError): boolean {

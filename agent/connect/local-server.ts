@@ -101,8 +101,8 @@ export class LocalServer {
       const answer = await this.#options.destination.request({ method, target, headers, body, signal });
       await pass(answer, response, origin, signal);
     } catch (error) {
-      // After the head, only the end of the connection tells the program that the answer is not complete.
-      if (response.headersSent || gone.signal.aborted) response.destroy();
+      if (gone.signal.aborted) response.destroy();
+      else if (response.headersSent) breakOff(response);
       else refuse(response, failureOf(error), request, origin);
     }
   }
@@ -160,13 +160,22 @@ async function pass(
   if (origin !== undefined)
     for (const [name, value] of Object.entries(corsFields(origin))) response.setHeader(name, value);
   response.writeHead(answer.status, answer.statusText);
-  // The program learns that the model thinks.
-  response.flushHeaders();
+  // Now: the program learns that the model thinks. `flushHeaders` would turn Latin-1 into UTF-8.
+  if (answer.body !== null) response.write('', 'latin1');
   for await (const piece of answer.body ?? []) {
     signal.throwIfAborted();
     if (!response.write(piece)) await once(response, 'drain', { signal });
   }
   response.end();
+}
+
+/** After the head, only the end of the connection tells the program that the answer is not complete. */
+function breakOff(response: ServerResponse): void {
+  const { socket, req } = response;
+  // To HTTP/1.0 an orderly end is the end of the answer.
+  if (req.httpVersionMinor === 0) socket?.resetAndDestroy();
+  // What came before leaves first.
+  else socket?.destroySoon();
 }
 
 /** An error in the form of the API that was asked. */

@@ -21,9 +21,13 @@ const NO_STATUS = 1005;
 const LOST = 1006;
 const TRY_AGAIN_LATER = 1013;
 
+/** Programs say nothing before the handshake is over; who does has to be patient with less than this. */
+const MAX_EARLY_BYTES = 64 * 1024;
+
 export class LocalSockets {
   readonly #destination: Destination;
-  readonly #all = new Set<WebSocket>();
+  /** Also those whose host has not answered yet. */
+  readonly #all = new Set<Duplex>();
 
   constructor(destination: Destination) {
     this.#destination = destination;
@@ -32,16 +36,19 @@ export class LocalSockets {
   /** Asks the host first: its choice of the subprotocol, or its refusal, is the answer to the program. */
   open(request: IncomingMessage, socket: Duplex, head: Buffer, target: string): void {
     const gone = new AbortController();
-    const lost = () => gone.abort(new DirectError('E_CANCELLED', 'the program has gone away'));
-    socket.once('close', lost);
+    this.#all.add(socket);
+    socket.once('close', () => {
+      this.#all.delete(socket);
+      gone.abort(new DirectError('E_CANCELLED', 'the program has gone away'));
+    });
+    const listened = listen(socket);
     const protocols = protocolsOf(request);
     const headers = requestFields(request.rawHeaders);
     this.#destination.socket({ target, protocols, headers, signal: gone.signal }).then(
       (link) => {
-        socket.removeListener('close', lost);
         // Closed in this very turn.
         if (socket.destroyed) link.close(GOING_AWAY, '');
-        else this.#accept(request, socket, head, link);
+        else this.#accept(request, socket, Buffer.concat([head, ...listened()]), link);
       },
       (error: unknown) => {
         if (!socket.destroyed) socket.end(errorResponse(failureOf(error), target));
@@ -50,7 +57,7 @@ export class LocalSockets {
   }
 
   close(): void {
-    for (const socket of this.#all) socket.terminate();
+    for (const socket of this.#all) socket.destroy();
   }
 
   #accept(request: IncomingMessage, socket: Duplex, head: Buffer, link: SocketLink): void {
@@ -69,11 +76,26 @@ export class LocalSockets {
     });
     server.handleUpgrade(request, socket, head, (opened) => {
       accepted = true;
-      this.#all.add(opened);
-      opened.once('close', () => this.#all.delete(opened));
       join(opened, link);
     });
   }
+}
+
+/** Reads, since nothing else tells that the program leaves. What came is returned, and from then on it is for others. */
+function listen(socket: Duplex): () => Buffer[] {
+  const early: Buffer[] = [];
+  let size = 0;
+  const data = (piece: Buffer) => {
+    early.push(piece);
+    size += piece.length;
+    if (size > MAX_EARLY_BYTES) socket.destroy();
+  };
+  const end = () => socket.destroy();
+  socket.on('data', data).on('end', end);
+  return () => {
+    socket.removeListener('data', data).removeListener('end', end);
+    return early;
+  };
 }
 
 function join(socket: WebSocket, link: SocketLink): void {
