@@ -1,6 +1,6 @@
 /** A local port whose host is a test. */
 import { once } from 'node:events';
-import { type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http';
+import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { afterEach } from 'vitest';
 import { DirectError } from '../../shared/errors.ts';
 import type { Destination, LocalRequest } from './host-client.ts';
