@@ -1,6 +1,8 @@
 /** What programs get from `direct-agent connect` by each path, by pairing, and from several hosts behind one port. */
+import { once } from 'node:events';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { WebSocket as WsClient } from 'ws';
 import { connect as connectCommand } from '../agent/commands/connect.ts';
 import { FakeProcess } from '../agent/commands/test-fake-edge.ts';
 import type { Terminal } from '../agent/connect/terminal.ts';
@@ -55,11 +57,11 @@ async function start(
 ): Promise<Laptop> {
   const clients: Client[] = [];
   const asked: string[] = [];
-  const counted = (request: Request) => {
-    asked.push(`${request.method} ${new URL(request.url).pathname}`);
-    return fetch(request);
-  };
   const openClient = (options: ConnectOptions) => {
+    const counted = (request: Request) => {
+      asked.push(`${request.method} ${new URL(request.url).pathname}`);
+      return (options.environment?.fetch ?? fetch)(request);
+    };
     const client = connect({ ...options, environment: { ...options.environment, fetch: counted, ...environment } });
     clients.push(client);
     return client;
@@ -73,10 +75,17 @@ async function start(
 }
 
 const WITHOUT_PATHS = { RTCPeerConnection: undefined, WebSocket: undefined };
+
+/** The relay does not open; other WebSockets do. */
+class WithoutRelay extends WebSocket {
+  constructor(url: string, protocols?: string[]) {
+    super(url.includes('/_direct/') ? 'ws://127.0.0.1:1/' : url, protocols);
+  }
+}
 const ways: [string, ConnectOptions['environment']][] = [
   ['direct', {}],
   ['relay', { RTCPeerConnection: undefined }],
-  ['tunnel', WITHOUT_PATHS],
+  ['tunnel', { RTCPeerConnection: undefined, WebSocket: WithoutRelay }],
 ];
 
 test.each(ways)('bytes and fields fit to each other: %s', async (path, environment) => {
@@ -118,6 +127,20 @@ test.each(ways)('bytes and fields fit to each other: %s', async (path, environme
   const fields = Object.fromEntries(heard.headers.map(([name, value]) => [name.toLowerCase(), value]));
   expect(heard).toMatchObject({ bodyLength: 5, url: '/v1/test/echo?x=1' });
   expect(fields).toMatchObject({ authorization: 'Bearer for-the-server', 'x-own': 'a', 'content-length': '5' });
+
+  const address = `${base.replace('http', 'ws')}/v1/realtime?protocol=b&by=${path}`;
+  const socket = new WsClient(address, ['a', 'b'], { headers: { ...headers, 'openai-beta': 'realtime=v1' } });
+  const messages: unknown[] = [];
+  socket.on('message', (data) => messages.push(String(data)));
+  await once(socket, 'open');
+  expect(socket.protocol).toBe('b');
+  socket.send('text');
+  socket.send(Buffer.from('bytes'));
+  await expect.poll(() => messages, PATIENCE).toEqual(['text', 'bytes']);
+  socket.close(4001, 'done');
+  const opened = () => stack.fake.sockets.find(({ url }) => url.includes(`by=${path}`));
+  await expect.poll(() => opened()?.closed, PATIENCE).toEqual({ code: 4001, reason: 'done' });
+  expect(opened()?.headers).toMatchObject({ authorization: 'Bearer for-the-server', 'openai-beta': 'realtime=v1' });
 
   const broken = await fetch(`${base}/v1/test/say?text=half&breaks`);
   await expect(broken.text()).rejects.toThrow();

@@ -12,6 +12,7 @@ import { laptopNetwork } from '../connect/laptop-network.ts';
 import { deviceKeys, LaptopStore, type SavedConnection } from '../connect/laptop-store.ts';
 import { LocalServer } from '../connect/local-server.ts';
 import { MergedHosts } from '../connect/merged-hosts.ts';
+import { patientFetch } from '../connect/patient-fetch.ts';
 import { processTerminal, type Terminal } from '../connect/terminal.ts';
 import { unknownName, type WantedHost, wantedHosts } from '../connect/wanted-hosts.ts';
 import { isLoopback } from '../edge-address.ts';
@@ -93,6 +94,7 @@ class Run {
   readonly #display: ConnectDisplay;
   readonly #connections: HostConnection[] = [];
   readonly #servers: LocalServer[] = [];
+  readonly #fetch = patientFetch();
   /** New ones that were not reached yet. */
   readonly #unproven = new Map<string, SavedConnection>();
   readonly #refused = new Map<string, DirectError>();
@@ -127,6 +129,7 @@ class Run {
       await Promise.all(this.#servers.map((server) => server.close()));
       for (const connection of this.#connections) connection.close();
       if (this.#connections.length > 0) await delay(GOODBYE_MS);
+      await this.#fetch.close();
     }
     for (const { pairing, saved, before } of wanted) {
       // The key was made for a link that is worth nothing.
@@ -163,7 +166,7 @@ class Run {
       options: {
         confirmHostKey: (question) => this.#confirm(name, question),
         deviceName: context.hostname(),
-        environment: { network },
+        environment: { network, fetch: this.#fetch.fetch },
         ...(device !== undefined && { device }),
         ...(pairing !== undefined && { pairing }),
         ...(settings.verbose && { diagnostics: (line: string) => this.#display.note(`${name}: ${line}`) }),

@@ -81,6 +81,7 @@ describe('Origin, against pages of the web', () => {
 
   test('what a browser loads for a page without an Origin, as an image, is known by Sec-Fetch-Site', () => {
     expect(admits({ host, site: 'cross-site' })).toBe(false);
+    expect(admits({ host, site: 'cross-site' }, { ...LOCAL, origins: ['*'] })).toBe(true);
     for (const site of ['none', 'same-origin', 'same-site']) expect(admits({ host, site })).toBe(true);
   });
 

@@ -39,7 +39,8 @@ export function admitCaller({ host, origin, site }: CallerFields, rules: CallerR
     );
   }
   if (origin === undefined) {
-    if (site === 'cross-site') throw new DirectError('E_ORIGIN', 'a page of the web may not use this port');
+    if (site === 'cross-site' && !rules.origins.includes('*'))
+      throw new DirectError('E_ORIGIN', 'a page of the web may not use this port');
     return undefined;
   }
   if (!isAllowed(origin, rules.origins)) {

@@ -36,8 +36,10 @@ function inJson(request: LocalRequest, body: Uint8Array<ArrayBuffer>): ModelInRe
     const model: unknown = Reflect.get(json, key);
     if (typeof model !== 'string' || model === '') continue;
     const renamed = (other: string) => {
-      const text = JSON.stringify({ ...json, [key]: other });
-      return { ...request, headers: withoutLength(request.headers), body: new TextEncoder().encode(text) };
+      const bytes = new TextEncoder().encode(JSON.stringify({ ...json, [key]: other }));
+      const headers = new Headers(request.headers);
+      headers.set('content-length', String(bytes.length));
+      return { ...request, headers, body: bytes };
     };
     return { model, renamed };
   }
@@ -60,7 +62,8 @@ async function inForm(
   const renamed = (other: string) => {
     form.set('model', other);
     const { headers: made, body: stream } = new Response(form);
-    const headers = withoutLength(request.headers);
+    const headers = new Headers(request.headers);
+    headers.delete('content-length');
     headers.set('content-type', made.get('content-type') ?? type);
     return { ...request, headers, body: stream };
   };
@@ -89,10 +92,4 @@ export function inTarget<T extends { target: string }>(
 /** Slashes stay: servers have models with names such as `org/model`, and take them as they are. */
 function encodeName(name: string): string {
   return name.split('/').map(encodeURIComponent).join('/');
-}
-
-function withoutLength(headers: Headers): Headers {
-  const others = new Headers(headers);
-  others.delete('content-length');
-  return others;
 }
