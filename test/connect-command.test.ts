@@ -1,7 +1,7 @@
 /** `direct-agent connect` as a person runs it: a process on the laptop, a real edge, a real agent. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -219,6 +219,39 @@ test('a wrong key is refused for good, with what to do, and not remembered', asy
   expect(wrong.stderr).toContain('direct-agent key create');
   expect(wrong.stdout).toBe('');
   expect(readFileSync(join(folder, 'laptop.json'), 'utf8')).not.toContain('dak_wrong');
+});
+
+test('a key that is revoked ends the command, also in the middle of an answer', async () => {
+  const owner = { authorization: `Bearer ${OWNER_TOKEN}`, 'content-type': 'application/json' };
+  const api = `${stack.edge.url}/_direct/api/keys`;
+  const made = await fetch(api, { method: 'POST', headers: owner, body: JSON.stringify({ name: 'laptop' }) });
+  const { id, key: secret } = (await made.json()) as { id: string; key: string };
+  const mine = mkdtempSync(join(folder, 'revoked-'));
+  const revoked = new Laptop(['--port', '0', link()], { DIRECT_KEY: secret, DIRECT_AGENT_FOLDER: mine });
+  const url = await revoked.direct();
+  const answer = await fetch(`${url}/v1/test/trickle?n=100000&ms=20&who=revoked`);
+  const body = answer.text();
+  body.catch(() => {});
+  expect((await fetch(`${api}/${id}`, { method: 'DELETE', headers: owner })).ok).toBe(true);
+  expect(await revoked.exit).toBe(69);
+  await expect(body).rejects.toThrow();
+  expect(revoked.stderr).toContain('(E_UNAUTHORIZED)');
+  const asked = () => stack.fake.requests.find((request) => request.url.includes('who=revoked'));
+  await expect.poll(() => asked()?.aborted, PATIENCE).toBe(true);
+});
+
+test('an edge that is not there is waited for, and its address not remembered', async () => {
+  const mine = mkdtempSync(join(folder, 'nowhere-'));
+  const waiting = new Laptop(['--port', '0', 'http://127.0.0.1:9/_direct/h/home'], {
+    ...key,
+    DIRECT_AGENT_FOLDER: mine,
+  });
+  await expect.poll(() => waiting.stdout, PATIENCE).toMatch(/^http:/);
+  expect(waiting.stderr).toContain('home: the edge cannot be reached. It is tried again by itself.');
+  const answer = await fetch(`${waiting.stdout.trim()}/v1/models`);
+  expect([answer.status, await answer.json()]).toMatchObject([502, { error: { code: 'E_PATH_LOST', retry: true } }]);
+  expect(await waiting.stop()).toBe(0);
+  expect(existsSync(join(mine, 'laptop.json'))).toBe(false);
 });
 
 test('a host with another key stops everything', async () => {

@@ -11,6 +11,9 @@ export interface Listening {
   url: string;
 }
 
+/** As the client says it (web/client/signaling.ts). What it calls the tunnel then is the way that is left to try. */
+const EDGE_UNREACHABLE = 'the edge cannot be reached';
+
 export class ConnectDisplay {
   readonly #out: (line: string) => void;
   readonly #err: (line: string) => void;
@@ -38,6 +41,10 @@ export class ConnectDisplay {
     if (this.#json) {
       const code = path === 'direct' ? undefined : error?.code;
       this.#event({ event: 'path', name, path, rtt_ms: ms, ...(code !== undefined && { code }) });
+      return;
+    }
+    if (path === 'tunnel' && error?.detail === EDGE_UNREACHABLE) {
+      this.#err(`${name}: the edge cannot be reached. It is tried again by itself.`);
       return;
     }
     const measured = ms === null ? '' : `, ${ms} ms`;
