@@ -100,6 +100,10 @@ class Run {
   readonly #refused = new Map<string, DirectError>();
   /** Someone lies about a host, or all are refused. */
   readonly #over = Promise.withResolvers<void>();
+  /** Those with which there was a session. */
+  readonly #reached = new Set<string>();
+  /** Ctrl+C in place of an answer. */
+  #interruption: unknown;
   /** One person answers one question at a time. */
   #question: Promise<unknown> = Promise.resolve();
 
@@ -121,7 +125,9 @@ class Run {
       const ready = Promise.all(this.#connections.map((connection) => connection.ready()));
       await Promise.race([ready, end]);
       if (!signal.aborted) await this.#remember(wanted);
-      if (!signal.aborted && !this.#isOver) for (const one of listening) this.#display.listening(one);
+      // A port of which every host is refused is of no use to programs.
+      const useful = listening.filter(({ names }) => names.some((name) => !this.#refused.has(name)));
+      if (!signal.aborted && !this.#isOver) for (const one of useful) this.#display.listening(one);
       await end;
     } finally {
       for (const connection of this.#connections) connection.stopTelling();
@@ -131,13 +137,18 @@ class Run {
       if (this.#connections.length > 0) await delay(GOODBYE_MS);
       await this.#fetch.close();
     }
-    for (const { pairing, saved, before } of wanted) {
-      // The key was made for a link that is worth nothing.
-      const isUseless = pairing !== undefined && this.#refused.get(saved.name)?.code === 'E_PAIRING';
-      if (isUseless && before === undefined) await this.#options.store.forget(saved.name);
-      else if (isUseless && before !== undefined) await this.#options.store.save(before);
-    }
+    await this.#forgetVain(wanted);
+    if (this.#interruption !== undefined) throw this.#interruption;
     return this.#isOver ? EXIT.refused : EXIT.ok;
+  }
+
+  /** The key of this machine that was made for a pairing link, and no host has got to know. */
+  async #forgetVain(wanted: readonly WantedHost[]): Promise<void> {
+    for (const { pairing, saved, before } of wanted) {
+      if (pairing === undefined || !this.#refused.has(saved.name) || this.#reached.has(saved.name)) continue;
+      if (before === undefined) await this.#options.store.forget(saved.name);
+      else await this.#options.store.save(before);
+    }
   }
 
   get #isOver(): boolean {
@@ -180,7 +191,7 @@ class Run {
       },
       refused: (error) => {
         this.#refused.set(name, error);
-        this.#display.refused(name, error);
+        if (this.#interruption === undefined) this.#display.refused(name, error);
         if (this.#isOver) this.#over.resolve();
       },
     });
@@ -204,7 +215,10 @@ class Run {
       const answer = await terminal.ask('Is it the one that direct-agent status shows on the home machine? [y/N] ');
       return /^y(es)?$/i.test(answer);
     });
-    this.#question = asked.catch(() => {});
+    this.#question = asked.catch((error: unknown) => {
+      this.#interruption ??= error;
+      this.#over.resolve();
+    });
     return asked;
   }
 
@@ -219,12 +233,13 @@ class Run {
       if (before === undefined && !isReached(state)) {
         this.#unproven.set(name, saved);
         this.#display.note(`${name} is remembered when it is reached for the first time.`);
-      } else await store.save(saved);
+      } else if (JSON.stringify(saved) !== JSON.stringify(before)) await store.save(saved);
     }
   }
 
   #changed(name: string, state: HostState): void {
     this.#display.state(name, state);
+    if (state.path !== 'tunnel' && state.path !== 'offline') this.#reached.add(name);
     const saved = this.#unproven.get(name);
     if (saved === undefined || !isReached(state)) return;
     this.#unproven.delete(name);
