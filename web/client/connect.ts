@@ -14,7 +14,8 @@ import { checkedIceServers } from './ice-servers.ts';
 import { Listeners } from './listeners.ts';
 import type { ConnectionReport } from './report.ts';
 import { hostId, signalingBase } from './signaling.ts';
-import { socketClass, type WebSocketClass } from './socket.ts';
+import { type SocketRequest, socketClass, type WebSocketClass } from './socket.ts';
+import type { SocketLink } from './socket-link.ts';
 
 export interface ConnectOptions {
   /** The signaling base `https://edge/_direct/h/{host id}`, or the edge if `host` is given. */
@@ -94,6 +95,12 @@ export interface Client extends Held {
    * and no token.
    */
   readonly WebSocket: WebSocketClass;
+  /**
+   * The same without the standard's class, for programs that pass messages on: here the sender waits until they are
+   * taken, and a refusal says why.
+   * @throws DirectError, Error, the signal's reason
+   */
+  dial(request: SocketRequest): Promise<SocketLink>;
   /** Requests to this origin go to the host. */
   readonly origin: string;
   /** Which way a request would go now. */
@@ -178,10 +185,12 @@ export function connect(options: ConnectOptions): Client {
     noTunnel: () => connector.noTunnel(),
     service: options.service,
   };
+  const dial = async (request: SocketRequest) => (await environment.sessionParts()).dial(requests, request);
   return {
     ...createHeld(createFetch(requests), origin),
+    dial,
     WebSocket: socketClass({
-      dial: async (request) => (await environment.sessionParts()).dial(requests, request),
+      dial,
       baseUrl: () => environment.baseUrl() ?? origin,
     }),
     origin,

@@ -44,7 +44,7 @@ function options(given: Partial<FetchOptions>, browser = true) {
     ...given,
   };
   const Socket = socketClass({ dial: (request) => dial(all, request), baseUrl: () => environment.baseUrl() });
-  return { asked, Socket };
+  return { asked, Socket, all };
 }
 
 const ended = (socket: WebSocket) =>
@@ -110,6 +110,32 @@ test('without a session it goes through the edge; fields go along where the plat
   await ended(new node.Socket('/live', ['a']));
   const headers = { 'direct-host': 'box', authorization: 'Bearer edge-token' };
   expect(node.asked).toEqual([['wss://edge.example/live', { protocols: ['a'], headers }]]);
+});
+
+test('fields of a program go along, its authorization for the upstream and not for the edge', async () => {
+  const fields: [string, string][] = [
+    ['authorization', 'Bearer upstream'],
+    ['openai-beta', 'realtime=v1'],
+    ['direct-host', 'other'],
+  ];
+  const asking = {
+    url: new URL('wss://edge.example/live'),
+    protocols: [],
+    headers: fields,
+    signal: new AbortController().signal,
+  };
+  const host = testHost(accept);
+  await dial(options({ route: async () => host.client }, false).all, asking);
+  expect(host.heads[0]?.headers).toEqual(fields);
+  const { asked, all } = options({}, false);
+  await expect(dial(all, asking)).rejects.toThrow();
+  const headers = {
+    'upstream-authorization': 'Bearer upstream',
+    'openai-beta': 'realtime=v1',
+    'direct-host': 'box',
+    authorization: 'Bearer edge-token',
+  };
+  expect(asked).toEqual([['wss://edge.example/live', { protocols: [], headers }]]);
 });
 
 test('what no tunnel may carry does not go through it', async () => {

@@ -1,7 +1,7 @@
 /** Connects WebSockets: to the host over the session while it has a path, else through the edge; others as they are. */
 import { DirectError } from '../../shared/errors.ts';
 import type { HeaderList, RequestHead } from '../../shared/head.ts';
-import { DIRECT_HOST, DIRECT_SERVICE } from '../../shared/tunnel-fields.ts';
+import { DIRECT_HOST, DIRECT_SERVICE, UPSTREAM_AUTHORIZATION } from '../../shared/tunnel-fields.ts';
 import { loggedPath } from './diagnostics.ts';
 import { hasLostPath } from './exchange-over.ts';
 import { type FetchOptions, MAX_SESSIONS_PER_REQUEST } from './fetch.ts';
@@ -35,12 +35,12 @@ export async function dial(options: FetchOptions, request: SocketRequest): Promi
 /** Undefined: there is no session. */
 async function overSession(
   { diagnostics, environment, route, service }: FetchOptions,
-  { protocols, signal }: SocketRequest,
+  { protocols, headers = [], signal }: SocketRequest,
   url: URL,
   name: string,
 ): Promise<SocketLink | undefined> {
   const ui = { url, credentials: 'include', hasOrigin: true } as const;
-  const fields: HeaderList = service === undefined ? [] : uiRequestFields(ui, environment.cookies);
+  const fields: HeaderList = [...headers, ...(service === undefined ? [] : uiRequestFields(ui, environment.cookies))];
   if (protocols.length > 0) fields.push(['sec-websocket-protocol', protocols.join(', ')]);
   const path = url.pathname + url.search;
   const head: RequestHead = {
@@ -74,7 +74,12 @@ async function overTunnel(options: FetchOptions, request: SocketRequest, name: s
   if (origin !== edgeOrigin) return overPlatform(options, request, {});
   // Browsers let nobody put fields into a handshake: there the cookie has to do, and the address names the host.
   if (environment.browser) return overPlatform(options, { ...request, url: namedUrl(options, request.url) }, {});
+  const own = (request.headers ?? []).map(([name, value]) =>
+    // The edge would take it for its own.
+    name === 'authorization' ? [UPSTREAM_AUTHORIZATION, value] : [name, value],
+  );
   return overPlatform(options, request, {
+    ...Object.fromEntries(own),
     [DIRECT_HOST]: host,
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
     ...(service === undefined ? {} : { [DIRECT_SERVICE]: service }),

@@ -10,5 +10,8 @@ export type { ClientEnvironment } from './environment.ts';
 export type { ClientRequestInit } from './fetch.ts';
 export type { Held, HeldRequestInit } from './held.ts';
 export type { HostKeyQuestion } from './host-trust.ts';
+export type { Network, NetworkListeners } from './network.ts';
 export { type PatchOptions, patchFetch } from './patch-fetch.ts';
 export type { ConnectionReport, Fact, IceFacts, RequestRecord, TimelineEvent } from './report.ts';
+export type { SocketRequest } from './socket.ts';
+export type { SocketEnd, SocketLink, SocketLinkEvents } from './socket-link.ts';

@@ -1,4 +1,5 @@
 /** The standard's WebSocket (WHATWG WebSockets, section 3) over whatever connects it. */
+import type { HeaderList } from '../../shared/head.ts';
 import type { SocketMessage } from '../../shared/socket-exchange.ts';
 import { copiedBytes } from './copied-bytes.ts';
 import { EventHandlers } from './event-handlers.ts';
@@ -11,6 +12,8 @@ export interface SocketRequest {
   /** ws or wss. */
   url: URL;
   protocols: readonly string[];
+  /** Further fields of the handshake, as programs may have them; browsers let nobody put any there. */
+  headers?: HeaderList | undefined;
   /** The page gave up before it was open. */
   signal: AbortSignal;
 }
