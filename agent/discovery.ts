@@ -3,14 +3,12 @@
  * server may sit there. What counts is what answers, checked against each server's own source (August 2026).
  */
 
+import { modelsIn } from './model-list.ts';
+
 /** The whole search; `direct-agent up` waits for it. Loopback answers within a few ms. */
 export const DISCOVERY_TIMEOUT_MS = 1_000;
 /** A list of 1,000 models is under 300 kB; more than this is not the answer to our question. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
-/** What a page can show; LiteLLM configurations reach hundreds. */
-const MAX_MODELS = 1_000;
-/** Names are printed and sent on: long enough for a path to a GGUF file. */
-const MAX_MODEL_NAME_LENGTH = 256;
 
 export type ServerKind =
   | 'ollama'
@@ -84,7 +82,8 @@ const SERVERS: readonly { kind: ServerKind; name: string; is: (answers: Answers)
   { kind: 'ollama', name: 'Ollama', is: isOllama },
 ];
 
-const PREFERENCE: readonly ServerKind[] = [
+/** Best first. */
+export const PREFERENCE: readonly ServerKind[] = [
   'ollama',
   'lmstudio',
   'llamacpp',
@@ -118,17 +117,24 @@ const TERM_LLM_BASES: readonly string[] = ['/ui', '/chat'];
 
 /** The local LLM servers, best first: those with models, then by kind. Never rejects. */
 export async function discoverServers(options: DiscoveryOptions = {}): Promise<LocalServer[]> {
-  const { fetch = globalThis.fetch, env = process.env, timeoutMs = DISCOVERY_TIMEOUT_MS } = options;
-  const candidates = options.candidates ?? [
-    ...ollamaHost(env.OLLAMA_HOST),
-    ...PORTS.map((port) => `http://127.0.0.1:${port}`),
-  ];
-  const deadline = AbortSignal.timeout(timeoutMs);
-  const signal = options.signal === undefined ? deadline : AbortSignal.any([deadline, options.signal]);
-  const found = await Promise.all([...new Set(candidates)].map((url) => identify(url, fetch, signal)));
+  const candidates = options.candidates ?? localCandidates(options.env);
+  const found = await Promise.all([...new Set(candidates)].map((url) => identifyServer(url, options)));
   const rank = (server: LocalServer) =>
     (server.needsKey ? 2_000 : server.models.length === 0 ? 1_000 : 0) + PREFERENCE.indexOf(server.kind);
   return found.filter((server) => server !== undefined).sort((a, b) => rank(a) - rank(b));
+}
+
+/** Where servers of this machine listen unless told otherwise. */
+export function localCandidates(env: DiscoveryOptions['env'] = process.env): string[] {
+  return [...new Set([...ollamaHost(env.OLLAMA_HOST), ...PORTS.map((port) => `http://127.0.0.1:${port}`)])];
+}
+
+/** The LLM server at `url`, if there is one. Never rejects. */
+export async function identifyServer(url: string, options: DiscoveryOptions = {}): Promise<LocalServer | undefined> {
+  const { fetch = globalThis.fetch, timeoutMs = DISCOVERY_TIMEOUT_MS } = options;
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const signal = options.signal === undefined ? deadline : AbortSignal.any([deadline, options.signal]);
+  return await identify(url, fetch, signal);
 }
 
 async function identify(base: string, fetch: Fetch, signal: AbortSignal): Promise<LocalServer | undefined> {
@@ -243,15 +249,7 @@ class Answers {
 
   /** Ids from OpenAI's list; undefined if the answer is no such list. */
   get models(): string[] | undefined {
-    const { object, data } = this.json('/v1/models');
-    if (this.text('/v1/models') === '' || !Array.isArray(data)) return undefined;
-    // Many APIs wrap things with ids in “data”; OpenAI's says list and model.
-    if (object !== 'list' && (data.length === 0 || !data.every((model) => record(model).object === 'model')))
-      return undefined;
-    const ids = data.map((model: unknown) => record(model).id);
-    if (!ids.every(isText)) return undefined;
-    // Printed to terminals, so without control characters.
-    return ids.filter((id) => id.length <= MAX_MODEL_NAME_LENGTH && !/\p{Cc}/u.test(id)).slice(0, MAX_MODELS);
+    return modelsIn(this.text('/v1/models'))?.map(({ id }) => id);
   }
 
   /** `owned_by` of the first model: some servers put their own name there. */
@@ -289,7 +287,8 @@ async function get(url: string, fetch: Fetch, signal: AbortSignal): Promise<Answ
   return body === undefined ? undefined : { status: response.status, headers: response.headers, body };
 }
 
-async function readBounded(response: Response): Promise<string | undefined> {
+/** The text of a body, or undefined when it is too long to be what was asked for. */
+export async function readBounded(response: Response): Promise<string | undefined> {
   if (response.body === null) return '';
   const decoder = new TextDecoder();
   let text = '';

@@ -108,7 +108,8 @@ describe('whatever is asked and ended in whichever order', () => {
         const running = (by: 'upstream' | 'client', name: string) =>
           open.filter((request) => request.state === 'running' && request[by] === name).length;
         const couldRun = ({ upstream, client }: Request) =>
-          running('upstream', upstream) < (CAPACITY[upstream] ?? 1e9) && running('client', client) < (SHARE[client] ?? 1e9);
+          running('upstream', upstream) < (CAPACITY[upstream] ?? 1e9) &&
+          running('client', client) < (SHARE[client] ?? 1e9);
         const check = () => {
           for (const [upstream, capacity = 1e9] of Object.entries(CAPACITY)) {
             expect(running('upstream', upstream)).toBeLessThanOrEqual(capacity);
