@@ -38,10 +38,15 @@ export function grantOf({ headers }: RequestHead, grant: SessionGrant): Grant {
 const INNER_ROUTE = /(?<!^|^\/(?:sd)?api)\/(?:api|sdapi|v1)\//g;
 
 /**
- * Checks that the target, as target.ts returned it, is one of `prefixes` or below it.
+ * Checks that the target, as target.ts returned it, is one of `prefixes` or below it. `whose` they are begins the
+ * refusal.
  * @throws DirectError `E_FORBIDDEN`
  */
-export function checkPrefix({ path, query }: { path: string; query: string }, prefixes: readonly string[]): void {
+export function checkPrefix(
+  { path, query }: { path: string; query: string },
+  prefixes: readonly string[],
+  whose = 'the credential',
+): void {
   const target = path + query;
   // KoboldCpp goes by how the whole target ends, so what looks like a route at the end must be allowed as well.
   const routes = [path, ...[...target.matchAll(INNER_ROUTE)].map(({ index }) => target.slice(index))];
@@ -49,7 +54,7 @@ export function checkPrefix({ path, query }: { path: string; query: string }, pr
     const segments = split(route);
     const isBelow = (prefix: string) => split(prefix).every((segment, i) => segment === segments[i]);
     if (prefixes.some(isBelow)) continue;
-    throw new DirectError('E_FORBIDDEN', `the credential is not for ${route.slice(0, 100)}`);
+    throw new DirectError('E_FORBIDDEN', `${whose} is not for ${route.slice(0, 100)}`);
   }
 }
 

@@ -7,7 +7,7 @@ import { RelayKeys } from '../shared/relay-keys.ts';
 import { sealedAgentPath } from '../shared/sealed-path.ts';
 import { type AcceptOptions, Sessions } from '../shared/sessions.ts';
 import { signAnswer } from '../shared/signed-answer.ts';
-import type { AgentReport, UpstreamReport } from './agent-report.ts';
+import type { AgentReport } from './agent-report.ts';
 import { Channels } from './channels.ts';
 import type { Config } from './config.ts';
 import { Connections } from './connections.ts';
@@ -31,6 +31,8 @@ export interface AgentOptions {
   servers: readonly LocalServer[];
   /** Looks for local servers again. */
   search(): Promise<readonly LocalServer[]>;
+  /** Base URLs at which servers may start, which are then served as well. */
+  candidates?: readonly string[];
   /** Who the host is. Without them it is somebody new each time, whom no client that has pinned a key believes. */
   hostKeys?: HostKeys;
   /** Where devices.json and pairing.json are; it need not exist. */
@@ -77,13 +79,24 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   // Its cookie jars know all of the internet's public suffixes: nothing to load where there is no web UI.
   const webUi =
     config.webUi && new (await import('./web-ui.ts')).WebUi({ ...config.webUi, log: (line) => log('warn', line) });
-  const upstreams = new Upstreams(options.servers, options.search, () => link.inform());
+  const upstreams = new Upstreams({
+    servers: options.servers,
+    configured: config.upstreams,
+    names: config.upstreamNames,
+    candidates: options.candidates ?? [],
+    headers: config.upstreamHeaders,
+    search: options.search,
+    changed: () => link.inform(),
+    log,
+  });
+  const { concurrentRequests: capacity } = config;
   const proxy = new UpstreamProxy({
-    upstream: (path) => upstreams.choose(path),
-    policy: config,
+    upstreams,
+    policy: { ...config, rules: config.policy },
+    capacityOf: (name) => (typeof capacity === 'object' ? capacity[name] : capacity),
+    queue: config.queue,
     webUi,
     maxBodyBytes: config.maxBodyBytes,
-    upstreamHeaders: config.upstreamHeaders,
     log: (line, fields) => log('debug', `proxy: ${line}`, fields),
   });
   const hostKeys = options.hostKeys ?? (await generateHostKeys());
@@ -205,15 +218,12 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       options.refused(error);
     },
   });
-  // What is known of them: `Upstreams` looks for servers only where there is none.
-  const upstreamReports = (): UpstreamReport[] =>
-    upstreams.servers.map(({ kind, name, url, models }) => {
-      return { kind, name, url, models, state: 'up', running: 0, waiting: 0 };
-    });
   meter.upstreamName = (base) => upstreamLabel(upstreams.servers, base);
-  const report = () => reportOf({ config, meter, sessions: sessions.all, upstreams: upstreamReports() });
+  const report = () =>
+    reportOf({ config, meter, sessions: sessions.all, upstreams: upstreams.reports((name) => proxy.load(name)) });
   let measuredAt = Number.NEGATIVE_INFINITY;
   link.start();
+  upstreams.start();
   return {
     get connections() {
       return connections.size;
@@ -231,6 +241,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       sayGoodbye();
       if (busy) await new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
       await link.close();
+      upstreams.close();
       relayKeys.close();
       devices.close();
       await proxy.close();

@@ -1,7 +1,7 @@
 /** What a person reads about a mistake in the configuration: the key, where it stands, its value unless secret, the fix. */
 import type { YAMLParseError } from 'yaml';
-import type { z } from 'zod';
-import { commaSeparated, EXPECTED, isKey, type Key, SECRETS } from './settings.ts';
+import { z } from 'zod';
+import { commaSeparated, EXPECTED, fromJson, isKey, type Key, SECRETS, settings } from './settings.ts';
 
 export const ENV_PREFIX = 'DIRECT_AGENT_';
 
@@ -34,6 +34,10 @@ export function explain(issue: z.core.$ZodIssue, found: ReadonlyMap<Key, Origin>
   const place = secret ? key : [key, ...parts].join('');
   const picked = pick(entry.value, inner);
   const shown = secret ? 'the value (secret, not shown)' : picked === null ? 'the item' : show(picked);
+  if (issue.code === 'unrecognized_keys' && !secret) {
+    const known = knownAt([key, ...inner]);
+    return issue.keys.map((name) => unknownKey(`${place}.${name}`, entry.origin, known)).join('\n');
+  }
   const what = issue.code === 'custom' ? issue.message : `${misfit(issue, picked)}. Write ${EXPECTED[key]}`;
   return `${place} (${entry.origin}): ${shown} ${what}.`;
 }
@@ -45,6 +49,20 @@ function misfit(issue: z.core.$ZodIssue, value: unknown): string {
   const isInside = issue.errors.flat().some(({ code, path }) => code !== 'invalid_type' || path.length > 0);
   if (!isInside) return `is ${kindOf(value)}`;
   return kindOf(value) === 'a map' ? 'has a value that does not fit' : 'does not fit';
+}
+
+/** The keys of the map at `path` in the schema, with the path before them. */
+function knownAt(path: readonly string[]): string[] {
+  let schema: unknown = settings;
+  for (const name of [...path, undefined]) {
+    while (schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional) schema = schema.unwrap();
+    if (schema instanceof z.ZodPipe) schema = schema.out;
+    while (schema instanceof z.ZodOptional) schema = schema.unwrap();
+    if (!(schema instanceof z.ZodObject)) return [];
+    if (name === undefined) return Object.keys(schema.shape).map((known) => [...path, known].join('.'));
+    schema = schema.shape[name];
+  }
+  return [];
 }
 
 /** `consequence` is the end of a sentence. */
@@ -63,10 +81,11 @@ export function unknownKey(name: string, origin: string, known: readonly string[
 }
 
 function pick(value: unknown, path: readonly string[]): unknown {
-  const items = typeof value === 'string' && path.length > 0 ? commaSeparated(value) : value;
-  const [first] = path;
-  if (first === undefined || typeof items !== 'object' || items === null) return items;
-  return new Map<string, unknown>(Object.entries(items)).get(first);
+  const [first, ...rest] = path;
+  if (first === undefined) return value;
+  const items = typeof value === 'string' ? (/^\s*[{[]/.test(value) ? fromJson(value) : commaSeparated(value)) : value;
+  if (typeof items !== 'object' || items === null) return items;
+  return pick(new Map<string, unknown>(Object.entries(items)).get(first), rest);
 }
 
 function show(value: unknown): string {

@@ -172,9 +172,20 @@ const MISTAKES: readonly (readonly [what: string, key: string, shown: string, so
   ['a boolean as number', 'max_conns', 'true', yaml('max_conns: true')],
   ['a choice that is a slip', 'access', '"pared"', yaml('access: pared')],
   ['an unknown choice', 'log_level', '"verbose"', env('LOG_LEVEL', 'verbose')],
-  ['a format that there is not', 'log_format', '"xml"', env('LOG_FORMAT', 'xml')],
+  ['a log format that is none', 'log_format', '"xml"', env('LOG_FORMAT', 'xml')],
+  ['metrics at no port', 'metrics', '"on"', yaml('metrics: "on"')],
+  ['metrics at a URL', 'metrics', 'http://', flag('metrics', 'http://127.0.0.1:9464')],
+  ['a scope that is a slip', 'policy', 'guest', yaml('policy: {guest: {models: [a]}}')],
+  ['a rule that is a slip', 'policy.guests', 'model', yaml('policy: {guests: {model: a}}')],
+  [
+    'a rate in words',
+    'policy.guests.requests_per_minute',
+    '"many"',
+    yaml('policy: {guests: {requests_per_minute: many}}'),
+  ],
+  ['no requests at all', 'concurrent_requests', '0', yaml('concurrent_requests: 0')],
+  ['a queue as number', 'queue', '5', yaml('queue: 5')],
   ['a port out of range', 'metrics', '"127.0.0.1:99999"', env('METRICS', '127.0.0.1:99999')],
-  ['a URL in place of an address', 'metrics', '"http://127.0.0.1:9464"', yaml('metrics: http://127.0.0.1:9464')],
   ['never, for no', 'tunnel', '"never"', env('TUNNEL', 'never')],
 
   // The web UI.

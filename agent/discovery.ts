@@ -3,16 +3,16 @@
  * server may sit there. What counts is what answers, checked against each server's own source (August 2026).
  */
 
-import { type LocalFetch, type LocalResponse, localFetch } from './local-fetch.ts';
+import { networkInterfaces } from 'node:os';
+import { isLoopback } from './edge-address.ts';
+import { type LocalFetch, localFetch } from './local-fetch.ts';
+import { type Answers, ask, isText, record } from './server-answers.ts';
 
 /** The whole search; `direct-agent up` waits for it. Loopback answers within a few ms. */
 export const DISCOVERY_TIMEOUT_MS = 1_000;
-/** A list of 1,000 models is under 300 kB; more than this is not the answer to our question. */
-const MAX_ANSWER_BYTES = 1024 * 1024;
-/** What a page can show; LiteLLM configurations reach hundreds. */
-const MAX_MODELS = 1_000;
-/** Names are printed and sent on: long enough for a path to a GGUF file. */
-const MAX_MODEL_NAME_LENGTH = 256;
+
+/** The field with which a port of `direct-agent connect` tells agents what it is, in every response. */
+export const DIRECT_CONNECT = 'direct-connect';
 
 export type ServerKind =
   | 'ollama'
@@ -86,7 +86,8 @@ const SERVERS: readonly { kind: ServerKind; name: string; is: (answers: Answers)
   { kind: 'ollama', name: 'Ollama', is: isOllama },
 ];
 
-const PREFERENCE: readonly ServerKind[] = [
+/** Best first. */
+export const PREFERENCE: readonly ServerKind[] = [
   'ollama',
   'lmstudio',
   'llamacpp',
@@ -120,17 +121,38 @@ const TERM_LLM_BASES: readonly string[] = ['/ui', '/chat'];
 
 /** The local LLM servers, best first: those with models, then by kind. Never rejects. */
 export async function discoverServers(options: DiscoveryOptions = {}): Promise<LocalServer[]> {
-  const { fetch = localFetch, env = process.env, timeoutMs = DISCOVERY_TIMEOUT_MS } = options;
-  const candidates = options.candidates ?? [
-    ...ollamaHost(env.OLLAMA_HOST),
-    ...PORTS.map((port) => `http://127.0.0.1:${port}`),
-  ];
-  const deadline = AbortSignal.timeout(timeoutMs);
-  const signal = options.signal === undefined ? deadline : AbortSignal.any([deadline, options.signal]);
-  const found = await Promise.all([...new Set(candidates)].map((url) => identify(url, fetch, signal)));
+  const candidates = options.candidates ?? localCandidates(options.env);
+  const found = await Promise.all([...new Set(candidates)].map((url) => identifyServer(url, options)));
   const rank = (server: LocalServer) =>
     (server.needsKey ? 2_000 : server.models.length === 0 ? 1_000 : 0) + PREFERENCE.indexOf(server.kind);
   return found.filter((server) => server !== undefined).sort((a, b) => rank(a) - rank(b));
+}
+
+/** Where servers of this machine listen unless told otherwise. */
+export function localCandidates(
+  env: DiscoveryOptions['env'] = process.env,
+  own: readonly string[] = Object.values(networkInterfaces()).flatMap(
+    (all) => all?.map(({ address }) => address) ?? [],
+  ),
+): string[] {
+  const ollama = ollamaHost(env.OLLAMA_HOST).map((url) =>
+    url.replace(/^http:\/\/localhost(?=[:/]|$)/, 'http://127.0.0.1'),
+  );
+  // The same server at two addresses of this machine would be two, with all of its models twice.
+  const taken = ollama.flatMap((url) => {
+    const { hostname, port } = new URL(url);
+    return isLoopback(hostname) || own.includes(hostname.replace(/^\[|\]$/g, '')) ? [Number(port)] : [];
+  });
+  const others = PORTS.filter((port) => !taken.includes(port)).map((port) => `http://127.0.0.1:${port}`);
+  return [...ollama, ...others];
+}
+
+/** The LLM server at `url`, if there is one. Never rejects. */
+export async function identifyServer(url: string, options: DiscoveryOptions = {}): Promise<LocalServer | undefined> {
+  const { fetch = localFetch, timeoutMs = DISCOVERY_TIMEOUT_MS } = options;
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const signal = options.signal === undefined ? deadline : AbortSignal.any([deadline, options.signal]);
+  return await identify(url, fetch, signal);
 }
 
 async function identify(base: string, fetch: LocalFetch, signal: AbortSignal): Promise<LocalServer | undefined> {
@@ -143,6 +165,8 @@ async function identify(base: string, fetch: LocalFetch, signal: AbortSignal): P
     answers = await ask(v6, QUESTIONS, fetch, signal);
     if (answers === 'refused') return undefined;
   }
+  // What is served there is another host's, or even this one's own, in a circle. Who wants that says so (`upstream`).
+  if (answers.header('/v1/models', DIRECT_CONNECT) !== null) return undefined;
   const server = SERVERS.find(({ is }) => is(answers));
   if (server !== undefined) return describe(server.kind, server.name, answers);
   if (await isJan(answers.base, fetch, signal)) return describe('jan', 'Jan', answers);
@@ -199,115 +223,6 @@ function isOllama(answers: Answers): boolean {
   return answers.text('/').startsWith('Ollama is running') && isText(answers.json('/api/version').version);
 }
 
-// ---- asking ----------------------------------------------------------------------------------
-
-interface Answer {
-  readonly status: number;
-  readonly headers: LocalResponse['headers'];
-  readonly body: string;
-}
-
-/** What one address said to all questions; an unanswered question reads as empty. */
-class Answers {
-  readonly base: string;
-  readonly #answers: ReadonlyMap<string, Answer>;
-
-  constructor(base: string, answers: ReadonlyMap<string, Answer>) {
-    this.base = base;
-    this.#answers = answers;
-  }
-
-  /** The body of a successful answer. */
-  text(path: string): string {
-    const answer = this.#answers.get(path);
-    return answer?.status === 200 ? answer.body.trim() : '';
-  }
-
-  /** The JSON object in the body, whatever the status. */
-  json(path: string): Record<string, unknown> {
-    try {
-      return record(JSON.parse(this.#answers.get(path)?.body ?? ''));
-    } catch {
-      return {};
-    }
-  }
-
-  header(path: string, name: string): string | null {
-    return this.#answers.get(path)?.headers.get(name) ?? null;
-  }
-
-  get needsKey(): boolean {
-    const status = this.#answers.get('/v1/models')?.status;
-    return status === 401 || status === 403;
-  }
-
-  /** Ids from OpenAI's list; undefined if the answer is no such list. */
-  get models(): string[] | undefined {
-    const { object, data } = this.json('/v1/models');
-    if (this.text('/v1/models') === '' || !Array.isArray(data)) return undefined;
-    // Many APIs wrap things with ids in “data”; OpenAI's says list and model.
-    if (object !== 'list' && (data.length === 0 || !data.every((model) => record(model).object === 'model')))
-      return undefined;
-    const ids = data.map((model: unknown) => record(model).id);
-    if (!ids.every(isText)) return undefined;
-    // Printed to terminals, so without control characters.
-    return ids.filter((id) => id.length <= MAX_MODEL_NAME_LENGTH && !/\p{Cc}/u.test(id)).slice(0, MAX_MODELS);
-  }
-
-  /** `owned_by` of the first model: some servers put their own name there. */
-  get owner(): unknown {
-    const { data } = this.json('/v1/models');
-    return Array.isArray(data) ? record(data[0]).owned_by : undefined;
-  }
-}
-
-async function ask(
-  base: string,
-  paths: readonly string[],
-  fetch: LocalFetch,
-  signal: AbortSignal,
-): Promise<Answers | 'refused'> {
-  let refused = 0;
-  const answers = new Map<string, Answer>();
-  await Promise.all(
-    paths.map(async (path) => {
-      try {
-        const answer = await get(base + path, fetch, signal);
-        if (answer !== undefined) answers.set(path, answer);
-      } catch (error) {
-        if (isRefused(error)) refused++;
-      }
-    }),
-  );
-  return refused === paths.length ? 'refused' : new Answers(base, answers);
-}
-
-async function get(url: string, fetch: LocalFetch, signal: AbortSignal): Promise<Answer | undefined> {
-  // A redirect could lead anywhere, also away from this machine.
-  const response = await fetch(url, { redirect: 'manual', signal, headers: { accept: 'application/json, */*;q=0.1' } });
-  const body = await readBounded(response);
-  return body === undefined ? undefined : { status: response.status, headers: response.headers, body };
-}
-
-async function readBounded(response: LocalResponse): Promise<string | undefined> {
-  if (response.body === null) return '';
-  const decoder = new TextDecoder();
-  let text = '';
-  let size = 0;
-  for await (const chunk of response.body) {
-    size += chunk.byteLength;
-    // Leaving the loop cancels the body and with it the connection.
-    if (size > MAX_ANSWER_BYTES) return undefined;
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text + decoder.decode();
-}
-
-function isRefused(error: unknown): boolean {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return record(cause).code === 'ECONNREFUSED';
-}
-
 /** The address that `ollama` clients would use (ollama, envconfig.ConnectableHost); none if it is the default. */
 function ollamaHost(setting: string | undefined): string[] {
   const text = setting?.trim() ?? '';
@@ -323,12 +238,4 @@ function ollamaHost(setting: string | undefined): string[] {
   if (url.hostname === '0.0.0.0') url.hostname = '127.0.0.1';
   if (url.hostname === '[::]') url.hostname = '[::1]';
   return [url.href.replace(/\/+$/, '')];
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value !== '';
-}
-
-function record(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
 }

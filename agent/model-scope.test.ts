@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { DirectError } from '../shared/errors.ts';
 import type { RequestHead } from '../shared/head.ts';
-import { checkBody, filterList, modelUse } from './model-scope.ts';
+import { checkBody, filterList, modelInForm, modelInJson, modelUse, notOn } from './model-scope.ts';
 
-const MODELS = ['llama3:8b', 'gpt/oss', 'größe'];
+const REFUSES = notOn([{ whose: 'the credential', models: ['llama3:8b', 'gpt/oss', 'größe'] }]);
 
 function outcome(run: () => unknown): unknown {
   try {
@@ -17,7 +17,7 @@ function outcome(run: () => unknown): unknown {
 function use(method: string, target: string, more: Partial<RequestHead> = {}): unknown {
   const [path = '', query] = target.split('?');
   const head = { method, path: target, headers: [], ...more };
-  return outcome(() => modelUse(head, { path, query: query === undefined ? '' : `?${query}` }, MODELS));
+  return outcome(() => modelUse(head, { path, query: query === undefined ? '' : `?${query}` }, REFUSES));
 }
 
 describe('a request', () => {
@@ -69,7 +69,7 @@ describe('a request', () => {
 
 describe('a body', () => {
   const check = (body: string | Uint8Array, path = '/v1/chat/completions') =>
-    outcome(() => checkBody(typeof body === 'string' ? Buffer.from(body) : body, path, MODELS));
+    outcome(() => checkBody(typeof body === 'string' ? Buffer.from(body) : body, path, REFUSES));
 
   test.each([
     '{"model":"llama3:8b"}',
@@ -151,7 +151,7 @@ describe('a body', () => {
 
 describe('a list', () => {
   const filter = (list: unknown) =>
-    outcome(() => JSON.parse(Buffer.from(filterList(Buffer.from(JSON.stringify(list)), MODELS)).toString()));
+    outcome(() => JSON.parse(Buffer.from(filterList(Buffer.from(JSON.stringify(list)), REFUSES)).toString()));
 
   test('has the permitted models only, in OpenAI’s and in Ollama’s form', () => {
     expect(filter({ object: 'list', data: [{ id: 'llama3:8b', x: 1 }, { id: 'other' }, {}, 'llama3:8b'] })).toEqual({
@@ -178,4 +178,67 @@ describe('a list', () => {
       expect(filter(list)).toBe('E_FORBIDDEN');
     },
   );
+});
+
+describe('a model that is to have another name', () => {
+  const text = (bytes: Uint8Array | undefined) => bytes && Buffer.from(bytes).toString();
+
+  test.each([
+    ['{"model":"a/x"}', '{"model":"x"}'],
+    [
+      '{ "n": 12345678901234567890, "model" :\t"a/x" , "y":"\\u00e9" }',
+      '{ "n": 12345678901234567890, "model" :\t"x" , "y":"\\u00e9" }',
+    ],
+    ['{"\\u006dodel":"a\\/x","y":{"model":"a/x"}}', '{"\\u006dodel":"x","y":{"model":"a/x"}}'],
+    ['{"model":"first","y":["model"],"model":"a/x"}', '{"model":"first","y":["model"],"model":"x"}'],
+    [
+      '{"messages":[{"content":"größe \\"model\\":\\"b\\""}],"model":"a/x"}',
+      '{"messages":[{"content":"größe \\"model\\":\\"b\\""}],"model":"x"}',
+    ],
+  ])('%s', (body, expected) => {
+    const named = modelInJson(Buffer.from(body));
+    expect([named?.model, text(named?.with('x'))]).toEqual(['a/x', expected]);
+  });
+
+  test.each(['', '[]', 'null', '{"model":7}', '{"model":""}', '{}', '{"model":"x"', 'model=x'])(
+    'is not in %j',
+    (body) => {
+      expect(modelInJson(Buffer.from(body))).toBeUndefined();
+    },
+  );
+
+  test('keeps all other bytes', () => {
+    const object = fc.dictionary(
+      fc.string().filter((key) => key !== 'model'),
+      fc.jsonValue(),
+    );
+    fc.assert(
+      fc.property(object, fc.string({ unit: 'binary', minLength: 1 }), fc.string(), (rest, model, other) => {
+        const json = JSON.stringify({ ...rest, model });
+        const named = modelInJson(Buffer.from(json));
+        expect(named?.model).toBe(JSON.parse(json).model);
+        expect(text(named?.with(other))).toBe(JSON.stringify({ ...rest, model: other }));
+      }),
+    );
+  });
+
+  test('is found in forms, wherever it stands, and nothing else is taken for it', async () => {
+    const form = new FormData();
+    form.append('file', new File([Buffer.from('\r\n--x\r\nname="model"\r\n\r\nno\r\n')], 'model.wav'));
+    form.append('model', 'a/größe');
+    form.append('language', 'de');
+    const response = new Response(form);
+    const type = response.headers.get('content-type') ?? '';
+    const named = modelInForm(new Uint8Array(await response.arrayBuffer()), type);
+    expect(named?.model).toBe('a/größe');
+    const body = new Uint8Array(named?.with('whisper') ?? []);
+    const again = await new Response(body, { headers: { 'content-type': type } }).formData();
+    expect([again.get('model'), again.get('language'), (again.get('file') as File).size]).toEqual([
+      'whisper',
+      'de',
+      34,
+    ]);
+    expect(modelInForm(Buffer.from('--b\r\n\r\nx'), 'multipart/form-data; boundary=b')).toBeUndefined();
+    expect(modelInForm(Buffer.from('{"model":"x"}'), 'application/json')).toBeUndefined();
+  });
 });

@@ -4,6 +4,8 @@
  */
 import { DirectError } from '../shared/errors.ts';
 import type { RequestHead } from '../shared/head.ts';
+import { plainName } from './model-names.ts';
+import type { ModelLimit } from './policy.ts';
 
 /**
  * - `body`: the body is JSON that names the model.
@@ -12,14 +14,21 @@ import type { RequestHead } from '../shared/head.ts';
  */
 export type ModelUse = 'body' | 'list' | 'nothing';
 
-const LISTS = ['/v1/models', '/models', '/api/tags', '/api/ps', '/api/v0/models', '/api/v1/models'];
-const ONE_OF_LIST = /^(?:\/v1|\/api\/v0|\/api\/v1)\/models\/(.+)$/;
+export const LISTS: readonly string[] = [
+  '/v1/models',
+  '/models',
+  '/api/tags',
+  '/api/ps',
+  '/api/v0/models',
+  '/api/v1/models',
+];
+export const ONE_OF_LIST = /^(?:\/v1|\/api\/v0|\/api\/v1)\/models\/(.+)$/;
 const HEALTH = /^(?:\/v1)?\/(?:health|healthz|readyz|version|ping)$|^\/api\/version$/;
 /**
  * Routes whose `model` decides, by the sources that target.ts names. Others have the model in their path, in a form or
  * nowhere, or name more than one.
  */
-const NAMED_IN_BODY: readonly RegExp[] = [
+export const NAMED_IN_BODY: readonly RegExp[] = [
   /^(?:\/v1|\/api\/v0)?\/(?:chat\/completions|completions|embeddings)$/,
   /^(?:\/v1)?\/(?:responses|messages|messages\/count_tokens|moderations|edits|audio\/speech|images\/generations)$/,
   /^(?:\/v[12])?\/(?:rerank|reranking|score|classify|pooling|embed)$/,
@@ -35,18 +44,25 @@ const NAMED_IN_BODY: readonly RegExp[] = [
 const OTHER_NAMES = /^(?:model(?:\0.*)?|models|fallbacks|draft_model)$/is;
 const SHOW = '/api/show';
 
+/** Of a form's part; browsers and SDKs need under 300 characters. */
+const MAX_PART_HEAD = 1_024;
+
 function forbid(detail: string): never {
   throw new DirectError('E_FORBIDDEN', detail);
 }
 
-/** Ollama reads a name without a tag as one with `:latest`. */
-function isAllowed(model: string, models: readonly string[]): boolean {
-  const plain = (name: string) => name.replace(/:latest$/, '');
-  return models.some((allowed) => plain(allowed) === plain(model));
+/** Who refuses a model, as the beginning of a sentence; undefined: nobody. */
+export type Refuses = (model: string) => string | undefined;
+
+/** Refuses what is not on each list, by name. */
+export function notOn(limits: readonly ModelLimit[]): Refuses {
+  return (model) =>
+    limits.find(({ models }) => !models.some((allowed) => plainName(allowed) === plainName(model)))?.whose;
 }
 
-function checkModel(model: string, models: readonly string[]): void {
-  if (!isAllowed(model, models)) forbid(`the credential is not for the model “${model.slice(0, 100)}”`);
+function checkModel(model: string, refuses: Refuses): void {
+  const who = refuses(model);
+  if (who !== undefined) forbid(`${who} is not for the model “${model.slice(0, 100)}”`);
 }
 
 /**
@@ -56,17 +72,17 @@ function checkModel(model: string, models: readonly string[]): void {
 export function modelUse(
   { method, protocol, headers }: RequestHead,
   { path, query }: { path: string; query: string },
-  models: readonly string[],
+  refuses: Refuses,
 ): ModelUse {
   if (protocol !== undefined) forbid('the credential is for certain models, which a WebSocket does not say');
   for (const [name, value] of new URLSearchParams(query)) {
-    if (OTHER_NAMES.test(name)) checkModel(value, models);
+    if (OTHER_NAMES.test(name)) checkModel(value, refuses);
   }
   const route = path.replace(/\/$/, '');
   if (method === 'GET' || method === 'HEAD') {
     if (LISTS.includes(route)) return 'list';
     const one = ONE_OF_LIST.exec(route)?.[1];
-    if (one !== undefined) checkModel(decodeURIComponent(one), models);
+    if (one !== undefined) checkModel(decodeURIComponent(one), refuses);
     else if (!HEALTH.test(route)) forbid('the credential is for certain models, which this address does not name');
     return 'nothing';
   }
@@ -85,11 +101,11 @@ export function modelUse(
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Checks that the body asks for one of `models`. The bytes may then be forwarded as they are: the name is there once, so
+ * Checks that the body asks for a model that nobody refuses. The bytes may then be forwarded as they are: the name is there once, so
  * that the first one is the last one, and no number loses digits by being written again.
  * @throws DirectError `E_FORBIDDEN`
  */
-export function checkBody(bytes: Uint8Array, path: string, models: readonly string[]): void {
+export function checkBody(bytes: Uint8Array, path: string, refuses: Refuses): void {
   let text = '';
   let body: unknown;
   try {
@@ -100,7 +116,7 @@ export function checkBody(bytes: Uint8Array, path: string, models: readonly stri
   }
   if (typeof body !== 'object' || body === null || Array.isArray(body)) forbid('the body must be a JSON object');
   let count = 0;
-  for (const key of ownKeys(text)) {
+  for (const { key } of ownEntries(text)) {
     if (key === 'model') count += 1;
     else if (OTHER_NAMES.test(key) || (/^name$/i.test(key) && path.startsWith(SHOW))) {
       forbid('the credential is for certain models, and the body names one in another place than “model”');
@@ -108,11 +124,73 @@ export function checkBody(bytes: Uint8Array, path: string, models: readonly stri
   }
   const { model } = body as { model?: unknown };
   if (count !== 1 || typeof model !== 'string') forbid('the body must name its model, once');
-  checkModel(model, models);
+  checkModel(model, refuses);
 }
 
-/** The keys of the outermost object, repeated ones repeated. `json` is valid. */
-function* ownKeys(json: string): Generator<string> {
+/** A model that the body names, and the body with another name in its place. */
+export interface NamedInBody {
+  readonly model: string;
+  with(model: string): Uint8Array;
+}
+
+/** What the body asks for, read as servers do: of two names the last one counts. Undefined if it names none. */
+export function modelInJson(bytes: Uint8Array): NamedInBody | undefined {
+  let text = '';
+  let body: unknown;
+  try {
+    text = decoder.decode(bytes);
+    body = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return undefined;
+  const { model } = body as { model?: unknown };
+  if (typeof model !== 'string' || model === '') return undefined;
+  return {
+    model,
+    with: (other) => {
+      const key = [...ownEntries(text)].findLast((entry) => entry.key === 'model');
+      const start = text.indexOf('"', key?.end);
+      return Buffer.from(text.slice(0, start) + JSON.stringify(other) + text.slice(endOfText(text, start) + 1));
+    },
+  };
+}
+
+/** Likewise in a query, which has its `?`. WebSockets say it there, and nowhere else. */
+export function modelInQuery(query: string): { model: string; with(model: string): string } | undefined {
+  const found = /(?<=[?&]model=)[^&]+/.exec(query);
+  const model = new URLSearchParams(query).get('model');
+  if (found === null || model === null) return undefined;
+  const end = found.index + found[0].length;
+  return {
+    model,
+    with: (other) => query.slice(0, found.index) + encodeURIComponent(other) + query.slice(end),
+  };
+}
+
+/** Likewise in a form, as audio is sent in: the part whose name is `model`. */
+export function modelInForm(bytes: Uint8Array, contentType: string): NamedInBody | undefined {
+  const [, quoted, plain] = /;\s*boundary=(?:"([^"]{1,70})"|([^\s;]{1,70}))/i.exec(contentType) ?? [];
+  const boundary = `--${quoted ?? plain}`;
+  const form = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let part = form.indexOf(boundary); part !== -1; part = form.indexOf(`\r\n${boundary}`, part + 1)) {
+    const headEnd = form.indexOf('\r\n\r\n', part);
+    if (headEnd === -1) return undefined;
+    const start = headEnd + 4;
+    const head = form.toString('latin1', part, Math.min(headEnd, part + MAX_PART_HEAD));
+    if (!/\r\ncontent-disposition:[^\r]*;\s*name="?model"?\s*(?:;|\r|$)/i.test(head)) continue;
+    const end = form.indexOf(`\r\n${boundary}`, start);
+    if (end === -1) return undefined;
+    return {
+      model: form.toString('utf8', start, end),
+      with: (other) => Buffer.concat([form.subarray(0, start), Buffer.from(other), form.subarray(end)]),
+    };
+  }
+  return undefined;
+}
+
+/** The keys of the outermost object, repeated ones repeated, and where each ends. `json` is valid. */
+function* ownEntries(json: string): Generator<{ key: string; end: number }> {
   let depth = 0;
   let keyComes = false;
   for (let i = 0; i < json.length; i++) {
@@ -131,7 +209,7 @@ function* ownKeys(json: string): Generator<string> {
         break;
       case '"': {
         const end = endOfText(json, i);
-        if (keyComes) yield JSON.parse(json.slice(i, end + 1)) as string;
+        if (keyComes) yield { key: JSON.parse(json.slice(i, end + 1)) as string, end: end + 1 };
         keyComes = false;
         i = end;
         break;
@@ -150,11 +228,11 @@ function endOfText(json: string, start: number): number {
 }
 
 /**
- * A list of models in OpenAI's form (`data[].id`) or Ollama's (`models[].name`; LM Studio has `key`) with nothing but
- * `models` in it.
+ * A list of models in OpenAI's form (`data[].id`) or Ollama's (`models[].name`; LM Studio has `key`) with nothing in it
+ * that somebody refuses.
  * @throws DirectError `E_FORBIDDEN` when it is none.
  */
-export function filterList(bytes: Uint8Array, models: readonly string[]): Uint8Array {
+export function filterList(bytes: Uint8Array, refuses: Refuses): Uint8Array {
   let list: unknown;
   try {
     list = JSON.parse(decoder.decode(bytes));
@@ -168,7 +246,7 @@ export function filterList(bytes: Uint8Array, models: readonly string[]): Uint8A
   const permitted = (entry: unknown) => {
     const { id, name, model, key } = Object(entry) as Record<string, unknown>;
     const names = [id, name, model, key].filter((value) => typeof value === 'string');
-    return names.length > 0 && names.every((value) => isAllowed(value, models));
+    return names.length > 0 && names.every((value) => refuses(value) === undefined);
   };
   const filtered = {
     ...rest,

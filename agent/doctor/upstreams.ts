@@ -2,6 +2,8 @@
 import { plain } from '../command-error.ts';
 import type { AgentSettings } from '../config.ts';
 import type { LocalServer } from '../discovery.ts';
+import type { OwnHeaders } from '../upstream.ts';
+import { Upstreams } from '../upstreams.ts';
 import { causeOf, isTimeout } from './errors.ts';
 import { type Finding, failure, ok, skipped, warning } from './finding.ts';
 import { hostOf, type Lookup, problemOfName } from './names.ts';
@@ -48,6 +50,11 @@ export interface UpstreamsOptions {
   readonly signal: AbortSignal;
 }
 
+/** For one server, with header fields that are for it. */
+interface ServerOptions extends UpstreamsOptions {
+  readonly own: OwnHeaders;
+}
+
 export async function checkUpstreams(options: UpstreamsOptions): Promise<Finding[]> {
   const { servers, settings } = options;
   if (servers.length === 0) {
@@ -58,7 +65,12 @@ export async function checkUpstreams(options: UpstreamsOptions): Promise<Finding
       }),
     ];
   }
-  const findings = await Promise.all(servers.map((server) => checkServer(server, options)));
+  // Only to learn which header fields are for which server; it looks at none before `start`.
+  const { upstreams: configured, upstreamNames: names, upstreamHeaders: headers } = settings;
+  const upstreams = new Upstreams({ servers, configured, names, headers });
+  const findings = await Promise.all(
+    upstreams.known.map((server) => checkServer(server.describe(), { ...options, own: upstreams.headersOf(server) })),
+  );
   const down = findings.flat().filter(({ state }) => state === 'failure').length;
   // Of several, one that is down may well be meant to be.
   if (settings.upstreams.length > 1 && down < servers.length) {
@@ -67,11 +79,11 @@ export async function checkUpstreams(options: UpstreamsOptions): Promise<Finding
   return findings.flat();
 }
 
-async function checkServer(server: LocalServer, options: UpstreamsOptions): Promise<Finding[]> {
+async function checkServer(server: LocalServer, options: ServerOptions): Promise<Finding[]> {
   const { name, url, models, needsKey } = server;
   const at = name === url ? url : `${plain(name)} at ${url}`;
   const data = { kind: server.kind, url, models };
-  const hasKey = Object.keys(options.settings.upstreamHeaders).length > 0;
+  const hasKey = Object.keys(options.own).length > 0;
   if (needsKey && !hasKey) {
     const fix = 'Give it in upstream_headers: authorization: Bearer <key>';
     return [
@@ -107,10 +119,10 @@ async function checkServer(server: LocalServer, options: UpstreamsOptions): Prom
 }
 
 /** Why the server has no list of models; undefined: it answers. */
-async function silence(url: string, { fetch, settings, signal }: UpstreamsOptions): Promise<string | undefined> {
+async function silence(url: string, { fetch, own, signal }: ServerOptions): Promise<string | undefined> {
   try {
     const response = await fetch(`${url}/v1/models`, {
-      headers: settings.upstreamHeaders,
+      headers: own,
       redirect: 'manual',
       signal: within(2_000, signal),
     });
@@ -122,8 +134,8 @@ async function silence(url: string, { fetch, settings, signal }: UpstreamsOption
 }
 
 /** OpenAI's form, which all known servers speak, Ollama too. Neither question nor answer is kept. */
-async function askModel(url: string, model: string, options: UpstreamsOptions): Promise<Finding> {
-  const { fetch, settings, signal } = options;
+async function askModel(url: string, model: string, options: ServerOptions): Promise<Finding> {
+  const { fetch, own, signal } = options;
   const check = 'upstream.inference';
   const name = plain(model);
   const start = performance.now();
@@ -131,7 +143,7 @@ async function askModel(url: string, model: string, options: UpstreamsOptions): 
   try {
     const response = await fetch(`${url}/v1/chat/completions`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', ...settings.upstreamHeaders },
+      headers: { 'content-type': 'application/json', ...own },
       body: JSON.stringify({ model, max_tokens: 1, stream: false, messages: [{ role: 'user', content: 'Hi' }] }),
       redirect: 'manual',
       signal: within(INFERENCE_MS, signal),
