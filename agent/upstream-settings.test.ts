@@ -91,11 +91,11 @@ describe('mistakes', () => {
     ],
     [
       'policy: guests',
-      'policy (/da/config.yaml:1): "guests" is not valid. Write a map such as {guests: {models: [llama3], requests_per_minute: 30}}.',
+      'policy (/da/config.yaml:1): "guests" is a string. Write a map such as {guests: {models: [llama3], requests_per_minute: 30}}.',
     ],
     [
       'concurrent_requests: many',
-      'concurrent_requests (/da/config.yaml:1): "many" is not valid. Write a whole number such as 4, or a map such as {ollama: 2, vllm: 16}.',
+      'concurrent_requests (/da/config.yaml:1): "many" is no whole number. Write a whole number such as 4, or a map such as {ollama: 2, vllm: 16}.',
     ],
     [
       'upstream: gpu=http://gpu.lan\nconcurrent_requests: { gqu: 2 }',
@@ -103,7 +103,7 @@ describe('mistakes', () => {
     ],
     [
       'queue: { total: -1, x: 1 }',
-      'queue.total (/da/config.yaml:1): -1 is out of range. Write a whole number from 1 to 1000000.\nqueue.x (/da/config.yaml:1) is no known key. Known keys: queue.per_client, queue.total',
+      'queue.total (/da/config.yaml:1): -1 is out of range. Write a whole number from 1 to 1000000.\nqueue.x (/da/config.yaml:1) is no known key. Known keys: queue.per_client, queue.total.',
     ],
     [
       'upstream: [a=http://x, a=http://y]',

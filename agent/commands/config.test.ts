@@ -51,7 +51,7 @@ test('a mistake writes nothing, and says what the start would say', async () => 
   const text = '# mine\nmax_conns: 20\n';
   const { path, set, text: now } = rig(text);
   expect(await problemsOf(set('max_conns', ['lots']))).toEqual([
-    `max_conns (${path}:2): "lots" is out of range. Write a whole number from 1 to 1000.`,
+    `max_conns (${path}:2): "lots" is no whole number. Write a whole number from 1 to 1000.`,
   ]);
   expect(await problemsOf(set('signaling_url', ['http://edge.example/_direct/h/x']))).toHaveLength(1);
   // Settings that contradict each other.

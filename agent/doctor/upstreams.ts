@@ -68,8 +68,9 @@ export async function checkUpstreams(options: UpstreamsOptions): Promise<Finding
   // Only to learn which header fields are for which server; it looks at none before `start`.
   const { upstreams: configured, upstreamNames: names, upstreamHeaders: headers } = settings;
   const upstreams = new Upstreams({ servers, configured, names, headers });
+  const known = new Map(upstreams.known.map((server) => [server.url, upstreams.headersOf(server)]));
   const findings = await Promise.all(
-    upstreams.known.map((server) => checkServer(server.describe(), { ...options, own: upstreams.headersOf(server) })),
+    servers.map((server) => checkServer(server, { ...options, own: known.get(server.url) ?? {} })),
   );
   const down = findings.flat().filter(({ state }) => state === 'failure').length;
   // Of several, one that is down may well be meant to be.
