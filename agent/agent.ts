@@ -12,6 +12,7 @@ import { Connections } from './connections.ts';
 import { Devices } from './devices.ts';
 import type { LocalServer } from './discovery.ts';
 import { Door } from './door.ts';
+import { collectWhenIdle } from './idle-memory.ts';
 import { Link, type LinkOptions, type Transport } from './link.ts';
 import { PairingDesk } from './pairing.ts';
 import { createPortMapper } from './port-mapping.ts';
@@ -34,6 +35,8 @@ export interface AgentOptions {
   interfaces?: WebRtcOptions['interfaces'];
   /** Tests shorten the link's times. */
   linkTiming?: LinkOptions['timing'];
+  /** Gives back memory while nobody uses the agent. */
+  collect?(): void;
   /** The link came up; called for each time. */
   up?(transport: Transport): void;
   /** The agent cannot go on without a person; it has stopped, and this says why. */
@@ -170,11 +173,21 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     },
   });
   link.start();
+  const { collect = () => {} } = options;
+  const stopCollecting = collectWhenIdle({
+    isBusy: () => sessions.size + connections.size > 0,
+    every: (ms, look) => {
+      const timer = setInterval(look, ms);
+      return () => clearInterval(timer);
+    },
+    collect: () => collect(),
+  });
   return {
     get connections() {
       return connections.size;
     },
     async close() {
+      stopCollecting();
       const busy = sessions.size + connections.size > 0;
       sayGoodbye();
       if (busy) await new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));

@@ -7,6 +7,7 @@ import type { AgentSettings, Config } from '../config.ts';
 import { discoverServers, type LocalServer } from '../discovery.ts';
 import { dashboard, edgeOf } from '../edge-address.ts';
 import { credentialRefused } from '../edge-api.ts';
+import { collectGarbage } from '../idle-memory.ts';
 import { chooseAddresses, describeAddresses, idlePatterns } from '../local-addresses.ts';
 import { makeLog } from '../log.ts';
 import type { HostIdentity } from '../store.ts';
@@ -50,6 +51,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
     folder,
     log,
     interfaces: () => context.interfaces(),
+    collect: collectGarbage,
     up: () => {
       up?.();
       up = undefined;
