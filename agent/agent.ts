@@ -159,6 +159,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     ...(options.linkTiming === undefined ? {} : { timing: options.linkTiming }),
     signal: (signal) => connections.handle(signal),
     revoked: (subject) => {
+      connections.revoke(subject);
       sessions.revoke(subject);
       proxy.revoke(subject);
     },
