@@ -38,8 +38,15 @@ export function explain(issue: z.core.$ZodIssue, found: ReadonlyMap<Key, Origin>
     const known = knownAt([key, ...inner]);
     return issue.keys.map((name) => unknownKey(`${place}.${name}`, entry.origin, known)).join('\n');
   }
-  const what = issue.code === 'custom' ? issue.message : `${misfit(issue, picked)}. Write ${EXPECTED[key]}`;
+  const what = customMessage(issue) ?? `${misfit(issue, picked)}. Write ${EXPECTED[key]}`;
   return `${place} (${entry.origin}): ${shown} ${what}.`;
+}
+
+/** Of a check of ours, also where it belongs to one of several forms. */
+function customMessage(issue: z.core.$ZodIssue): string | undefined {
+  if (issue.code === 'custom') return issue.message;
+  if (issue.code !== 'invalid_union') return undefined;
+  return issue.errors.flat().find(({ code, path }) => code === 'custom' && path.length === 0)?.message;
 }
 
 function misfit(issue: z.core.$ZodIssue, value: unknown): string {

@@ -41,7 +41,14 @@ class FakePeer {
 
 const SIGNED = { host_key: 'the host’s', signature: 'of the host' };
 
-function rig(options: { maxConnections?: number; handshakeTimeoutMs?: number; sdp?: string | Error } = {}) {
+interface RigOptions {
+  maxConnections?: number;
+  handshakeTimeoutMs?: number;
+  sdp?: string | Error;
+  prepare?: () => Promise<void>;
+}
+
+function rig(options: RigOptions = {}) {
   const peers: FakePeer[] = [];
   const sent: SessionSignal[] = [];
   const log: string[] = [];
@@ -61,6 +68,7 @@ function rig(options: { maxConnections?: number; handshakeTimeoutMs?: number; sd
   });
   const connections = new Connections({
     maxConnections: options.maxConnections ?? 10,
+    ...(options.prepare === undefined ? {} : { prepare: options.prepare }),
     makePeer: (_offer, events) => {
       const peer = new FakePeer(events, options.sdp ?? 'v=0 answer');
       peers.push(peer);
@@ -113,6 +121,59 @@ describe('what is counted', () => {
     expect(failed).toEqual(['E_HOST_BUSY']);
     await vi.waitFor(() => expect(connections.size).toBe(0));
     expect([failed, opened]).toEqual([['E_HOST_BUSY', 'E_HANDSHAKE_TIMEOUT', 'E_HANDSHAKE_TIMEOUT'], []]);
+  });
+});
+
+describe('what the first peer needs', () => {
+  const candidate = { candidate: 'candidate:1', sdpMid: '0', sdpMLineIndex: 0, usernameFragment: null };
+
+  test('is prepared once, and what comes meanwhile is taken in its order', async () => {
+    const ready = Promise.withResolvers<void>();
+    const prepare = vi.fn(() => ready.promise);
+    const { connections, peers, sent, offer } = rig({ prepare });
+    connections.handle({ session_id: 'before', type: 'candidate', candidate });
+    expect(prepare).not.toHaveBeenCalled();
+    offer('one');
+    connections.handle({ session_id: 'one', type: 'candidate', candidate });
+    offer('two');
+    await settle();
+    expect([peers.length, connections.size]).toEqual([0, 0]);
+    ready.resolve();
+    await vi.waitFor(() => expect(sent.map(({ session_id }) => session_id)).toEqual(['one', 'two']));
+    expect(peers[0]?.candidates).toEqual([candidate]);
+    offer('three');
+    expect(connections.size).toBe(3);
+    expect(prepare).toHaveBeenCalledTimes(1);
+  });
+
+  test('may fail: clients are told, and the next offer makes another attempt', async () => {
+    const prepare = vi.fn(async () => {
+      if (prepare.mock.calls.length === 1) throw new Error('not today');
+    });
+    const { connections, sent, offer, log } = rig({ prepare });
+    offer('one');
+    await vi.waitFor(() => expect(sent).toMatchObject([{ session_id: 'one', type: 'error', code: 'E_INTERNAL' }]));
+    expect(log.join()).toContain('not today');
+    offer('two');
+    await vi.waitFor(() => expect(sent.at(-1)).toMatchObject({ session_id: 'two', type: 'answer' }));
+    expect(connections.size).toBe(1);
+  });
+
+  test('is awaited by nobody whose grant was revoked meanwhile, and by nobody once all is closed', async () => {
+    const ready = Promise.withResolvers<void>();
+    const { connections, sent, offer } = rig({ prepare: () => ready.promise });
+    offer('one', { grant: { subject: 'key:k1' } });
+    offer('two', { grant: { subject: 'owner' } });
+    connections.revoke('key:k1');
+    ready.resolve();
+    await vi.waitFor(() => expect(sent.map(({ session_id }) => session_id)).toEqual(['two']));
+    const later = Promise.withResolvers<void>();
+    const closing = rig({ prepare: () => later.promise });
+    closing.offer('three');
+    closing.connections.close('E_GOING_AWAY');
+    later.resolve();
+    await settle();
+    expect([closing.peers.length, closing.sent.length]).toEqual([0, 0]);
   });
 });
 

@@ -91,6 +91,11 @@ export class Connections {
     for (const id of [...this.#connections.keys()]) this.#end(id, code);
   }
 
+  /** Of `subject` nothing waits any more; sessions that it has end by themselves (`Sessions.revoke`). */
+  revoke(subject: string): void {
+    this.#waiting = this.#waiting?.filter((signal) => signal.type !== 'offer' || signal.grant?.subject !== subject);
+  }
+
   async #prepare(): Promise<void> {
     try {
       await this.#options.prepare?.();

@@ -23,7 +23,7 @@ const MAX_CONNECTIONS_LIMIT = 1000;
 const MAX_BODY_LIMIT = 1024 ** 4;
 
 const MAX_COUNT = 1_000_000;
-const count = number(wholeNumber);
+const count = number(wholeNumberTo(MAX_COUNT));
 
 /** What one kind of client may do. */
 const rule = z.strictObject({
@@ -48,7 +48,7 @@ export const settings = z.object({
   relay_only: yesNo().default(false),
   stun_urls: list(stunUrl),
   port_mapping: yesNo().default(true),
-  max_conns: number(connections).default(DEFAULT_MAX_CONNECTIONS),
+  max_conns: number(wholeNumberTo(MAX_CONNECTIONS_LIMIT)).default(DEFAULT_MAX_CONNECTIONS),
   max_body_bytes: number(byteSize).default(DEFAULT_MAX_BODY_BYTES),
   allowed_prefixes: list(prefix),
   allow_management: yesNo().default(false),
@@ -222,15 +222,6 @@ function fileName(value: string): string {
   return value;
 }
 
-function connections(value: number | string): number {
-  const count = typeof value === 'string' && !/^\d+$/.test(value) ? Number.NaN : Number(value);
-  if (!Number.isInteger(count)) throw new Mistake(`is no whole number. Write ${EXPECTED.max_conns}`);
-  if (count < 1 || count > MAX_CONNECTIONS_LIMIT) {
-    throw new Mistake(`is out of range. Write ${EXPECTED.max_conns}`);
-  }
-  return count;
-}
-
 /** Units as in SI and IEC 80000-13: MB is 1000², MiB is 1024². */
 function byteSize(value: number | string): number {
   const match = /^(\d+(?:\.\d+)?)\s*(?:([kmg])(i?))?b?$/i.exec(String(value));
@@ -243,12 +234,14 @@ function byteSize(value: number | string): number {
   return bytes;
 }
 
-function wholeNumber(value: number | string): number {
-  const count = typeof value === 'string' && !/^\d+$/.test(value) ? Number.NaN : Number(value);
-  if (!Number.isInteger(count) || count < 1 || count > MAX_COUNT) {
-    throw new Mistake(`is out of range. Write a whole number from 1 to ${MAX_COUNT}`);
-  }
-  return count;
+function wholeNumberTo(most: number) {
+  return (value: number | string): number => {
+    const count = typeof value === 'string' && !/^\d+$/.test(value) ? Number.NaN : Number(value);
+    const fix = `Write a whole number from 1 to ${most}`;
+    if (!Number.isInteger(count)) throw new Mistake(`is no whole number. ${fix}`);
+    if (count < 1 || count > most) throw new Mistake(`is out of range. ${fix}`);
+    return count;
+  };
 }
 
 function modelName(value: string): string {

@@ -10,7 +10,7 @@ const wanted = require('../package.json')
 const here = process.versions.node.split('.').map(Number);
 if (here[0] > wanted[0] || (here[0] === wanted[0] && here[1] >= wanted[1])) {
   const source = require('node:path').join(__dirname, '../agent/main.ts');
-  import(require('node:fs').existsSync(source) ? '../agent/main.ts' : '../dist/agent/main.js');
+  void import(require('node:fs').existsSync(source) ? '../agent/main.ts' : '../dist/agent/main.js');
 } else {
   const [node, floor] = [process.versions.node, wanted.slice(0, 2).join('.')];
   process.stderr.write(

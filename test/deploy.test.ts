@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -11,6 +12,21 @@ const run = promisify(execFile);
 
 /** A Worker of the free plan may have 3 MB, compressed (Cloudflare's limits); this leaves room for surprises. */
 const MAX_COMPRESSED_BYTES = 1024 * 1024;
+
+describe('the “Deploy to Cloudflare” button', () => {
+  const root = fileURLToPath(new URL('..', import.meta.url));
+
+  /** What it asks for: all that .dev.vars.example sets, with the value as the proposal. */
+  it('asks for the owner token alone, proposes none, and says what it is', async () => {
+    const example = await readFile(join(root, '.dev.vars.example'), 'utf8');
+    const asked = example.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    expect(asked).toEqual(['OWNER_TOKEN=""']);
+    const { cloudflare } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+      cloudflare: { bindings: Record<string, { description: string }> };
+    };
+    expect(Object.keys(cloudflare.bindings)).toEqual(['OWNER_TOKEN']);
+  });
+});
 
 describe('wrangler deploy --dry-run', () => {
   let checkout: Checkout;

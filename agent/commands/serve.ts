@@ -7,6 +7,7 @@ import type { AgentSettings, Config } from '../config.ts';
 import { discoverServers, type LocalServer, localCandidates } from '../discovery.ts';
 import { dashboard, edgeOf } from '../edge-address.ts';
 import { credentialRefused } from '../edge-api.ts';
+import { collectGarbage } from '../idle-memory.ts';
 import { chooseAddresses, describeAddresses, idlePatterns } from '../local-addresses.ts';
 import { isJournal, makeLog } from '../log.ts';
 import { openMetrics } from '../metrics.ts';
@@ -64,6 +65,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
     folder,
     log,
     interfaces: () => context.interfaces(),
+    collect: collectGarbage,
     up: () => {
       up?.();
       up = undefined;
