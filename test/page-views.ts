@@ -73,6 +73,8 @@ export const VIEWS: Record<string, View> = {
     act: async (page) => {
       await page.getByTestId('devices').locator('summary').click();
       await page.getByTestId('device').first().waitFor();
+      // The click has scrolled there, and the bar stays at the top of what is seen.
+      await page.evaluate(() => scrollTo(0, 0));
     },
   },
   'hosts-without-turn': {
