@@ -26,6 +26,8 @@ export interface AgentOptions {
   servers: readonly LocalServer[];
   /** Looks for local servers again. */
   search(): Promise<readonly LocalServer[]>;
+  /** Base URLs at which servers may start, which are then served as well. */
+  candidates?: readonly string[];
   /** Who the host is. Without them it is somebody new each time, whom no client that has pinned a key believes. */
   hostKeys?: HostKeys;
   /** Where devices.json and pairing.json are; it need not exist. */
@@ -60,13 +62,24 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     ...(options.interfaces === undefined ? {} : { interfaces: options.interfaces }),
     ...(portMapper === undefined ? {} : { portMapper }),
   });
-  const upstreams = new Upstreams(options.servers, options.search, () => link.inform());
+  const upstreams = new Upstreams({
+    servers: options.servers,
+    configured: config.upstreams,
+    names: config.upstreamNames,
+    candidates: options.candidates ?? [],
+    headers: config.upstreamHeaders,
+    search: options.search,
+    changed: () => link.inform(),
+    log,
+  });
+  const { concurrentRequests: capacity } = config;
   const proxy = new UpstreamProxy({
-    upstream: (path) => upstreams.choose(path),
-    policy: config,
+    upstreams,
+    policy: { ...config, rules: config.policy },
+    capacityOf: (name) => (typeof capacity === 'object' ? capacity[name] : capacity),
+    queue: config.queue,
     webUi: config.webUi && new WebUi({ ...config.webUi, log: (line) => log('warn', line) }),
     maxBodyBytes: config.maxBodyBytes,
-    upstreamHeaders: config.upstreamHeaders,
     log: (line) => log('debug', `proxy: ${line}`),
   });
   const hostKeys = options.hostKeys ?? (await generateHostKeys());
@@ -167,6 +180,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     },
   });
   link.start();
+  upstreams.start();
   return {
     get connections() {
       return connections.size;
@@ -176,6 +190,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       sayGoodbye();
       if (busy) await new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
       await link.close();
+      upstreams.close();
       relayKeys.close();
       devices.close();
       await proxy.close();

@@ -5,7 +5,7 @@ import { DirectError } from '../shared/errors.ts';
 import type { HeaderList } from '../shared/head.ts';
 import { hasBody } from '../shared/semantics.ts';
 import { responseHeaders } from './headers.ts';
-import { filterList } from './model-scope.ts';
+import { filterList, type Refuses } from './model-scope.ts';
 import type { Reply } from './reply.ts';
 import type { Routed } from './routed.ts';
 
@@ -37,8 +37,22 @@ export async function respond(
   reply.finish(trailerList(trailers));
 }
 
-/** A list of models with nothing but `models`. @throws DirectError */
-export async function filtered(answer: Answer, models: readonly string[]): Promise<Answer> {
+/** An answer of the agent's own, as from an upstream. */
+export function ownAnswer(status: number, body: object): Answer {
+  const bytes = Buffer.from(JSON.stringify(body));
+  return {
+    statusCode: status,
+    fields: [
+      ['content-type', 'application/json'],
+      ['content-length', `${bytes.length}`],
+    ],
+    body: Readable.from([bytes], { objectMode: false }),
+    trailers: {},
+  };
+}
+
+/** A list of models with nothing that somebody refuses. @throws DirectError */
+export async function filtered(answer: Answer, refuses: Refuses): Promise<Answer> {
   const { fields, body } = answer;
   const decoder = decoderFor(fields);
   const pieces: Buffer[] = [];
@@ -52,7 +66,7 @@ export async function filtered(answer: Answer, models: readonly string[]): Promi
   } catch (error) {
     throw error instanceof DirectError ? error : new DirectError('E_UPSTREAM_FAILED', reason(error));
   }
-  const list = filterList(Buffer.concat(pieces), models);
+  const list = filterList(Buffer.concat(pieces), refuses);
   const ofTheWhole = ['content-length', 'content-encoding', 'etag'];
   const kept = fields.filter(([name]) => !ofTheWhole.includes(name));
   return {
@@ -61,6 +75,25 @@ export async function filtered(answer: Answer, models: readonly string[]): Promi
     body: Readable.from([list], { objectMode: false }),
     trailers: {},
   };
+}
+
+/** Nobody took the connection, so that nothing of the request was sent. */
+export class NobodyThere extends DirectError {
+  constructor(detail: string) {
+    super('E_UPSTREAM_UNREACHABLE', detail);
+  }
+}
+
+const NOT_CONNECTED =
+  /^(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|EADDRNOTAVAIL|UND_ERR_CONNECT_TIMEOUT)$/;
+
+/** The error of a connection to an upstream, for the client. */
+export function unreachable(error: unknown): DirectError {
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
+  const code = first instanceof Error && 'code' in first ? String(first.code) : '';
+  return NOT_CONNECTED.test(code)
+    ? new NobodyThere(reason(error))
+    : new DirectError('E_UPSTREAM_UNREACHABLE', reason(error));
 }
 
 /** Why a connection failed, without the stack; undici puts the system's error into `cause`. */

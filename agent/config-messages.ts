@@ -1,6 +1,6 @@
 /** What a person reads about a mistake in the configuration: the key, where it stands, its value unless secret, the fix. */
-import type { z } from 'zod';
-import { commaSeparated, EXPECTED, isKey, type Key, SECRETS } from './settings.ts';
+import { z } from 'zod';
+import { commaSeparated, EXPECTED, fromJson, isKey, type Key, SECRETS, settings } from './settings.ts';
 
 export const ENV_PREFIX = 'DIRECT_AGENT_';
 
@@ -29,10 +29,29 @@ export function explain(issue: z.core.$ZodIssue, found: ReadonlyMap<Key, Origin>
   const entry = isKey(key) ? found.get(key) : undefined;
   if (!isKey(key) || entry === undefined) return `${key} is not valid.`;
   const secret = SECRETS.includes(key);
-  const place = secret ? key : [key, ...inner.map((index) => `[${index}]`)].join('');
+  const parts = inner.map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`));
+  const place = secret ? key : [key, ...parts].join('');
   const shown = secret ? 'the value (secret, not shown)' : show(pick(entry.value, inner));
+  if (issue.code === 'unrecognized_keys' && !secret) {
+    const known = knownAt([key, ...inner]);
+    return issue.keys.map((name) => unknownKey(`${place}.${name}`, entry.origin, known)).join('\n');
+  }
   const what = issue.code === 'custom' ? issue.message : `is not valid. Write ${EXPECTED[key]}`;
   return `${place} (${entry.origin}): ${shown} ${what}.`;
+}
+
+/** The keys of the map at `path` in the schema, with the path before them. */
+function knownAt(path: readonly string[]): string[] {
+  let schema: unknown = settings;
+  for (const name of [...path, undefined]) {
+    while (schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional) schema = schema.unwrap();
+    if (schema instanceof z.ZodPipe) schema = schema.out;
+    while (schema instanceof z.ZodOptional) schema = schema.unwrap();
+    if (!(schema instanceof z.ZodObject)) return [];
+    if (name === undefined) return Object.keys(schema.shape).map((known) => [...path, known].join('.'));
+    schema = schema.shape[name];
+  }
+  return [];
 }
 
 /** `consequence` is the end of a sentence. */
@@ -51,10 +70,11 @@ export function unknownKey(name: string, origin: string, known: readonly string[
 }
 
 function pick(value: unknown, path: readonly string[]): unknown {
-  const items = typeof value === 'string' && path.length > 0 ? commaSeparated(value) : value;
-  const [first] = path;
-  if (first === undefined || typeof items !== 'object' || items === null) return items;
-  return new Map<string, unknown>(Object.entries(items)).get(first);
+  const [first, ...rest] = path;
+  if (first === undefined) return value;
+  const items = typeof value === 'string' ? (/^\s*[{[]/.test(value) ? fromJson(value) : commaSeparated(value)) : value;
+  if (typeof items !== 'object' || items === null) return items;
+  return pick(new Map<string, unknown>(Object.entries(items)).get(first), rest);
 }
 
 function show(value: unknown): string {

@@ -16,11 +16,16 @@ import {
   unknownKey,
 } from './config-messages.ts';
 import type { AccessMode } from './door.ts';
+import type { QueueLimits } from './fair-queue.ts';
+import { DEFAULT_QUEUE } from './fair-queue.ts';
 import type { LogLevel } from './log.ts';
 import { Mistake } from './mistake.ts';
 import type { NetworkSettings } from './network-settings.ts';
 import { contradictions } from './network-values.ts';
+import { type Rules, rulesOf } from './policy.ts';
 import { bearerToken, isKey, KEYS, type Key, SECRETS, settings } from './settings.ts';
+import { namesOf, upstreamProblems } from './upstream-settings.ts';
+import type { UpstreamHeaders } from './upstreams.ts';
 import { type WebUiSettings, webUiOf, webUiProblems, webUiWarnings } from './web-ui-settings.ts';
 
 const FOLDER = `${ENV_PREFIX}FOLDER`;
@@ -46,12 +51,20 @@ export interface Connection {
 export interface AgentSettings {
   /** Base URLs without a slash at the end; empty: find local servers. */
   readonly upstreams: readonly string[];
+  /** The user's names for them, by URL. */
+  readonly upstreamNames: Readonly<Record<string, string>>;
   readonly network: NetworkSettings;
   readonly maxConns: number;
   readonly maxBodyBytes: number;
   readonly allowedPrefixes: readonly string[];
   readonly allowManagement: boolean;
-  readonly upstreamHeaders: Readonly<Record<string, string>>;
+  readonly upstreamHeaders: UpstreamHeaders;
+  /** What each kind of client may do, of what the edge lets it do. */
+  readonly policy: Rules;
+  /** Requests that run at a time at each upstream, or at those of these names; any number unless told otherwise. */
+  readonly concurrentRequests: number | Readonly<Record<string, number>> | undefined;
+  /** How many requests may wait for that. */
+  readonly queue: QueueLimits;
   /** The host's own web UI, if it serves one. */
   readonly webUi: WebUiSettings | undefined;
   /** Whom the agent accepts of those whom the edge lets through. */
@@ -170,16 +183,19 @@ function readConfig(sources: ConfigSources, complete = true): Read {
   const network = parsed.success ? networkOf(parsed.data) : undefined;
   if (network !== undefined) problems.push(...contradictions(network, (key) => found.get(key)?.origin));
   if (parsed.success) problems.push(...webUiProblems((key) => found.get(key)?.origin));
+  if (parsed.success) problems.push(...upstreamProblems(parsed.data, (key) => found.get(key)?.origin));
   if (problems.length > 0 || !parsed.success || network === undefined) throw new ConfigError(problems);
 
   const { data } = parsed;
-  const bases = data.upstream.map((url) => url.replace(/\/v1$/, ''));
-  if (bases.join() !== data.upstream.join()) warnings.push('upstream: left out the /v1 at its end; requests bring it.');
+  const upstreams = data.upstream.map(({ name, url }) => ({ name, url: url.replace(/\/v1$/, '') }));
+  if (data.upstream.some(({ url }) => url.endsWith('/v1')))
+    warnings.push('upstream: left out the /v1 at its end; requests bring it.');
   if (data.allowed_prefixes.includes('/'))
     warnings.push('allowed_prefixes: / lets clients reach every path of the upstream.');
   warnings.push(...webUiWarnings(data));
   const agentSettings: AgentSettings = {
-    upstreams: bases,
+    upstreams: upstreams.map(({ url }) => url),
+    upstreamNames: namesOf(upstreams),
     // Nobody would be told of the port.
     network: network.relayOnly ? { ...network, portMapping: false } : network,
     maxConns: data.max_conns,
@@ -187,6 +203,12 @@ function readConfig(sources: ConfigSources, complete = true): Read {
     allowedPrefixes: data.allowed_prefixes,
     allowManagement: data.allow_management,
     upstreamHeaders: data.upstream_headers,
+    policy: rulesOf(data.policy),
+    concurrentRequests: data.concurrent_requests,
+    queue: {
+      perClient: data.queue.per_client ?? DEFAULT_QUEUE.perClient,
+      total: data.queue.total ?? DEFAULT_QUEUE.total,
+    },
     webUi: webUiOf(data),
     access: data.access,
     tunnel: data.tunnel,

@@ -10,6 +10,9 @@ export interface QueueLimits {
   readonly total: number;
 }
 
+/** As many as one session may have open (MAX_CONCURRENT_STREAMS), and a few clients that do so. */
+export const DEFAULT_QUEUE: QueueLimits = { perClient: 128, total: 512 };
+
 export interface Asking {
   readonly upstream: string;
   /** Requests that run at the upstream at a time; absent: any number. */

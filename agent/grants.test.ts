@@ -14,6 +14,7 @@ import { type SessionGrant, Sessions } from '../shared/sessions.ts';
 import { clientSession } from '../shared/test-sessions.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
+import { oneUpstream } from './test-upstreams.ts';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -55,10 +56,9 @@ async function rig(options: RigOptions = {}) {
   const time = { now: 0 };
   const log: string[] = [];
   const proxy = new UpstreamProxy({
-    upstream: async () => `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`,
+    upstreams: oneUpstream(`http://127.0.0.1:${(upstream.address() as AddressInfo).port}`),
     policy: { allowedPrefixes: ['/custom'], allowManagement: false },
     maxBodyBytes: 1_000_000,
-    upstreamHeaders: {},
     now: () => time.now,
     log: (line) => void log.push(line),
   });

@@ -2,6 +2,7 @@
 import type { HeaderList } from '../shared/head.ts';
 import { DIRECT_HOLD, DIRECT_RESUME } from '../shared/hold.ts';
 import { DIRECT_CREDENTIALS } from '../shared/web-ui.ts';
+import { prefixOf } from './routed.ts';
 
 /** RFC 9110, section 7.6.1: these belong to one connection; `connection` may name more. */
 const HOP_BY_HOP = new Set([
@@ -74,7 +75,7 @@ function relativeLocation(location: string, base: URL): string {
   if (!/^(?:[a-z][a-z0-9+.-]*:|\/)/i.test(location)) return location;
   const url = URL.parse(location, base.href);
   if (url === null || url.origin !== base.origin) return location;
-  const prefix = base.pathname.replace(/\/$/, '');
+  const prefix = prefixOf(base);
   const path = url.pathname.startsWith(`${prefix}/`) ? url.pathname.slice(prefix.length) : url.pathname;
   // Two slashes would begin the name of another server.
   return (path.startsWith('//') ? '/.' : '') + path + url.search + url.hash;

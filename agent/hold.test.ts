@@ -16,6 +16,7 @@ import { TestClock } from '../shared/test-clock.ts';
 import { clientSession } from '../shared/test-sessions.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
+import { oneUpstream } from './test-upstreams.ts';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -38,10 +39,9 @@ async function rig() {
   const clock = new TestClock();
   const log: string[] = [];
   const proxy = new UpstreamProxy({
-    upstream: async () => `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`,
+    upstreams: oneUpstream(`http://127.0.0.1:${(upstream.address() as AddressInfo).port}`),
     policy: { allowedPrefixes: [], allowManagement: false },
     maxBodyBytes: 1_000_000,
-    upstreamHeaders: {},
     timer: clock.timer,
     log: (line) => void log.push(line),
   });

@@ -28,13 +28,13 @@ test('the first server keeps a name, the others have theirs before it', () => {
 test.each([
   ['llama3', 'ollama: llama3:latest'],
   ['llama3:latest', 'ollama: llama3:latest'],
-  ['ollama-2/llama3', 'ollama-2: llama3'],
+  ['ollama-2/llama3', 'ollama-2: llama3:latest'],
   ['ollama-2/llama3:latest', 'ollama-2: llama3:latest'],
   ['ollama/qwen3:8b', 'ollama: qwen3:8b'],
   ['org/model', 'vllm: org/model'],
   ['vllm/org/model', 'vllm: org/model'],
   ['phi4', 'ollama-2: phi4'],
-  ['vllm/phi4', 'vllm: phi4'],
+  ['vllm/phi4', 'vllm: phi4:latest'],
   // A plain name comes first, whatever it looks like.
   ['ollama/llama3', 'vllm: ollama/llama3'],
   ['vllm/unlisted', 'vllm: unlisted'],

@@ -24,18 +24,22 @@ export function plainName(model: string): string {
 
 export class ModelNames<S extends NamedServer> {
   readonly #servers: readonly S[];
-  /** By plain name, what the first server that has it calls it. */
-  readonly #first = new Map<string, { server: S; model: string }>();
-  readonly #models = new Map<S, ReadonlySet<string>>();
+  /** The first server that has a model, by its plain name. */
+  readonly #first = new Map<string, S>();
+  /** What each server calls its models, by their names and their plain names. */
+  readonly #models = new Map<S, ReadonlyMap<string, string>>();
 
   /** `servers`: best first. */
   constructor(servers: readonly S[]) {
     this.#servers = servers;
     for (const server of servers) {
-      this.#models.set(server, new Set(server.models));
+      const models = new Map<string, string>();
+      for (const model of server.models.toReversed()) models.set(plainName(model), model);
+      for (const model of server.models) models.set(model, model);
+      this.#models.set(server, models);
       for (const model of server.models) {
         const plain = plainName(model);
-        if (!this.#first.has(plain)) this.#first.set(plain, { server, model });
+        if (!this.#first.has(plain)) this.#first.set(plain, server);
       }
     }
   }
@@ -43,15 +47,17 @@ export class ModelNames<S extends NamedServer> {
   /** What `asked` names. Plain names come first, because names of models have slashes, too: `org/model`. */
   find(asked: string): NamedModel<S> | undefined {
     const plain = this.#first.get(plainName(asked));
-    if (plain !== undefined) {
-      const { server } = plain;
-      return { id: asked, server, model: this.#models.get(server)?.has(asked) ? asked : plain.model };
-    }
+    if (plain !== undefined) return { id: asked, server: plain, model: this.#at(plain, asked) };
     const server = this.#servers.find(({ name }) => asked.startsWith(`${name}/`));
     if (server === undefined) return undefined;
     const rest = asked.slice(server.name.length + 1);
     // Not only what it has listed: it may know other names for it, or have it since a moment ago.
-    return rest === '' ? undefined : { id: asked, server, model: rest };
+    return rest === '' ? undefined : { id: asked, server, model: this.#at(server, rest) };
+  }
+
+  #at(server: S, model: string): string {
+    const models = this.#models.get(server);
+    return models?.get(model) ?? models?.get(plainName(model)) ?? model;
   }
 
   /** All models, server by server; each `id` is once there, and `find` leads from it to the model. */

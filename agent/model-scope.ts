@@ -156,6 +156,18 @@ export function modelInJson(bytes: Uint8Array): NamedInBody | undefined {
   };
 }
 
+/** Likewise in a query, which has its `?`. WebSockets say it there, and nowhere else. */
+export function modelInQuery(query: string): { model: string; with(model: string): string } | undefined {
+  const found = /(?<=[?&]model=)[^&]+/.exec(query);
+  const model = new URLSearchParams(query).get('model');
+  if (found === null || model === null) return undefined;
+  const end = found.index + found[0].length;
+  return {
+    model,
+    with: (other) => query.slice(0, found.index) + encodeURIComponent(other) + query.slice(end),
+  };
+}
+
 /** Likewise in a form, as audio is sent in: the part whose name is `model`. */
 export function modelInForm(bytes: Uint8Array, contentType: string): NamedInBody | undefined {
   const [, quoted, plain] = /;\s*boundary=(?:"([^"]{1,70})"|([^\s;]{1,70}))/i.exec(contentType) ?? [];

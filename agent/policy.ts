@@ -25,6 +25,43 @@ export interface Rule {
 
 export type Rules = Readonly<Partial<Record<Scope, Rule>>>;
 
+/** As the configuration has them. */
+type Configured = Partial<
+  Record<
+    Scope,
+    | {
+        prefixes?: string[] | undefined;
+        models?: string[] | undefined;
+        requests_per_minute?: number | undefined;
+        concurrent_requests?: number | undefined;
+        allow_management?: boolean | undefined;
+      }
+    | undefined
+  >
+>;
+
+export function rulesOf(configured: Configured): Rules {
+  return Object.fromEntries(
+    SCOPES.flatMap((scope) => {
+      const rule = configured[scope];
+      if (rule === undefined) return [];
+      const { prefixes, models } = rule;
+      return [
+        [
+          scope,
+          {
+            prefixes,
+            models,
+            requestsPerMinute: rule.requests_per_minute,
+            concurrentRequests: rule.concurrent_requests,
+            allowManagement: rule.allow_management,
+          } satisfies Rule,
+        ],
+      ];
+    }),
+  );
+}
+
 export interface HostPolicy extends TargetPolicy {
   readonly rules?: Rules;
 }

@@ -11,6 +11,7 @@ import type { Session } from '../shared/session.ts';
 import { agentSession, clientSession } from '../shared/test-sessions.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
+import { oneUpstream } from './test-upstreams.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 
@@ -42,10 +43,9 @@ async function rig(
   const origin = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
   const log: string[] = [];
   const proxy = new UpstreamProxy({
-    upstream: async () => origin + (options.base ?? ''),
+    upstreams: oneUpstream(origin + (options.base ?? ''), options.own),
     policy: { allowedPrefixes: [], allowManagement: false },
     maxBodyBytes: options.maxBodyBytes ?? 1_000_000,
-    upstreamHeaders: options.own ?? {},
     log: (line) => log.push(line),
   });
   const [left, right] = memoryPaths();

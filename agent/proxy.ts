@@ -5,32 +5,36 @@ import { DirectError, type ErrorCode } from '../shared/errors.ts';
 import { AgentExchange } from '../shared/exchange.ts';
 import type { Grant } from '../shared/grant.ts';
 import type { RequestHead } from '../shared/head.ts';
-import { hasBody } from '../shared/semantics.ts';
 import type { SessionGrant } from '../shared/sessions.ts';
 import type { Stream } from '../shared/stream.ts';
-import { admitTarget, type TargetPolicy } from '../shared/target.ts';
-import { checkPrefix, grantOf, RateLimited, RequestRates, withoutGrant } from './access.ts';
-import { type Answer, filtered, reason, respond } from './answer.ts';
+import { admitTarget } from '../shared/target.ts';
+import { grantOf, RequestRates, withoutGrant } from './access.ts';
+import { type Answer, NobodyThere, respond, unreachable } from './answer.ts';
+import { type Asking, DEFAULT_QUEUE, FairQueue, type QueueLimits } from './fair-queue.ts';
 import { fieldList, requestHeaders, socketRequestHeaders, socketResponseHeaders } from './headers.ts';
 import type { HeldReader } from './held-response.ts';
 import { HeldResponses } from './held-responses.ts';
-import { checkBody, type ModelUse, modelUse } from './model-scope.ts';
+import { type Access, accessOf, type HostPolicy } from './policy.ts';
 import { Reply } from './reply.ts';
-import { readBody } from './request-body.ts';
-import type { Routed } from './routed.ts';
+import { readBody, WholeBodies, WholeBody } from './request-body.ts';
+import type { Asked } from './routed.ts';
 import { nodeEnvironment } from './runtime.ts';
+import { isInference } from './server-paths.ts';
 import { openSocket, proxySocket } from './socket-proxy.ts';
+import { type Route, UpstreamRoutes } from './upstream-routes.ts';
+import type { Upstreams } from './upstreams.ts';
 import type { WebUi } from './web-ui.ts';
 
 export interface ProxyOptions {
-  /** Base URL of the server that answers `path`, without a slash at the end; undefined when there is none. */
-  upstream(path: string): Promise<string | undefined>;
-  policy: TargetPolicy;
+  upstreams: Upstreams;
+  policy: HostPolicy;
+  /** Requests that run at the server of this name at a time; the others wait. Any number unless told otherwise. */
+  capacityOf?(upstream: string): number | undefined;
+  /** How many may wait. */
+  queue?: QueueLimits;
   /** The host's own web UI, if it serves one. */
   webUi?: WebUi | undefined;
   maxBodyBytes: number;
-  /** Header fields of our own for the upstream, such as its API key. */
-  upstreamHeaders: Readonly<Record<string, string>>;
   /** Monotonic milliseconds; tests have their own. */
   now?(): number;
   /** For held responses; tests have their own. */
@@ -48,18 +52,8 @@ interface Tagged {
   end(): void;
 }
 
-interface Asked extends Routed {
-  signal: AbortSignal;
-}
-
 /** A TCP connection to a server on this machine or in its network takes milliseconds. */
 const CONNECT_TIMEOUT_MS = 10_000;
-
-/**
- * Bodies that are held as a whole because their model is checked, all together: a grant for one model must not fill the
- * agent's memory. Six of the greatest by default.
- */
-const MAX_CHECKED_BYTES = 64 * 1024 * 1024;
 
 /** CONNECT asks for a tunnel and TRACE shows the fields that we add; Fetch forbids both, in whichever case. */
 const TUNNELLING = ['CONNECT', 'TRACE', 'TRACK'];
@@ -70,11 +64,14 @@ export class UpstreamProxy {
   readonly #rates: RequestRates;
   readonly #tagged = new Set<Tagged>();
   readonly #held: HeldResponses;
-  /** Of MAX_CHECKED_BYTES. */
-  #checkedBytes = 0;
+  readonly #bodies = new WholeBodies();
+  readonly #routes: UpstreamRoutes;
+  readonly #queue: FairQueue;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
+    this.#routes = new UpstreamRoutes(options.upstreams, this.#bodies);
+    this.#queue = new FairQueue(options.queue ?? DEFAULT_QUEUE);
     this.#rates = new RequestRates(options.now ?? (() => performance.now()));
     this.#held = new HeldResponses({ timer: options.timer ?? nodeEnvironment.timer });
     this.#dispatcher = new Agent({
@@ -83,6 +80,11 @@ export class UpstreamProxy {
       bodyTimeout: 0,
       connect: { timeout: CONNECT_TIMEOUT_MS },
     });
+  }
+
+  /** What runs at the server of this name, and what waits for it. */
+  load(upstream: string): { running: number; waiting: number } {
+    return this.#queue.at(upstream);
   }
 
   async close(): Promise<void> {
@@ -208,71 +210,73 @@ export class UpstreamProxy {
     reply: Reply,
     signal: AbortSignal,
   ): Promise<void> {
-    this.#rates.count(grant);
+    const access = accessOf(grant, this.#options.policy);
+    this.#rates.count(access.grant);
     if (TUNNELLING.includes(head.method.toUpperCase())) throw new DirectError('E_FORBIDDEN_TARGET', head.method);
-    if (head.service === 'web_ui') return this.#toWebUi(head, grant, exchange, reply, signal);
-    const { path, query } = admitTarget(head.path, head.method, this.#options.policy);
-    if (grant.prefixes !== undefined) checkPrefix({ path, query }, grant.prefixes);
-    const { models } = grant;
-    const use = models === undefined ? undefined : modelUse(head, { path, query }, models);
-    const upstream = await this.#options.upstream(path);
-    if (upstream === undefined) throw new DirectError('E_NO_UPSTREAM');
-    const base = new URL(upstream);
-    const target = base.pathname.replace(/\/$/, '') + path + query;
-    const own = this.#options.upstreamHeaders;
-    const asked: Asked = { head, base, target, own, received: (fields) => fields, signal };
-    if (head.protocol === 'websocket') return this.#upgrade(asked, exchange, reply);
-    const body = await readBody(head, exchange, this.#options.maxBodyBytes);
-    if (models !== undefined && use !== undefined) {
-      const answer = await this.#ofModels({ ...asked, body, path }, use, models);
-      return respond(answer, asked, reply);
+    const body = () => readBody(head, exchange, this.#options.maxBodyBytes);
+    if (head.service === 'web_ui') {
+      const routed = this.#webUi.admit(head, access.grant);
+      const sent = head.protocol === 'websocket' ? null : await body();
+      return await this.#pass({ ...routed, body: sent, signal }, exchange, reply);
     }
-    await respond(await this.#request({ ...asked, body }), asked, reply);
+    const target = admitTarget(head.path, head.method, access.target);
+    access.checkPath(target);
+    const found = await this.#routes.find({ head, target, access, body, signal });
+    if (!('server' in found)) return await this.#answer(found, head, reply);
+    await this.#toUpstream(found, access, exchange, reply);
   }
 
-  async #toWebUi(
-    head: RequestHead,
-    grant: Grant,
-    exchange: AgentExchange,
-    reply: Reply,
-    signal: AbortSignal,
-  ): Promise<void> {
+  get #webUi(): WebUi {
     const { webUi } = this.#options;
-    if (webUi === undefined) throw new DirectError('E_NO_UPSTREAM', 'web_ui is not set in the agent’s configuration');
-    const asked = { ...webUi.admit(head, grant), signal };
-    if (head.protocol === 'websocket') return this.#upgrade(asked, exchange, reply);
-    const body = await readBody(head, exchange, this.#options.maxBodyBytes);
-    await respond(await this.#request({ ...asked, body }), asked, reply);
+    if (webUi !== undefined) return webUi;
+    throw new DirectError('E_NO_UPSTREAM', 'web_ui is not set in the agent’s configuration');
   }
 
-  /** A request with a grant for certain models. @throws DirectError `E_FORBIDDEN` */
-  async #ofModels(
-    request: Asked & { body: Readable | null; path: string },
-    use: ModelUse,
-    models: readonly string[],
-  ): Promise<Answer> {
-    const { head, body, path } = request;
-    if (use === 'body') {
-      const whole: Buffer[] = [];
-      let size = 0;
-      try {
-        for await (const piece of body ?? []) {
-          size += (piece as Buffer).length;
-          this.#checkedBytes += (piece as Buffer).length;
-          if (this.#checkedBytes > MAX_CHECKED_BYTES) throw new RateLimited(1_000, 'too many large bodies at a time');
-          whole.push(piece as Buffer);
+  /** With an answer of the agent's own. */
+  #answer(answer: Answer, head: RequestHead, reply: Reply): Promise<void> {
+    return respond(answer, { head, base: new URL('http://localhost'), received: (fields) => fields }, reply);
+  }
+
+  /** When it is the request's turn; to another server if nobody is at this one. */
+  async #toUpstream(first: Route, access: Access, exchange: AgentExchange, reply: Reply): Promise<void> {
+    let route = first;
+    let { body } = first.asked;
+    try {
+      for (;;) {
+        const { server, asked } = route;
+        const asking = isInference(asked) ? this.#askingFor(server.name, access) : undefined;
+        // Unread, it would take its client's credit from requests that need not wait.
+        if (asking !== undefined && body instanceof Readable && this.#queue.isBusy(asking)) {
+          body = await this.#bodies.read(body);
         }
-        const bytes = Buffer.concat(whole);
-        checkBody(bytes, path, models);
-        return await this.#request({ ...request, head: withJson(head), body: bytes });
-      } finally {
-        this.#checkedBytes -= size;
+        const leave = asking === undefined ? () => {} : await this.#queue.turn(asking, asked.signal);
+        try {
+          return await this.#pass({ ...asked, body }, exchange, reply);
+        } catch (error) {
+          if (!(error instanceof NobodyThere)) throw error;
+          this.#options.upstreams.failed(server);
+          // One that was being sent is gone.
+          const next = body instanceof Readable ? undefined : await route.next();
+          if (next === undefined) throw error;
+          route = next;
+        } finally {
+          leave();
+        }
       }
+    } finally {
+      if (body instanceof WholeBody) body.free();
     }
-    if (body !== null) throw new DirectError('E_FORBIDDEN', 'a body where none belongs');
-    const answer = await this.#request({ ...request, body: null });
-    const isList = use === 'list' && hasBody(head.method, answer.statusCode) && answer.statusCode < 300;
-    return isList ? filtered(answer, models) : answer;
+  }
+
+  #askingFor(upstream: string, { client, share }: Access): Asking {
+    return { upstream, capacity: this.#options.capacityOf?.(upstream), client, share };
+  }
+
+  async #pass(asked: Asked, exchange: AgentExchange, reply: Reply): Promise<void> {
+    if (asked.head.protocol === 'websocket') return await this.#upgrade(asked, exchange, reply);
+    const answer = await this.#request(asked);
+    if (asked.body instanceof WholeBody) asked.body.free();
+    await respond(asked.answered === undefined ? answer : await asked.answered(answer), asked, reply);
   }
 
   /** An upgrade that the upstream refuses is answered as any request. */
@@ -294,15 +298,14 @@ export class UpstreamProxy {
     }
   }
 
-  async #request(request: Asked & { body: Readable | Buffer | null }): Promise<Answer> {
-    const { head, base, target, own, body, signal } = request;
+  async #request({ head, base, target, own, body, signal }: Asked): Promise<Answer> {
     try {
       const response = await this.#dispatcher.request({
         origin: base.origin,
         path: target,
         method: head.method as Dispatcher.HttpMethod,
         headers: requestHeaders(head.headers, base.origin, own),
-        body,
+        body: body instanceof WholeBody ? body.bytes : body,
         signal,
         responseHeaders: 'raw',
       });
@@ -312,19 +315,9 @@ export class UpstreamProxy {
       const bodyError = body instanceof Readable ? body.errored : null;
       if (bodyError instanceof DirectError) throw bodyError;
       if (error instanceof DirectError || signal.aborted) throw error;
-      throw new DirectError('E_UPSTREAM_UNREACHABLE', reason(error));
+      throw unreachable(error);
     }
   }
-}
-
-/**
- * The head of a request whose body was read as JSON: whoever went by another type might read something else. LocalAI
- * takes a model that a bearer token names before the body's; the upstream's own key is `upstream_headers`' business.
- */
-function withJson(head: RequestHead): RequestHead {
-  const misleading = ['content-type', 'content-encoding', 'authorization'];
-  const others = head.headers.filter(([name]) => !misleading.includes(name));
-  return { ...head, headers: [...others, ['content-type', 'application/json']] };
 }
 
 /** For the log. The id of a held response is the client's. */

@@ -3,6 +3,66 @@ import { Readable } from 'node:stream';
 import { DirectError, ProtocolError } from '../shared/errors.ts';
 import type { AgentExchange } from '../shared/exchange.ts';
 import type { RequestHead } from '../shared/head.ts';
+import { RateLimited } from './access.ts';
+
+/**
+ * Bodies that are held as a whole, all together: because the model in them is looked for, or while their requests wait.
+ * Clients must not fill the agent's memory. Six of the greatest by default.
+ */
+const MAX_WHOLE_BYTES = 64 * 1024 * 1024;
+
+/** A body in memory, until it is freed. */
+export class WholeBody {
+  #bytes: Buffer;
+  #freed: (() => void) | undefined;
+
+  constructor(bytes: Buffer, freed: () => void) {
+    this.#bytes = bytes;
+    this.#freed = freed;
+  }
+
+  get bytes(): Buffer {
+    return this.#bytes;
+  }
+
+  /** With other bytes in place of these, about as many. */
+  replace(bytes: Uint8Array): void {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** More than once is once. */
+  free(): void {
+    this.#bytes = Buffer.alloc(0);
+    this.#freed?.();
+    this.#freed = undefined;
+  }
+}
+
+/** Reads bodies as a whole, and counts what they hold. */
+export class WholeBodies {
+  #held = 0;
+
+  /** @throws RateLimited when there are too many large ones; DirectError of the body's own */
+  async read(body: Readable | null): Promise<WholeBody> {
+    const pieces: Buffer[] = [];
+    let size = 0;
+    const free = () => {
+      this.#held -= size;
+    };
+    try {
+      for await (const piece of body ?? []) {
+        size += (piece as Buffer).length;
+        this.#held += (piece as Buffer).length;
+        if (this.#held > MAX_WHOLE_BYTES) throw new RateLimited(1_000, 'too many large bodies at a time');
+        pieces.push(piece as Buffer);
+      }
+    } catch (error) {
+      free();
+      throw error;
+    }
+    return new WholeBody(Buffer.concat(pieces), free);
+  }
+}
 
 /** The body as a stream that ends with E_BODY_TOO_LARGE at `limit`, or null when there is none. */
 export async function readBody(head: RequestHead, exchange: AgentExchange, limit: number): Promise<Readable | null> {

@@ -1,5 +1,8 @@
 /** A request that may be forwarded, where to, and what its service changes in the fields of both directions. */
+import type { Readable } from 'node:stream';
 import type { HeaderList, RequestHead } from '../shared/head.ts';
+import type { Answer } from './answer.ts';
+import type { WholeBody } from './request-body.ts';
 
 export interface Routed {
   head: RequestHead;
@@ -11,4 +14,17 @@ export interface Routed {
   own: Readonly<Record<string, string>>;
   /** The upstream's fields, before what every proxy changes in them; names are in lower case. */
   received(fields: HeaderList): HeaderList;
+}
+
+/** Likewise with all that it takes to ask. */
+export interface Asked extends Routed {
+  body: Readable | WholeBody | null;
+  /** The whole answer as the client may see it. */
+  answered?: ((answer: Answer) => Promise<Answer>) | undefined;
+  signal: AbortSignal;
+}
+
+/** The path of a base URL, without a slash at the end. */
+export function prefixOf(base: URL): string {
+  return base.pathname.replace(/\/$/, '');
 }

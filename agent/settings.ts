@@ -14,18 +14,31 @@ import {
   NETWORK_EXPECTED,
   portRange,
 } from './network-values.ts';
+import { distinct, namedUrl, upstreamHeaders } from './upstream-settings.ts';
 
 /** More than a home connection or the edge's memory of it can use; a higher number is a slip. */
 const MAX_CONNECTIONS_LIMIT = 1000;
 /** Bodies pass through in pieces, so this only catches slips such as a wrong unit. */
 const MAX_BODY_LIMIT = 1024 ** 4;
 
+const MAX_COUNT = 1_000_000;
+const count = number(wholeNumber);
+
+/** What one kind of client may do. */
+const rule = z.strictObject({
+  prefixes: items(prefix).optional(),
+  models: items(modelName).optional(),
+  requests_per_minute: count.optional(),
+  concurrent_requests: count.optional(),
+  allow_management: yesNo().optional(),
+});
+
 /** Keys of the file; `DIRECT_AGENT_` and upper case in the environment, `--max-conns` and so on as flags. */
 export const settings = z.object({
   signaling_url: text(signalingUrl).optional(),
   token: text(bearerToken).optional(),
   token_file: text(fileName).optional(),
-  upstream: list(upstreamUrl),
+  upstream: list((value) => namedUrl(value, upstreamUrl), distinct),
   interfaces: list(interfacePattern),
   exclude_interfaces: list(interfacePattern),
   nat_1to1: list(addressMapping, addressMappings),
@@ -39,9 +52,23 @@ export const settings = z.object({
   allowed_prefixes: list(prefix),
   allow_management: yesNo().default(false),
   upstream_headers: z
-    .union([z.record(z.string(), z.string()), z.array(z.string()), z.string()])
-    .transform(checked(headers))
-    .default({}),
+    .union([
+      z.record(z.string(), z.union([z.string(), z.record(z.string(), z.string())])),
+      z.array(z.string()),
+      z.string(),
+    ])
+    .transform(checked((value) => upstreamHeaders(value, headers)))
+    .default({ any: {}, of: {} }),
+  policy: json(
+    z.strictObject({
+      owner: rule.optional(),
+      keys: rule.optional(),
+      guests: rule.optional(),
+      anonymous: rule.optional(),
+    }),
+  ).prefault({}),
+  concurrent_requests: json(z.union([count, z.record(z.string(), count)])).optional(),
+  queue: json(z.strictObject({ per_client: count.optional(), total: count.optional() })).prefault({}),
   web_ui: text(webUiUrl).optional(),
   web_ui_https_paths: list(prefix),
   access: z.enum(ACCESS_MODES).default('edge'),
@@ -56,7 +83,7 @@ export const EXPECTED: Record<Key, string> = {
   signaling_url: 'https://EDGE/_direct/h/HOST, as the edge shows it',
   token: 'the agent’s token, in quotes',
   token_file: 'the name of a file that contains only the token',
-  upstream: 'a URL or a list of URLs, such as http://127.0.0.1:11434',
+  upstream: 'a URL or a list of URLs, such as http://127.0.0.1:11434 or gpu=http://gpu.lan:8000',
   ...NETWORK_EXPECTED,
   stun_urls: 'a list such as stun:stun.example.org:3478',
   max_conns: `a whole number from 1 to ${MAX_CONNECTIONS_LIMIT}`,
@@ -64,6 +91,9 @@ export const EXPECTED: Record<Key, string> = {
   allowed_prefixes: 'a list of paths such as /custom',
   allow_management: 'true or false',
   upstream_headers: 'a map, or lines of the form “Name: value”',
+  policy: 'a map such as {guests: {models: [llama3], requests_per_minute: 30}}',
+  concurrent_requests: 'a whole number such as 4, or a map such as {ollama: 2, vllm: 16}',
+  queue: 'a map such as {per_client: 128, total: 512}',
   web_ui: 'the base URL of a web UI, such as http://127.0.0.1:3000',
   web_ui_https_paths: 'a list of paths such as /static',
   access: 'edge or paired',
@@ -103,7 +133,26 @@ function yesNo() {
 
 /** `parseAll` judges the items together. */
 function list<T>(parse: (value: string) => T, parseAll: (values: T[]) => T[] = (values) => values) {
-  return z.preprocess((value) => commaSeparated(value), z.array(text(parse)).transform(checked(parseAll))).prefault([]);
+  return items(parse, parseAll).prefault([]);
+}
+
+function items<T>(parse: (value: string) => T, parseAll: (values: T[]) => T[] = (values) => values) {
+  return z.preprocess((value) => commaSeparated(value), z.array(text(parse)).transform(checked(parseAll)));
+}
+
+/** In the environment, a map is JSON. */
+function json<T extends z.ZodType>(schema: T) {
+  return z.preprocess((value) => fromJson(value), schema);
+}
+
+/** What the text says, where it is JSON; as it is where not. */
+export function fromJson(value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
 }
 
 export function commaSeparated(value: unknown): unknown {
@@ -184,6 +233,19 @@ function byteSize(value: number | string): number {
   if (match === null || bytes < 1 || bytes > MAX_BODY_LIMIT)
     throw new Mistake(`is no size. Write ${EXPECTED.max_body_bytes}`);
   return bytes;
+}
+
+function wholeNumber(value: number | string): number {
+  const count = typeof value === 'string' && !/^\d+$/.test(value) ? Number.NaN : Number(value);
+  if (!Number.isInteger(count) || count < 1 || count > MAX_COUNT) {
+    throw new Mistake(`is out of range. Write a whole number from 1 to ${MAX_COUNT}`);
+  }
+  return count;
+}
+
+function modelName(value: string): string {
+  if (value.trim() === '') throw new Mistake('is empty. Write the name of a model, as in /v1/models');
+  return value.trim();
 }
 
 function prefix(value: string): string {

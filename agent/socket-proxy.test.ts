@@ -13,6 +13,7 @@ import type { SocketMessage } from '../shared/socket-exchange.ts';
 import { agentSession, clientSession } from '../shared/test-sessions.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
+import { oneUpstream } from './test-upstreams.ts';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -43,13 +44,9 @@ async function rig(accept: (socket: WebSocket, request: IncomingMessage) => void
   const origin = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
   const log: string[] = [];
   const proxy = new UpstreamProxy({
-    upstream: async () => {
-      await options.known;
-      return origin + (options.base ?? '');
-    },
+    upstreams: oneUpstream(origin + (options.base ?? ''), options.own, options.known),
     policy: { allowedPrefixes: [], allowManagement: false },
     maxBodyBytes: 1000,
-    upstreamHeaders: options.own ?? {},
     log: (line) => log.push(line),
   });
   const [left, right] = memoryPaths();

@@ -5,6 +5,7 @@ import { DirectError } from '../shared/errors.ts';
 import type { HeaderList } from '../shared/head.ts';
 import { MAX_SOCKET_MESSAGE_BYTES } from '../shared/limits.ts';
 import type { SocketExchange } from '../shared/socket-exchange.ts';
+import { unreachable } from './answer.ts';
 import { fieldList } from './headers.ts';
 
 /** What waits for an upstream that reads slowly; more stays with the client, where the stream's credit bounds it. */
@@ -39,7 +40,7 @@ export async function openSocket(
   return await new Promise((resolve, reject) => {
     let fields: HeaderList = [];
     // Stays for the socket's life: `close` follows each error, and says enough.
-    socket.on('error', (error) => reject(new DirectError('E_UPSTREAM_UNREACHABLE', error.message)));
+    socket.on('error', (error) => reject(unreachable(error)));
     socket.once('unexpected-response', (_request, response) => resolve({ refusal: response }));
     socket.once('upgrade', (response) => {
       fields = fieldList(response.rawHeaders);

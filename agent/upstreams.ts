@@ -141,8 +141,9 @@ export class Upstreams {
     return this.known;
   }
 
-  names(): ModelNames<Upstream> {
-    return new ModelNames(this.known);
+  /** The names of the models of `servers`, of all unless told otherwise. */
+  names(servers: readonly Upstream[] = this.known): ModelNames<Upstream> {
+    return new ModelNames(servers);
   }
 
   /**

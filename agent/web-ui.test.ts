@@ -13,6 +13,7 @@ import type { SessionGrant } from '../shared/sessions.ts';
 import { agentSession, clientSession } from '../shared/test-sessions.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
+import { oneUpstream } from './test-upstreams.ts';
 import { WebUi } from './web-ui.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -51,11 +52,10 @@ async function rig(handler: Handler, { base = '', configured = true, maxBodyByte
   const log: string[] = [];
   const line = (text: string) => void log.push(text);
   const proxy = new UpstreamProxy({
-    upstream: async () => origin,
+    upstreams: oneUpstream(origin, { authorization: 'Bearer of the model' }),
     policy: { allowedPrefixes: [], allowManagement: false },
     webUi: configured ? new WebUi({ base: origin + base, httpsPaths: ['/static'], log: line }) : undefined,
     maxBodyBytes,
-    upstreamHeaders: { authorization: 'Bearer of the model' },
     log: line,
   });
   cleanups.push(() => {

@@ -8,7 +8,7 @@ import type { HeaderList, RequestHead } from '../shared/head.ts';
 import { parseOpenTarget } from '../shared/target.ts';
 import { DIRECT_CREDENTIALS, DIRECT_WEB_UI } from '../shared/web-ui.ts';
 import { CookieJars, type HiddenCookies } from './cookie-jars.ts';
-import type { Routed } from './routed.ts';
+import { prefixOf, type Routed } from './routed.ts';
 
 export interface WebUiOptions {
   /** Base URL of the UI, without a slash at the end. */
@@ -91,10 +91,6 @@ export class WebUi {
     const isPage = fields.some(([name, value]) => name === 'content-type' && /^text\/html\s*(?:;|$)/i.test(value));
     return isPage ? [...kept, [DIRECT_WEB_UI, this.#httpsPaths]] : kept;
   }
-}
-
-function prefixOf(base: URL): string {
-  return base.pathname.replace(/\/$/, '');
 }
 
 // ---- where the UI is seen --------------------------------------------------------------------

@@ -4,6 +4,7 @@ import { Connections } from '../agent/connections.ts';
 import { UpstreamProxy } from '../agent/proxy.ts';
 import { nodeEnvironment } from '../agent/runtime.ts';
 import { PLAIN_NETWORK } from '../agent/test-network.ts';
+import { oneUpstream } from '../agent/test-upstreams.ts';
 import { WebRtc } from '../agent/webrtc.ts';
 import { generateHostKeys } from '../shared/host-identity.ts';
 import { Sessions } from '../shared/sessions.ts';
@@ -27,10 +28,9 @@ const tell = (message: FromAgent) => void process.send?.(message);
 
 const webRtc = await WebRtc.open(PLAIN_NETWORK, { log: (line) => void process.stderr.write(`${line}\n`) });
 const proxy = new UpstreamProxy({
-  upstream: async () => upstream,
+  upstreams: oneUpstream(upstream),
   policy: { allowedPrefixes: [], allowManagement: false },
   maxBodyBytes: 10_000_000,
-  upstreamHeaders: {},
   log: () => {},
 });
 const sessions = new Sessions({

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { UpstreamProxy } from '../agent/proxy.ts';
 import { nodeEnvironment } from '../agent/runtime.ts';
+import { oneUpstream } from '../agent/test-upstreams.ts';
 import { WebUi } from '../agent/web-ui.ts';
 import { ClientExchange } from '../shared/exchange.ts';
 import type { HeaderList, RequestHead, ResponseHead } from '../shared/head.ts';
@@ -31,11 +32,10 @@ const FROM_ITS_PAGE: HeaderList = [
 /** A client whose browser keeps the cookies that it gets to see. */
 function browse(base: string) {
   const proxy = new UpstreamProxy({
-    upstream: async () => undefined,
+    upstreams: oneUpstream(undefined),
     policy: { allowedPrefixes: [], allowManagement: false },
     webUi: new WebUi({ base, httpsPaths: [], log: () => {} }),
     maxBodyBytes: 5_000_000,
-    upstreamHeaders: {},
     log: () => {},
   });
   const [left, right] = memoryPaths();

@@ -4,12 +4,13 @@ import { type DirectError, ERRORS } from '../../shared/errors.ts';
 import { startAgent } from '../agent.ts';
 import { CommandError, EXIT, type ExitCode } from '../command-error.ts';
 import type { AgentSettings, Config } from '../config.ts';
-import { discoverServers, type LocalServer } from '../discovery.ts';
+import { discoverServers, type LocalServer, localCandidates } from '../discovery.ts';
 import { dashboard, edgeOf } from '../edge-address.ts';
 import { credentialRefused } from '../edge-api.ts';
 import { chooseAddresses, describeAddresses, idlePatterns } from '../local-addresses.ts';
 import { makeLog } from '../log.ts';
 import type { HostIdentity } from '../store.ts';
+import { unidentified } from '../upstreams.ts';
 import type { Context } from './context.ts';
 
 export interface ServeOptions {
@@ -46,6 +47,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
     config,
     servers,
     search: () => findServers(config),
+    candidates: config.upstreams.length === 0 ? localCandidates() : [],
     hostKeys: identity.keys,
     folder,
     log,
@@ -67,10 +69,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
 export async function findServers(settings: AgentSettings): Promise<LocalServer[]> {
   if (settings.upstreams.length === 0) return discoverServers();
   const found = await discoverServers({ candidates: settings.upstreams });
-  return settings.upstreams.map(
-    (url) =>
-      found.find((server) => server.url === url) ?? { kind: 'openai', name: url, url, models: [], needsKey: false },
-  );
+  return settings.upstreams.map((url) => found.find((server) => server.url === url) ?? unidentified(url));
 }
 
 function reasonOf({ code }: DirectError, edge: string): string {
