@@ -221,11 +221,15 @@ export class UpstreamRoutes {
     const server = found?.server ?? this.#without(path, named, tried);
     if (server === undefined || tried.includes(server.name)) return undefined;
     const who = named && known.refuses?.(named.model);
+    // The first one was allowed; that it is gone is what the client should hear.
+    if (who !== undefined && tried.length > 0) return undefined;
     if (who !== undefined) throw new DirectError('E_FORBIDDEN', `${who} is not for this model at ${server.name}`);
     const isOther = named !== undefined && found !== undefined && named.model !== found.model;
     // To Ollama both are the same, and bytes that need no change get none.
     const isEqual = isOther && server.kind === 'ollama' && plainName(named.model) === plainName(found.model);
-    const asked = isOther && !isEqual ? named.as(found.model, inquiry) : inquiry;
+    // After another server the body may have that one's name for the model.
+    const isRenamed = named !== undefined && found !== undefined && ((isOther && !isEqual) || tried.length > 0);
+    const asked = isRenamed ? named.as(found.model, inquiry) : inquiry;
     return this.#to(server, { ...known, inquiry: asked }, async () => this.#choose(known, [...tried, server.name]));
   }
 
