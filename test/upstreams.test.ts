@@ -34,7 +34,8 @@ async function startLate(): Promise<void> {
   const args = ['test/fake-llm-process.ts', `${port}`];
   const started = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   server = started;
-  await once(started.stdout, 'data');
+  const [what] = await Promise.race([once(started.stdout, 'data'), once(started, 'exit')]);
+  expect(`${what}`).toContain('http');
 }
 
 async function killLate(): Promise<void> {
