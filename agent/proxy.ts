@@ -1,6 +1,4 @@
 /** Proxies the streams of a session to an upstream: one stream, one HTTP exchange or one WebSocket. */
-import { Readable } from 'node:stream';
-import { Agent, type Dispatcher } from 'undici';
 import { DirectError, type ErrorCode } from '../shared/errors.ts';
 import { AgentExchange } from '../shared/exchange.ts';
 import type { Grant } from '../shared/grant.ts';
@@ -9,29 +7,19 @@ import type { SessionGrant } from '../shared/sessions.ts';
 import type { Stream } from '../shared/stream.ts';
 import { admitTarget } from '../shared/target.ts';
 import { grantOf, RequestRates, withoutGrant } from './access.ts';
-import { type Answer, NobodyThere, respond, unreachable } from './answer.ts';
-import { type Asking, DEFAULT_QUEUE, FairQueue, type QueueLimits } from './fair-queue.ts';
-import { fieldList, requestHeaders, socketRequestHeaders, socketResponseHeaders } from './headers.ts';
+import { type Answer, respond } from './answer.ts';
+import { Forwarder, type ForwarderOptions } from './forwarder.ts';
 import type { HeldReader } from './held-response.ts';
 import { HeldResponses } from './held-responses.ts';
-import { type Access, accessOf, type HostPolicy } from './policy.ts';
+import { accessOf, type HostPolicy } from './policy.ts';
 import { Reply } from './reply.ts';
-import { readBody, WholeBodies, WholeBody } from './request-body.ts';
-import type { Asked } from './routed.ts';
+import { readBody, WholeBodies } from './request-body.ts';
 import { nodeEnvironment } from './runtime.ts';
-import { isInference } from './server-paths.ts';
-import { openSocket, proxySocket } from './socket-proxy.ts';
-import { type Route, UpstreamRoutes } from './upstream-routes.ts';
-import type { Upstreams } from './upstreams.ts';
+import { UpstreamRoutes } from './upstream-routes.ts';
 import type { WebUi } from './web-ui.ts';
 
-export interface ProxyOptions {
-  upstreams: Upstreams;
+export interface ProxyOptions extends ForwarderOptions {
   policy: HostPolicy;
-  /** Requests that run at the server of this name at a time; the others wait. Any number unless told otherwise. */
-  capacityOf?(upstream: string): number | undefined;
-  /** How many may wait. */
-  queue?: QueueLimits;
   /** The host's own web UI, if it serves one. */
   webUi?: WebUi | undefined;
   maxBodyBytes: number;
@@ -52,44 +40,34 @@ interface Tagged {
   end(): void;
 }
 
-/** A TCP connection to a server on this machine or in its network takes milliseconds. */
-const CONNECT_TIMEOUT_MS = 10_000;
-
 /** CONNECT asks for a tunnel and TRACE shows the fields that we add; Fetch forbids both, in whichever case. */
 const TUNNELLING = ['CONNECT', 'TRACE', 'TRACK'];
 
 export class UpstreamProxy {
   readonly #options: ProxyOptions;
-  readonly #dispatcher: Agent;
+  readonly #routes: UpstreamRoutes;
+  readonly #forwarder: Forwarder;
   readonly #rates: RequestRates;
   readonly #tagged = new Set<Tagged>();
   readonly #held: HeldResponses;
-  readonly #bodies = new WholeBodies();
-  readonly #routes: UpstreamRoutes;
-  readonly #queue: FairQueue;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
-    this.#routes = new UpstreamRoutes(options.upstreams, this.#bodies);
-    this.#queue = new FairQueue(options.queue ?? DEFAULT_QUEUE);
+    const bodies = new WholeBodies();
+    this.#routes = new UpstreamRoutes(options.upstreams, bodies);
+    this.#forwarder = new Forwarder(options, bodies);
     this.#rates = new RequestRates(options.now ?? (() => performance.now()));
     this.#held = new HeldResponses({ timer: options.timer ?? nodeEnvironment.timer });
-    this.#dispatcher = new Agent({
-      // A model may think for longer than undici's 300 s; whether the path lives is the session's business.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      connect: { timeout: CONNECT_TIMEOUT_MS },
-    });
   }
 
   /** What runs at the server of this name, and what waits for it. */
   load(upstream: string): { running: number; waiting: number } {
-    return this.#queue.at(upstream);
+    return this.#forwarder.load(upstream);
   }
 
   async close(): Promise<void> {
     this.#held.close();
-    await this.#dispatcher.destroy();
+    await this.#forwarder.close();
   }
 
   /**
@@ -217,13 +195,13 @@ export class UpstreamProxy {
     if (head.service === 'web_ui') {
       const routed = this.#webUi.admit(head, access.grant);
       const sent = head.protocol === 'websocket' ? null : await body();
-      return await this.#pass({ ...routed, body: sent, signal }, exchange, reply);
+      return await this.#forwarder.pass({ ...routed, body: sent, signal }, exchange, reply);
     }
     const target = admitTarget(head.path, head.method, access.target);
     access.checkPath(target);
     const found = await this.#routes.find({ head, target, access, body, signal });
     if (!('server' in found)) return await this.#answer(found, head, reply);
-    await this.#toUpstream(found, access, exchange, reply);
+    await this.#forwarder.toUpstream(found, access, exchange, reply);
   }
 
   get #webUi(): WebUi {
@@ -235,88 +213,6 @@ export class UpstreamProxy {
   /** With an answer of the agent's own. */
   #answer(answer: Answer, head: RequestHead, reply: Reply): Promise<void> {
     return respond(answer, { head, base: new URL('http://localhost'), received: (fields) => fields }, reply);
-  }
-
-  /** When it is the request's turn; to another server if nobody is at this one. */
-  async #toUpstream(first: Route, access: Access, exchange: AgentExchange, reply: Reply): Promise<void> {
-    let route = first;
-    let { body } = first.asked;
-    try {
-      for (;;) {
-        const { server, asked } = route;
-        const asking = isInference(asked) ? this.#askingFor(server.name, access) : undefined;
-        // Unread, it would take its client's credit from requests that need not wait.
-        if (asking !== undefined && body instanceof Readable && this.#queue.isBusy(asking)) {
-          body = await this.#bodies.read(body);
-        }
-        const leave = asking === undefined ? () => {} : await this.#queue.turn(asking, asked.signal);
-        try {
-          return await this.#pass({ ...asked, body }, exchange, reply);
-        } catch (error) {
-          if (!(error instanceof NobodyThere)) throw error;
-          this.#options.upstreams.failed(server);
-          // One that was being sent is gone.
-          const next = body instanceof Readable ? undefined : await route.next();
-          if (next === undefined) throw error;
-          route = next;
-        } finally {
-          leave();
-        }
-      }
-    } finally {
-      if (body instanceof WholeBody) body.free();
-    }
-  }
-
-  #askingFor(upstream: string, { client, share }: Access): Asking {
-    return { upstream, capacity: this.#options.capacityOf?.(upstream), client, share };
-  }
-
-  async #pass(asked: Asked, exchange: AgentExchange, reply: Reply): Promise<void> {
-    if (asked.head.protocol === 'websocket') return await this.#upgrade(asked, exchange, reply);
-    const answer = await this.#request(asked);
-    if (asked.body instanceof WholeBody) asked.body.free();
-    await respond(asked.answered === undefined ? answer : await asked.answered(answer), asked, reply);
-  }
-
-  /** An upgrade that the upstream refuses is answered as any request. */
-  async #upgrade(asked: Asked, exchange: AgentExchange, reply: Reply): Promise<void> {
-    const { head, base, target, own, signal } = asked;
-    const headers = socketRequestHeaders(head.headers, base.origin, own);
-    const opening = await openSocket(new URL(base.origin + target), headers, signal);
-    if ('refusal' in opening) {
-      const { refusal } = opening;
-      const { statusCode = 502, rawHeaders, trailers } = refusal;
-      return respond({ statusCode, fields: fieldList(rawHeaders), body: refusal, trailers }, asked, reply);
-    }
-    const { socket, fields } = opening;
-    try {
-      await reply.head({ status: 101, statusText: '', headers: socketResponseHeaders(asked.received(fields), base) });
-      await proxySocket(socket, exchange.socket());
-    } finally {
-      socket.terminate();
-    }
-  }
-
-  async #request({ head, base, target, own, body, signal }: Asked): Promise<Answer> {
-    try {
-      const response = await this.#dispatcher.request({
-        origin: base.origin,
-        path: target,
-        method: head.method as Dispatcher.HttpMethod,
-        headers: requestHeaders(head.headers, base.origin, own),
-        body: body instanceof WholeBody ? body.bytes : body,
-        signal,
-        responseHeaders: 'raw',
-      });
-      // With `raw` they are a list, which the types do not say.
-      return { ...response, fields: fieldList(response.headers as unknown as Buffer[]) };
-    } catch (error) {
-      const bodyError = body instanceof Readable ? body.errored : null;
-      if (bodyError instanceof DirectError) throw bodyError;
-      if (error instanceof DirectError || signal.aborted) throw error;
-      throw unreachable(error);
-    }
   }
 }
 

@@ -56,6 +56,15 @@ export interface UpstreamsOptions {
   timer?(ms: number, run: () => void): () => void;
 }
 
+/** Those of all servers, and of the owners of a path or two; they are asked for several times in each request. */
+const NAMES_KEPT = 4;
+
+interface NamesOf {
+  /** Servers, and their lists as they were. */
+  readonly lists: readonly unknown[];
+  readonly names: ModelNames<Upstream>;
+}
+
 /** An address at which a server is or may be. */
 interface Place {
   readonly url: string;
@@ -76,6 +85,7 @@ export class Upstreams {
   readonly #names = new Map<string, string>();
   readonly #now: () => number;
   readonly #timer: (ms: number, run: () => void) => () => void;
+  #namesOf: readonly NamesOf[] = [];
   #searching: Promise<void> | undefined;
   #searchedAt = Number.NEGATIVE_INFINITY;
   #refreshing: Promise<void> | undefined;
@@ -143,7 +153,14 @@ export class Upstreams {
 
   /** The names of the models of `servers`, of all unless told otherwise. */
   names(servers: readonly Upstream[] = this.known): ModelNames<Upstream> {
-    return new ModelNames(servers);
+    const lists = servers.flatMap((server) => [server, server.models]);
+    const isThis = (cached: NamesOf) =>
+      cached.lists.length === lists.length && cached.lists.every((l, i) => l === lists[i]);
+    const known = this.#namesOf.find(isThis);
+    if (known !== undefined) return known.names;
+    const names = new ModelNames(servers);
+    this.#namesOf = [{ lists, names }, ...this.#namesOf].slice(0, NAMES_KEPT);
+    return names;
   }
 
   /**
@@ -174,7 +191,8 @@ export class Upstreams {
     this.#refreshing ??= Promise.all(
       this.#places.map(async (place) => {
         if (place.server?.isUp) return this.#list(place.server);
-        place.retryAt = 0;
+        // No more often than it would be asked anyway: the questions are for somebody's web server, perhaps.
+        if (place.attempts < IDENTIFY_AGAIN_MS.length) place.retryAt = 0;
         await this.#look(place);
       }),
     ).then(() => {
@@ -266,11 +284,11 @@ export class Upstreams {
   async #identify(place: Place): Promise<void> {
     const { identify = identifyServer } = this.#options;
     const pause = IDENTIFY_AGAIN_MS[place.attempts];
-    // What the user has named is a server, whatever it says.
-    const last = place.isConfigured ? IDENTIFY_AGAIN_MS.at(-1) : Number.POSITIVE_INFINITY;
+    const before = place.server;
+    // What the user has named is a server, whatever it says; and what was one may be loading.
+    const last = place.isConfigured || before !== undefined ? IDENTIFY_AGAIN_MS.at(-1) : Number.POSITIVE_INFINITY;
     place.retryAt = this.#now() + (pause ?? last ?? 0);
     place.attempts += 1;
-    const before = place.server;
     const found =
       (await identify(place.url)) ?? (place.isConfigured ? unidentified(place.url, before?.describe()) : undefined);
     if (this.#closed || found === undefined) return;
