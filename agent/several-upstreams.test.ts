@@ -5,11 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { ClientExchange } from '../shared/exchange.ts';
-import type { Grant } from '../shared/grant.ts';
 import type { HeaderList, RequestHead } from '../shared/head.ts';
 import { memoryPaths } from '../shared/memory-path.ts';
 import type { Session } from '../shared/session.ts';
-import { Sessions } from '../shared/sessions.ts';
+import { type SessionGrant, Sessions } from '../shared/sessions.ts';
 import { clientSession } from '../shared/test-sessions.ts';
 import type { ServerKind } from './discovery.ts';
 import { type ProxyOptions, UpstreamProxy } from './proxy.ts';
@@ -92,7 +91,7 @@ async function rig(servers: Servers, more: Partial<ProxyOptions & UpstreamsOptio
     environment: nodeEnvironment,
     stream: (stream, grant) => void proxy.serve(stream, grant),
   });
-  const client = (grant: Grant = { subject: 'owner' }) => {
+  const client = (grant: SessionGrant = { subject: 'owner' }) => {
     const [left, right] = memoryPaths();
     sessions.accept(right, { sessionId: 'test', kind: 'relay', grant });
     const session = clientSession({ sessionId: 'test', environment: nodeEnvironment, path: left });
@@ -362,6 +361,23 @@ describe('a grant for certain models', () => {
     expect((await ask(session, '/api/chat', asking('qwen3'))).status).toBe(403);
   });
 
+  test('decides where to, however the body is said to be', async () => {
+    const { session, one, other } = await limited(['vllm/qwen3']);
+    for (const headers of [
+      [['content-encoding', 'identity']],
+      [['content-type', 'text/plain']],
+      [['content-type', 'multipart/form-data; boundary=x']],
+      [
+        ['content-encoding', 'identity'],
+        ['content-encoding', 'gzip'],
+      ],
+    ] satisfies HeaderList[]) {
+      const { status } = await ask(session, CHAT, { ...asking('vllm/qwen3'), headers });
+      expect([200, 403]).toContain(status);
+    }
+    expect([one.seen.length, other.seen.length]).toEqual([0, 2]);
+  });
+
   test('may name a server’s', async () => {
     const { session, statuses, one, other } = await limited(['vllm/qwen3', 'vllm/org/model']);
     expect(await statuses('vllm/qwen3', 'org/model', 'vllm/org/model')).toEqual([200, 200, 200]);
@@ -432,6 +448,46 @@ describe('turns', () => {
     expect((await running).status).toBe(200);
     await until(() => proxy.load('ollama').running === 0);
     expect(one.seen.length).toBe(1);
+  });
+
+  test('are left by who is revoked', async () => {
+    const { one, answer, client, proxy } = await busy();
+    const edge = client('in-heads');
+    const by = (subject: string) => ({
+      ...asking('a'),
+      headers: [['direct-grant', JSON.stringify({ subject })]] satisfies HeaderList,
+    });
+    const running = ask(edge, CHAT, by('key:a'));
+    await until(() => one.open.length === 1);
+    const waiting = ask(edge, CHAT, by('key:b'));
+    await until(() => proxy.load('ollama').waiting === 1);
+    proxy.revoke('key:b');
+    expect((await waiting).status).toBe(401);
+    expect(proxy.load('ollama')).toEqual({ running: 1, waiting: 0 });
+    answer(0);
+    expect((await running).status).toBe(200);
+    expect(one.seen.length).toBe(1);
+  });
+
+  test('are waited for by held responses as well', async () => {
+    const { one, answer, client, proxy } = await busy();
+    const session = client();
+    const running = ask(session, CHAT, asking('a'));
+    await until(() => one.open.length === 1);
+    const exchange = new ClientExchange(session.openStream());
+    await exchange.sendHead({ method: 'POST', path: CHAT, headers: [], hold: 'h'.repeat(22) });
+    await exchange.sendData(Buffer.from(asking('a').body));
+    exchange.finish();
+    await until(() => proxy.load('ollama').waiting === 1);
+    answer(0);
+    expect((await running).status).toBe(200);
+    await until(() => one.open.length === 2);
+    // Its reader goes; the response stays, and its place with it.
+    exchange.abort('E_CANCELLED');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(proxy.load('ollama')).toEqual({ running: 1, waiting: 0 });
+    answer(1);
+    await until(() => proxy.load('ollama').running === 0);
   });
 
   test('beyond those that may wait are refused with the time to come again', async () => {

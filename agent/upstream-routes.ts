@@ -200,7 +200,8 @@ export class UpstreamRoutes {
     const field = (wanted: string) => head.headers.find(([name]) => name === wanted)?.[1] ?? '';
     const isForm = NAMED_IN_FORM.test(path) && /^multipart\//i.test(field('content-type'));
     const isNamed = isForm || MANAGED_IN_BODY.test(path) || NAMED_IN_BODY.some((pattern) => pattern.test(path));
-    if (!isNamed || body === null || field('content-encoding') !== '') return { ...known, named: inQuery(target) };
+    const isPlain = /^(?:identity)?$/i.test(field('content-encoding'));
+    if (!isNamed || body === null || !isPlain) return { ...known, named: inQuery(target) };
     const whole = body instanceof WholeBody ? body : await this.#bodies.read(body);
     const inBody = isForm ? modelInForm(whole.bytes, field('content-type')) : modelInJson(whole.bytes);
     if (inBody === undefined) return { ...known, body: whole, named: inQuery(target) };
@@ -215,8 +216,10 @@ export class UpstreamRoutes {
 
   /** A server that was not tried yet. In one turn, so that what is checked is what is chosen. @throws DirectError */
   #choose(known: Known, tried: readonly string[]): Route | undefined {
-    const { inquiry, named } = known;
+    const { inquiry, named, use } = known;
     const { path } = inquiry.target;
+    // The model that was checked must be the one that decides.
+    if (use === 'body' && named === undefined) throw new DirectError('E_FORBIDDEN', 'the model cannot be read');
     const found = named && this.#names(path).find(named.model);
     const server = found?.server ?? this.#without(path, named, tried);
     if (server === undefined || tried.includes(server.name)) return undefined;

@@ -62,3 +62,27 @@ export class Upstream {
     return { kind, name, url, models, needsKey: this.asksForKey && !this.isListed };
   }
 }
+
+/** The names of servers: by kind, a number behind those that come later, unless the user has chosen others. */
+export class ShortNames {
+  /** By URL. */
+  readonly #chosen: Readonly<Record<string, string>>;
+  /** By kind and URL: a server that comes back is called as before. */
+  readonly #given = new Map<string, string>();
+
+  constructor(chosen: Readonly<Record<string, string>>) {
+    this.#chosen = chosen;
+  }
+
+  of(url: string, kind: ServerKind): string {
+    const key = `${kind} ${url}`;
+    let name = this.#chosen[url] ?? this.#given.get(key);
+    const taken = new Set([...this.#given.values(), ...Object.values(this.#chosen)]);
+    for (let n = 1; name === undefined; n++) {
+      const next = n === 1 ? kind : `${kind}-${n}`;
+      if (!taken.has(next)) name = next;
+    }
+    this.#given.set(key, name);
+    return name;
+  }
+}

@@ -3,12 +3,12 @@
  * at their ports every few seconds, without a request, and asks more of those that have just begun to answer.
  */
 import type { UpstreamReport } from './agent-report.ts';
-import { identifyServer, type LocalServer, PREFERENCE, type ServerKind } from './discovery.ts';
+import { identifyServer, type LocalServer, PREFERENCE } from './discovery.ts';
 import type { Log } from './log.ts';
 import type { ListedModel } from './model-list.ts';
 import { ModelNames } from './model-names.ts';
 import { nodeEnvironment } from './runtime.ts';
-import { type OwnHeaders, Upstream } from './upstream.ts';
+import { type OwnHeaders, ShortNames, Upstream } from './upstream.ts';
 import { accepts, listModels } from './upstream-probe.ts';
 
 /** A server that starts or dies is noticed within 5 s; a look takes up to 1.5 s. */
@@ -81,8 +81,7 @@ interface Place {
 export class Upstreams {
   readonly #options: UpstreamsOptions;
   readonly #places: Place[] = [];
-  /** By URL and kind: a server that comes back is called as before. */
-  readonly #names = new Map<string, string>();
+  readonly #shortNames: ShortNames;
   readonly #now: () => number;
   readonly #timer: (ms: number, run: () => void) => () => void;
   #namesOf: readonly NamesOf[] = [];
@@ -97,6 +96,7 @@ export class Upstreams {
   constructor(options: UpstreamsOptions) {
     this.#options = options;
     this.#now = options.now ?? nodeEnvironment.now;
+    this.#shortNames = new ShortNames(options.names ?? {});
     this.#timer = options.timer ?? nodeEnvironment.timer;
     for (const url of options.configured ?? []) this.#placeOf(url, true);
     for (const url of options.candidates ?? []) this.#placeOf(url);
@@ -225,23 +225,9 @@ export class Upstreams {
 
   #adopt(place: Place, found: LocalServer): void {
     const isIdentified = found.kind !== 'openai' || found.models.length > 0;
-    const name = this.#nameFor(place, found.kind);
+    const name = this.#shortNames.of(place.url, found.kind);
     place.server = new Upstream(name, found, isIdentified, this.#now());
     place.accepts = true;
-  }
-
-  #nameFor({ url }: Place, kind: ServerKind): string {
-    const chosen = this.#options.names?.[url];
-    if (chosen !== undefined) return chosen;
-    const key = `${kind} ${url}`;
-    const taken = new Set([...this.#names.values(), ...Object.values(this.#options.names ?? {})]);
-    let name = this.#names.get(key);
-    for (let n = 1; name === undefined; n++) {
-      const next = n === 1 ? kind : `${kind}-${n}`;
-      if (!taken.has(next)) name = next;
-    }
-    this.#names.set(key, name);
-    return name;
   }
 
   // ---- looking -------------------------------------------------------------------------------
