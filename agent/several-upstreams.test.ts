@@ -386,6 +386,18 @@ describe('a grant for certain models', () => {
     expect(ids((await ask(session, '/v1/models')).body)).toEqual(['org/model', 'vllm/qwen3']);
   });
 
+  test('that names a server’s means the same while there is no other', async () => {
+    const one = await serve({ models: ['llama3:latest', 'qwen3'] });
+    const { client } = await rig([['ollama', one]]);
+    const session = client({ subject: 'key:a', models: ['ollama/qwen3'] });
+    for (const model of ['qwen3', 'ollama/qwen3']) expect((await ask(session, CHAT, asking(model))).status).toBe(200);
+    expect((await ask(session, CHAT, asking('llama3'))).status).toBe(403);
+    expect(ids((await ask(session, '/v1/models')).body)).toEqual(['qwen3']);
+    expect(one.seen).toEqual(Array(2).fill(`POST ${CHAT} ${asking('qwen3').body}`));
+    // Without such a name nothing is read into slashes.
+    expect((await ask(client({ subject: 'key:b', models: ['qwen3'] }), CHAT, asking('ollama/qwen3'))).status).toBe(403);
+  });
+
   test('that names a server leads nowhere else when that is gone', async () => {
     const { statuses, one, other } = await limited(['ollama/qwen3']);
     await one.stop();

@@ -79,7 +79,9 @@ export class UpstreamRoutes {
     const [first, ...others] = await this.#upstreams.ready();
     if (first === undefined) throw new DirectError('E_NO_UPSTREAM');
     const limits = inquiry.access.models;
-    const isMerged = others.length > 0;
+    // A list that names the server's models by the server means them also while there is no other one.
+    const isNamed = limits.some(({ models }) => models.some((model) => model.startsWith(`${first.name}/`)));
+    const isMerged = others.length > 0 || isNamed;
     const refuses = limits.length === 0 ? undefined : isMerged ? this.#refuses(inquiry) : notOn(limits);
     const use = refuses && modelUse(inquiry.head, inquiry.target, refuses);
     const list = isMerged ? this.#list(inquiry) : undefined;
