@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { DISCOVERY_TIMEOUT_MS, discoverServers } from './discovery.ts';
+import { DISCOVERY_TIMEOUT_MS, discoverServers, localCandidates } from './discovery.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 interface Reply {
@@ -368,6 +368,22 @@ describe('the addresses asked', () => {
     [' 10.0.0.5 ', 'http://10.0.0.5:11434'],
   ])('include OLLAMA_HOST=%s', async (setting, root) => {
     expect(await asked({ OLLAMA_HOST: setting })).toContain(root);
+  });
+
+  it.each([
+    ['localhost', 'http://127.0.0.1:11434'],
+    ['[::]', 'http://[::1]:11434'],
+    ['192.168.1.5', 'http://192.168.1.5:11434'],
+    ['127.0.0.1:1234', 'http://127.0.0.1:1234'],
+  ])('have no server of this machine twice: OLLAMA_HOST=%s', (setting, url) => {
+    const { port } = new URL(url);
+    const all = localCandidates({ OLLAMA_HOST: setting }, ['127.0.0.1', '192.168.1.5']);
+    expect(all.filter((candidate) => new URL(candidate).port === port)).toEqual([url]);
+  });
+
+  it('have another machine’s server beside this one’s', () => {
+    const all = localCandidates({ OLLAMA_HOST: 'gpu.lan' }, ['127.0.0.1']);
+    expect(all).toEqual(expect.arrayContaining(['http://gpu.lan:11434', 'http://127.0.0.1:11434']));
   });
 
   it('survive nonsense in OLLAMA_HOST', async () => {

@@ -3,6 +3,8 @@
  * server may sit there. What counts is what answers, checked against each server's own source (August 2026).
  */
 
+import { networkInterfaces } from 'node:os';
+import { isLoopback } from './edge-address.ts';
 import { modelsIn } from './model-list.ts';
 
 /** The whole search; `direct-agent up` waits for it. Loopback answers within a few ms. */
@@ -125,8 +127,22 @@ export async function discoverServers(options: DiscoveryOptions = {}): Promise<L
 }
 
 /** Where servers of this machine listen unless told otherwise. */
-export function localCandidates(env: DiscoveryOptions['env'] = process.env): string[] {
-  return [...new Set([...ollamaHost(env.OLLAMA_HOST), ...PORTS.map((port) => `http://127.0.0.1:${port}`)])];
+export function localCandidates(
+  env: DiscoveryOptions['env'] = process.env,
+  own: readonly string[] = Object.values(networkInterfaces()).flatMap(
+    (all) => all?.map(({ address }) => address) ?? [],
+  ),
+): string[] {
+  const ollama = ollamaHost(env.OLLAMA_HOST).map((url) =>
+    url.replace(/^http:\/\/localhost(?=[:/]|$)/, 'http://127.0.0.1'),
+  );
+  // The same server at two addresses of this machine would be two, with all of its models twice.
+  const taken = ollama.flatMap((url) => {
+    const { hostname, port } = new URL(url);
+    return isLoopback(hostname) || own.includes(hostname.replace(/^\[|\]$/g, '')) ? [Number(port)] : [];
+  });
+  const others = PORTS.filter((port) => !taken.includes(port)).map((port) => `http://127.0.0.1:${port}`);
+  return [...ollama, ...others];
 }
 
 /** The LLM server at `url`, if there is one. Never rejects. */
