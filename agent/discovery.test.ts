@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, test } from 'vitest';
 import { DISCOVERY_TIMEOUT_MS, discoverServers, localCandidates } from './discovery.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -333,6 +333,13 @@ describe('discoverServers', () => {
     const v4 = String(url).replace('[::1]', '127.0.0.1');
     expect(await discoverServers({ candidates: [v4], env: {} })).toMatchObject([{ kind: 'ollama', url }]);
   });
+});
+
+test('a port of `direct-agent connect` is no server of this machine, whatever it passes on', async () => {
+  const headers = { 'direct-connect': '1' };
+  const models = { ...list('library', 'qwen3:8b'), headers };
+  const url = await listen(pages({ ...OLLAMA, '/v1/models': models }));
+  expect(await discoverServers({ candidates: [url], env: {} })).toEqual([]);
 });
 
 describe('the addresses asked', () => {

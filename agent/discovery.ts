@@ -5,12 +5,13 @@
 
 import { networkInterfaces } from 'node:os';
 import { isLoopback } from './edge-address.ts';
-import { modelsIn } from './model-list.ts';
+import { type Answers, ask, type Fetch, isText, record } from './server-answers.ts';
 
 /** The whole search; `direct-agent up` waits for it. Loopback answers within a few ms. */
 export const DISCOVERY_TIMEOUT_MS = 1_000;
-/** A list of 1,000 models is under 300 kB; more than this is not the answer to our question. */
-const MAX_ANSWER_BYTES = 1024 * 1024;
+
+/** The field with which a port of `direct-agent connect` tells agents what it is, in every response. */
+export const DIRECT_CONNECT = 'direct-connect';
 
 export type ServerKind =
   | 'ollama'
@@ -163,6 +164,8 @@ async function identify(base: string, fetch: Fetch, signal: AbortSignal): Promis
     answers = await ask(v6, QUESTIONS, fetch, signal);
     if (answers === 'refused') return undefined;
   }
+  // What is served there is another host's, or even this one's own, in a circle. Who wants that says so (`upstream`).
+  if (answers.header('/v1/models', DIRECT_CONNECT) !== null) return undefined;
   const server = SERVERS.find(({ is }) => is(answers));
   if (server !== undefined) return describe(server.kind, server.name, answers);
   if (await isJan(answers.base, fetch, signal)) return describe('jan', 'Jan', answers);
@@ -219,110 +222,6 @@ function isOllama(answers: Answers): boolean {
   return answers.text('/').startsWith('Ollama is running') && isText(answers.json('/api/version').version);
 }
 
-// ---- asking ----------------------------------------------------------------------------------
-
-type Fetch = typeof globalThis.fetch;
-
-interface Answer {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly body: string;
-}
-
-/** What one address said to all questions; an unanswered question reads as empty. */
-class Answers {
-  readonly base: string;
-  readonly #answers: ReadonlyMap<string, Answer>;
-
-  constructor(base: string, answers: ReadonlyMap<string, Answer>) {
-    this.base = base;
-    this.#answers = answers;
-  }
-
-  /** The body of a successful answer. */
-  text(path: string): string {
-    const answer = this.#answers.get(path);
-    return answer?.status === 200 ? answer.body.trim() : '';
-  }
-
-  /** The JSON object in the body, whatever the status. */
-  json(path: string): Record<string, unknown> {
-    try {
-      return record(JSON.parse(this.#answers.get(path)?.body ?? ''));
-    } catch {
-      return {};
-    }
-  }
-
-  header(path: string, name: string): string | null {
-    return this.#answers.get(path)?.headers.get(name) ?? null;
-  }
-
-  get needsKey(): boolean {
-    const status = this.#answers.get('/v1/models')?.status;
-    return status === 401 || status === 403;
-  }
-
-  /** Ids from OpenAI's list; undefined if the answer is no such list. */
-  get models(): string[] | undefined {
-    return modelsIn(this.text('/v1/models'))?.map(({ id }) => id);
-  }
-
-  /** `owned_by` of the first model: some servers put their own name there. */
-  get owner(): unknown {
-    const { data } = this.json('/v1/models');
-    return Array.isArray(data) ? record(data[0]).owned_by : undefined;
-  }
-}
-
-async function ask(
-  base: string,
-  paths: readonly string[],
-  fetch: Fetch,
-  signal: AbortSignal,
-): Promise<Answers | 'refused'> {
-  let refused = 0;
-  const answers = new Map<string, Answer>();
-  await Promise.all(
-    paths.map(async (path) => {
-      try {
-        const answer = await get(base + path, fetch, signal);
-        if (answer !== undefined) answers.set(path, answer);
-      } catch (error) {
-        if (isRefused(error)) refused++;
-      }
-    }),
-  );
-  return refused === paths.length ? 'refused' : new Answers(base, answers);
-}
-
-async function get(url: string, fetch: Fetch, signal: AbortSignal): Promise<Answer | undefined> {
-  // A redirect could lead anywhere, also away from this machine.
-  const response = await fetch(url, { redirect: 'manual', signal, headers: { accept: 'application/json, */*;q=0.1' } });
-  const body = await readBounded(response);
-  return body === undefined ? undefined : { status: response.status, headers: response.headers, body };
-}
-
-/** The text of a body, or undefined when it is too long to be what was asked for. */
-export async function readBounded(response: Response): Promise<string | undefined> {
-  if (response.body === null) return '';
-  const decoder = new TextDecoder();
-  let text = '';
-  let size = 0;
-  for await (const chunk of response.body) {
-    size += chunk.byteLength;
-    // Leaving the loop cancels the body and with it the connection.
-    if (size > MAX_ANSWER_BYTES) return undefined;
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text + decoder.decode();
-}
-
-function isRefused(error: unknown): boolean {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return record(cause).code === 'ECONNREFUSED';
-}
-
 /** The address that `ollama` clients would use (ollama, envconfig.ConnectableHost); none if it is the default. */
 function ollamaHost(setting: string | undefined): string[] {
   const text = setting?.trim() ?? '';
@@ -338,12 +237,4 @@ function ollamaHost(setting: string | undefined): string[] {
   if (url.hostname === '0.0.0.0') url.hostname = '127.0.0.1';
   if (url.hostname === '[::]') url.hostname = '[::1]';
   return [url.href.replace(/\/+$/, '')];
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value !== '';
-}
-
-function record(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
 }

@@ -1,7 +1,7 @@
 /** How the agent looks at its servers: a connection that says nothing, and the list of models. */
 import { connect } from 'node:net';
-import { readBounded } from './discovery.ts';
 import { type ListedModel, modelsIn } from './model-list.ts';
+import { readBounded } from './server-answers.ts';
 import type { OwnHeaders } from './upstream.ts';
 
 /** A server on this machine or in its network takes milliseconds. */
