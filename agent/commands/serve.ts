@@ -39,7 +39,10 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
     log('info', `serving the web UI at ${config.webUi.base}; the owner of the edge switches it on in the dashboard`);
   }
   if (servers.length === 0) {
-    log('warn', 'no local LLM server found yet; it is looked for again with each request. See “upstream” in the docs.');
+    log(
+      'warn',
+      'no local LLM server found yet; one that starts is noticed within seconds. See “upstream” in the docs.',
+    );
   }
   let up = options.up;
   const refused = Promise.withResolvers<DirectError>();
