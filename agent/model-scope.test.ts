@@ -236,7 +236,7 @@ describe('a model that is to have another name', () => {
     expect([again.get('model'), again.get('language'), (again.get('file') as File).size]).toEqual([
       'whisper',
       'de',
-      34,
+      27,
     ]);
     expect(modelInForm(Buffer.from('--b\r\n\r\nx'), 'multipart/form-data; boundary=b')).toBeUndefined();
     expect(modelInForm(Buffer.from('{"model":"x"}'), 'application/json')).toBeUndefined();
