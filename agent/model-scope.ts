@@ -101,8 +101,8 @@ export function modelUse(
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Checks that the body asks for a model that nobody refuses. The bytes may then be forwarded as they are: the name is there once, so
- * that the first one is the last one, and no number loses digits by being written again.
+ * Checks that the body asks for a model that nobody refuses. The bytes may then be forwarded as they are: the name is
+ * there once, so that the first one is the last one, and no number loses digits by being written again.
  * @throws DirectError `E_FORBIDDEN`
  */
 export function checkBody(bytes: Uint8Array, path: string, refuses: Refuses): void {
@@ -133,8 +133,8 @@ export interface NamedInBody {
   with(model: string): Uint8Array;
 }
 
-/** What the body asks for, read as servers do: of two names the last one counts. Undefined if it names none. */
-export function modelInJson(bytes: Uint8Array): NamedInBody | undefined {
+/** What the body asks for under `name`, read as servers do: of two the last one counts. Undefined if it names none. */
+export function modelInJson(bytes: Uint8Array, name = 'model'): NamedInBody | undefined {
   let text = '';
   let body: unknown;
   try {
@@ -144,12 +144,12 @@ export function modelInJson(bytes: Uint8Array): NamedInBody | undefined {
     return undefined;
   }
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return undefined;
-  const { model } = body as { model?: unknown };
+  const model: unknown = Reflect.get(body, name);
   if (typeof model !== 'string' || model === '') return undefined;
   return {
     model,
     with: (other) => {
-      const key = [...ownEntries(text)].findLast((entry) => entry.key === 'model');
+      const key = [...ownEntries(text)].findLast((entry) => entry.key === name);
       const start = text.indexOf('"', key?.end);
       return Buffer.from(text.slice(0, start) + JSON.stringify(other) + text.slice(endOfText(text, start) + 1));
     },

@@ -95,7 +95,7 @@ describe('mistakes', () => {
     ],
     [
       'concurrent_requests: many',
-      'concurrent_requests (/da/config.yaml:1): "many" is no whole number. Write a whole number such as 4, or a map such as {ollama: 2, vllm: 16}.',
+      'concurrent_requests (/da/config.yaml:1): "many" is no whole number. Write a whole number from 1 to 1000000.',
     ],
     [
       'upstream: gpu=http://gpu.lan\nconcurrent_requests: { gqu: 2 }',

@@ -56,6 +56,13 @@ test.each([
   expect([answer.statusCode, JSON.parse(answer.text).error.code]).toEqual([403, 'E_FORBIDDEN_TARGET']);
 });
 
+test('every response says that this port is no LLM server, so that an agent on the same machine does not serve it', async () => {
+  const base = await listen(() => new Response('ok', { headers: { 'x-own': 'yes' } }));
+  for (const path of ['/v1/models', '/_direct/']) {
+    expect((await askFor(base, path)).headers['direct-connect']).toBe('1');
+  }
+});
+
 test.each(['http://evil.example/v1', '*', '/v1/%zz'])('no target: %s', async (path) => {
   const base = await listen(() => new Response('no'));
   const answer = await askFor(base, path, path === '*' ? 'OPTIONS' : 'GET');

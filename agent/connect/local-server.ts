@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { DirectError } from '../../shared/errors.ts';
 import { MAX_HEAD_BYTES, MAX_TARGET_BYTES } from '../../shared/limits.ts';
+import { DIRECT_CONNECT } from '../discovery.ts';
 import { type Destination, failureOf } from './host-client.ts';
 import { bodyOf } from './local-body.ts';
 import { admitCaller, type CallerRules, corsFields } from './local-caller.ts';
@@ -80,6 +81,8 @@ export class LocalServer {
     // A connection that breaks is seen by `close`, above.
     request.on('error', () => {});
     response.on('error', () => {});
+    // An agent on this machine must not take it for a server: the two would ask each other in a circle.
+    response.setHeader(DIRECT_CONNECT, '1');
     let origin: string | undefined;
     try {
       origin = this.#admit(request);

@@ -83,7 +83,7 @@ export class MergedHosts implements Destination {
     if (list !== undefined) return this.#list(request, list);
     const held = await this.#hold(request);
     try {
-      const found = await modelIn(held.request, held.bytes);
+      const found = modelIn(held.request, held.bytes);
       const owner = await this.#owner(found?.model);
       const { destination } = owner.known;
       const named = found !== undefined && owner.model !== undefined && owner.model !== found.model;

@@ -146,7 +146,7 @@ describe('this machine’s network', () => {
     `);
     const { network } = settingsWith({ interfaces: ['eth*', 'wlan0'] });
     expect(told(checkInterfaces(machine({ eth0: ['192.168.1.5/24'] }), network))).toMatchInlineSnapshot(`
-      "  ! interfaces: "wlan0" matches no interface that is up.
+      "  ! interfaces (--interfaces): "wlan0" matches no interface that is up.
           → This machine has eth0 (192.168.1.5).
         ✓ Used: eth0 (192.168.1.5)."
     `);
