@@ -241,4 +241,11 @@ describe('a model that is to have another name', () => {
     expect(modelInForm(Buffer.from('--b\r\n\r\nx'), 'multipart/form-data; boundary=b')).toBeUndefined();
     expect(modelInForm(Buffer.from('{"model":"x"}'), 'application/json')).toBeUndefined();
   });
+
+  test('is not looked for among a million parts, which would keep the agent from everything else', () => {
+    const form = Buffer.from(`--b${'\r\n--b'.repeat(1_000_000)}\r\n\r\n`);
+    const begun = performance.now();
+    expect(modelInForm(form, 'multipart/form-data; boundary=b')).toBeUndefined();
+    expect(performance.now() - begun).toBeLessThan(1_000);
+  });
 });

@@ -46,6 +46,8 @@ const SHOW = '/api/show';
 
 /** Of a form's part; browsers and SDKs need under 300 characters. */
 const MAX_PART_HEAD = 1_024;
+/** Of a form; those of OpenAI's API have under 20. A million in 10 MB would keep the agent from everything else. */
+const MAX_PARTS = 128;
 
 function forbid(detail: string): never {
   throw new DirectError('E_FORBIDDEN', detail);
@@ -127,7 +129,7 @@ export function checkBody(bytes: Uint8Array, path: string, refuses: Refuses): vo
   checkModel(model, refuses);
 }
 
-/** A model that the body names, and the body with another name in its place. */
+/** A model that the body names, and the body with another name in its place. It keeps the body's bytes, and no more. */
 export interface NamedInBody {
   readonly model: string;
   with(model: string): Uint8Array;
@@ -135,11 +137,9 @@ export interface NamedInBody {
 
 /** What the body asks for under `name`, read as servers do: of two the last one counts. Undefined if it names none. */
 export function modelInJson(bytes: Uint8Array, name = 'model'): NamedInBody | undefined {
-  let text = '';
   let body: unknown;
   try {
-    text = decoder.decode(bytes);
-    body = JSON.parse(text);
+    body = JSON.parse(decoder.decode(bytes));
   } catch {
     return undefined;
   }
@@ -149,6 +149,7 @@ export function modelInJson(bytes: Uint8Array, name = 'model'): NamedInBody | un
   return {
     model,
     with: (other) => {
+      const text = decoder.decode(bytes);
       const key = [...ownEntries(text)].findLast((entry) => entry.key === name);
       const start = text.indexOf('"', key?.end);
       return Buffer.from(text.slice(0, start) + JSON.stringify(other) + text.slice(endOfText(text, start) + 1));
@@ -173,11 +174,11 @@ export function modelInForm(bytes: Uint8Array, contentType: string): NamedInBody
   const [, quoted, plain] = /;\s*boundary=(?:"([^"]{1,70})"|([^\s;]{1,70}))/i.exec(contentType) ?? [];
   const boundary = `--${quoted ?? plain}`;
   const form = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let part = form.indexOf(boundary); part !== -1; part = form.indexOf(`\r\n${boundary}`, part + 1)) {
-    const headEnd = form.indexOf('\r\n\r\n', part);
-    if (headEnd === -1) return undefined;
-    const start = headEnd + 4;
-    const head = form.toString('latin1', part, Math.min(headEnd, part + MAX_PART_HEAD));
+  let part = form.indexOf(boundary);
+  for (let count = 0; part !== -1 && count < MAX_PARTS; count++, part = form.indexOf(`\r\n${boundary}`, part + 1)) {
+    const [head = '', body] = form.toString('latin1', part, part + MAX_PART_HEAD).split('\r\n\r\n', 2);
+    if (body === undefined) continue;
+    const start = part + head.length + 4;
     if (!/\r\ncontent-disposition:[^\r]*;\s*name="?model"?\s*(?:;|\r|$)/i.test(head)) continue;
     const end = form.indexOf(`\r\n${boundary}`, start);
     if (end === -1) return undefined;
