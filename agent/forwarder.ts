@@ -3,12 +3,13 @@ import { Readable } from 'node:stream';
 import type { Agent, Dispatcher } from 'undici';
 import { DirectError } from '../shared/errors.ts';
 import type { AgentExchange } from '../shared/exchange.ts';
+import type { HeaderList } from '../shared/head.ts';
 import { type Answer, NobodyThere, respond, unreachable } from './answer.ts';
 import { type Asking, DEFAULT_QUEUE, FairQueue, type QueueLimits } from './fair-queue.ts';
 import { fieldList, requestHeaders, socketRequestHeaders, socketResponseHeaders } from './headers.ts';
 import type { Access } from './policy.ts';
 import type { Reply } from './reply.ts';
-import { type WholeBodies, WholeBody } from './request-body.ts';
+import { WholeBodies, WholeBody } from './request-body.ts';
 import type { Asked } from './routed.ts';
 import { isInference } from './server-paths.ts';
 import { openSocket, proxySocket } from './socket-proxy.ts';
@@ -56,9 +57,12 @@ export class Forwarder {
         const { server, asked } = route;
         reply.meter.asked(server.url);
         const asking = isInference(asked) ? this.#askingFor(server.name, access) : undefined;
-        // Unread, it would take its client's credit from requests that need not wait.
-        if (asking !== undefined && body instanceof Readable && this.#queue.isBusy(asking)) {
-          body = await this.#bodies.read(body);
+        // Before its turn: one of which the end does not come would keep the place from all others. And while it waits
+        // it would, unread, take its client's credit from requests that need not wait.
+        const mustWait = asking !== undefined && this.#queue.isBusy(asking);
+        const isWanted = mustWait || (isLimited(asking) && WholeBodies.canRead(asked.head));
+        if (isWanted && body instanceof Readable) {
+          body = await this.#bodies.read(body, access.grant.subject);
         }
         const leave = asking === undefined ? () => {} : await this.#queue.turn(asking, asked.signal);
         try {
@@ -111,14 +115,15 @@ export class Forwarder {
   }
 
   async #request({ head, base, target, own, body, signal }: Asked): Promise<Answer> {
+    const fields = body instanceof WholeBody ? withLength(head.headers, body.bytes.length) : head.headers;
     try {
       const dispatcher = await this.#upstream();
       const response = await dispatcher.request({
         origin: base.origin,
         path: target,
         method: head.method as Dispatcher.HttpMethod,
-        headers: requestHeaders(head.headers, base.origin, own),
-        body: body instanceof WholeBody ? body.bytes : body,
+        headers: requestHeaders(fields, base.origin, own),
+        body: body instanceof WholeBody ? flowing(body.bytes) : body,
         signal,
         responseHeaders: 'raw',
       });
@@ -145,4 +150,21 @@ export class Forwarder {
     );
     return this.#dispatcher;
   }
+}
+
+/** Whether what asks so may ever have to wait. */
+function isLimited(asking: Asking | undefined): boolean {
+  return asking?.capacity !== undefined || asking?.share !== undefined;
+}
+
+/** undici keeps the bytes that it is given until the answer has ended, and a stream of them only until they are sent. */
+function flowing(bytes: Buffer): Readable {
+  const stream = new Readable({ read() {} });
+  stream.push(bytes);
+  stream.push(null);
+  return stream;
+}
+
+function withLength(headers: HeaderList, length: number): HeaderList {
+  return [...headers.filter(([name]) => name !== 'content-length'), ['content-length', `${length}`]];
 }

@@ -10,10 +10,14 @@ import { RateLimited } from './access.ts';
  * Clients must not fill the agent's memory. Six of the greatest by default.
  */
 const MAX_WHOLE_BYTES = 64 * 1024 * 1024;
+/** Of these, of one subject: who sends some and never ends them must not keep the others from asking. */
+const MAX_WHOLE_BYTES_OF_ONE = MAX_WHOLE_BYTES / 2;
 
 /** A body in memory, until it is freed. */
 export class WholeBody {
   #bytes: Buffer;
+  /** The same body with another model. It knows the bytes as they came, which must go with these. */
+  #renamed: ((model: string) => Uint8Array) | undefined;
   #freed: (() => void) | undefined;
 
   constructor(bytes: Buffer, freed: () => void) {
@@ -25,14 +29,21 @@ export class WholeBody {
     return this.#bytes;
   }
 
-  /** With other bytes in place of these, about as many. */
-  replace(bytes: Uint8Array): void {
-    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  /** How the body is written with another model in place of its own. */
+  set renamed(renamed: (model: string) => Uint8Array) {
+    this.#renamed = renamed;
+  }
+
+  /** Writes it so: about as many bytes in place of these. */
+  rename(model: string): void {
+    const { buffer, byteOffset, byteLength } = this.#renamed?.(model) ?? this.#bytes;
+    this.#bytes = Buffer.from(buffer, byteOffset, byteLength);
   }
 
   /** More than once is once. */
   free(): void {
     this.#bytes = Buffer.alloc(0);
+    this.#renamed = undefined;
     this.#freed?.();
     this.#freed = undefined;
   }
@@ -41,19 +52,27 @@ export class WholeBody {
 /** Reads bodies as a whole, and counts what they hold. */
 export class WholeBodies {
   #held = 0;
+  readonly #heldOf = new Map<string, number>();
 
-  /** @throws RateLimited when there are too many large ones; DirectError of the body's own */
-  async read(body: Readable | null): Promise<WholeBody> {
+  /** Whether there could be room for the body that comes with `head`. */
+  static canRead({ headers }: RequestHead): boolean {
+    const declared = headers.find(([name]) => name === 'content-length')?.[1];
+    return Number(declared ?? 0) <= MAX_WHOLE_BYTES_OF_ONE;
+  }
+
+  /** @throws RateLimited when there are too many large ones, or too many of `subject`; DirectError of the body's own */
+  async read(body: Readable | null, subject: string): Promise<WholeBody> {
     const pieces: Buffer[] = [];
     let size = 0;
-    const free = () => {
-      this.#held -= size;
-    };
+    const free = () => this.#count(subject, -size);
     try {
       for await (const piece of body ?? []) {
-        size += (piece as Buffer).length;
-        this.#held += (piece as Buffer).length;
-        if (this.#held > MAX_WHOLE_BYTES) throw new RateLimited(1_000, 'too many large bodies at a time');
+        const { length } = piece as Buffer;
+        size += length;
+        const ofSubject = this.#count(subject, length);
+        if (this.#held > MAX_WHOLE_BYTES || ofSubject > MAX_WHOLE_BYTES_OF_ONE) {
+          throw new RateLimited(1_000, 'too many large bodies at a time');
+        }
         pieces.push(piece as Buffer);
       }
     } catch (error) {
@@ -61,6 +80,15 @@ export class WholeBodies {
       throw error;
     }
     return new WholeBody(Buffer.concat(pieces), free);
+  }
+
+  /** Returns what `subject` has now. */
+  #count(subject: string, bytes: number): number {
+    this.#held += bytes;
+    const held = (this.#heldOf.get(subject) ?? 0) + bytes;
+    if (held === 0) this.#heldOf.delete(subject);
+    else this.#heldOf.set(subject, held);
+    return held;
   }
 }
 

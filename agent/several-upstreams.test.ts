@@ -2,6 +2,8 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { ClientExchange } from '../shared/exchange.ts';
@@ -330,6 +332,34 @@ describe('requests', () => {
   });
 });
 
+test('bodies are not kept while their answers last', async () => {
+  const server = await serve({ models: ['a'], hold: true });
+  const other = await serve({ models: ['b'] });
+  const { client } = await rig([
+    ['ollama', server],
+    ['vllm', other],
+  ]);
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const used = () => {
+    collect();
+    const { heapUsed, external } = process.memoryUsage();
+    return (heapUsed + external) / 1e6;
+  };
+  const session = client();
+  const before = used();
+  const count = 30;
+  const all = Array.from({ length: count }, () =>
+    begin(session, CHAT, { body: `{"model":"ollama/a","x":"${'x'.repeat(900_000)}"}` }),
+  );
+  await until(() => server.open.length === count);
+  for (const response of server.open) response.write('begun');
+  for (const exchange of all) await exchange.readHead();
+  server.seen.length = 0;
+  await vi.waitUntil(() => used() - before < 12, { timeout: 10_000, interval: 100 });
+  for (const response of server.open) response.end();
+});
+
 describe('a grant for certain models', () => {
   async function limited(models: string[], more: Partial<ProxyOptions> = {}) {
     const one = await serve({ models: ['llama3:latest', 'qwen3'] });
@@ -460,6 +490,18 @@ describe('turns', () => {
     expect((await running).status).toBe(200);
     await until(() => proxy.load('ollama').running === 0);
     expect(one.seen.length).toBe(1);
+  });
+
+  test('are not taken by requests of which the end does not come', async () => {
+    const server = await serve({ models: ['a'] });
+    const { client, proxy } = await rig([['ollama', server]], { capacityOf: () => 1 });
+    const stalled = new ClientExchange(client({ subject: 'invitation:a' }).openStream());
+    stalled.sendHead({ method: 'POST', path: CHAT, headers: [] }).catch(() => {});
+    stalled.sendData(Buffer.from('{"model":')).catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(proxy.load('ollama')).toEqual({ running: 0, waiting: 0 });
+    expect(await ask(client(), CHAT, asking('a'))).toMatchObject({ status: 200, body: 'fine' });
+    stalled.abort('E_CANCELLED');
   });
 
   test('are left by who is revoked', async () => {

@@ -101,14 +101,14 @@ export class UpstreamRoutes {
   }
 
   /** The body as the request may have it. @throws DirectError */
-  async #body({ head, target, body }: Inquiry, use?: ModelUse, refuses?: Refuses): Promise<Asked['body']> {
+  async #body({ head, target, access, body }: Inquiry, use?: ModelUse, refuses?: Refuses): Promise<Asked['body']> {
     const came = head.protocol === 'websocket' ? null : await body();
     if (refuses === undefined) return came;
     if (use !== 'body') {
       if (came !== null) throw new DirectError('E_FORBIDDEN', 'a body where none belongs');
       return null;
     }
-    const whole = await this.#bodies.read(came);
+    const whole = await this.#bodies.read(came, access.grant.subject);
     try {
       checkBody(whole.bytes, target.path, refuses);
       return whole;
@@ -197,21 +197,20 @@ export class UpstreamRoutes {
   /** Finds the model, for which it may have to read the body. */
   async #read(known: Known): Promise<Known> {
     const { inquiry, body } = known;
-    const { head, target } = inquiry;
+    const { head, target, access } = inquiry;
     const path = target.path.replace(/\/$/, '');
     const field = (wanted: string) => head.headers.find(([name]) => name === wanted)?.[1] ?? '';
     const isForm = NAMED_IN_FORM.test(path) && /^multipart\//i.test(field('content-type'));
     const isNamed = isForm || MANAGED_IN_BODY.test(path) || NAMED_IN_BODY.some((pattern) => pattern.test(path));
     const isPlain = /^(?:identity)?$/i.test(field('content-encoding'));
     if (!isNamed || body === null || !isPlain) return { ...known, named: inQuery(target) };
-    const whole = body instanceof WholeBody ? body : await this.#bodies.read(body);
+    const whole = body instanceof WholeBody ? body : await this.#bodies.read(body, access.grant.subject);
     const inBody = isForm ? modelInForm(whole.bytes, field('content-type')) : modelInJson(whole.bytes);
     if (inBody === undefined) return { ...known, body: whole, named: inQuery(target) };
+    whole.renamed = inBody.with;
     const as: Named['as'] = (model, inquiry) => {
-      whole.replace(inBody.with(model));
-      // Its length is another one.
-      const headers = inquiry.head.headers.filter(([name]) => name !== 'content-length');
-      return { ...inquiry, head: { ...inquiry.head, headers } };
+      whole.rename(model);
+      return inquiry;
     };
     return { ...known, body: whole, named: { model: inBody.model, as } };
   }
