@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client, ConnectOptions, HostKeyQuestion } from '#client';
 import type { DirectError } from '../../shared/errors.ts';
-import { CommandError, EXIT, type ExitCode } from '../command-error.ts';
+import { CommandError, EXIT, type ExitCode, plain } from '../command-error.ts';
 import { folderOf } from '../config.ts';
 import { ConnectDisplay } from '../connect/connect-display.ts';
 import { type ConnectSettings, connectSettings, DEFAULT_PORT } from '../connect/connect-settings.ts';
@@ -28,6 +28,8 @@ export interface ConnectParts {
 
 /** From the default or remembered port on; more hosts and Ollamas than this no laptop has. */
 const PORT_TRIES = 50;
+/** With `--verbose`: the host and the edge have their words in it. */
+const MAX_LINE = 1_000;
 /** What the sessions say at the end has left the machine by then. */
 const GOODBYE_MS = 300;
 
@@ -180,7 +182,9 @@ class Run {
         environment: { network, fetch: this.#fetch.fetch },
         ...(device !== undefined && { device }),
         ...(pairing !== undefined && { pairing }),
-        ...(settings.verbose && { diagnostics: (line: string) => this.#display.note(`${name}: ${line}`) }),
+        ...(settings.verbose && {
+          diagnostics: (line: string) => this.#display.note(`${name}: ${plain(line, MAX_LINE)}`),
+        }),
       },
       timer: nodeEnvironment.timer,
       changed: (state) => this.#changed(name, state),

@@ -308,3 +308,29 @@ test('a port in use: the next free one where any will do, an error where not', a
     taken.close();
   }
 });
+
+test('an offer of HTTP/2, as Java’s clients make it with every request, is passed over', async () => {
+  const seen: LocalRequest[] = [];
+  const base = await listen((request) => {
+    seen.push(request);
+    return new Response(`answer to ${Buffer.from((request.body as Uint8Array | null) ?? []).toString()}`);
+  });
+  const socket = connect(Number(new URL(base).port), '127.0.0.1');
+  const offer = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n';
+  const post = (body: string) =>
+    `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n${offer}Content-Length: ${body.length}\r\n\r\n`;
+  let text = '';
+  socket.setEncoding('latin1').on('data', (part) => {
+    text += part;
+  });
+  // The body with the head, after it, and twice over one connection.
+  socket.write(`${post('one')}one`);
+  await expect.poll(() => text).toContain('answer to one');
+  socket.write(post('two'));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  socket.write('two');
+  await expect.poll(() => text).toContain('answer to two');
+  expect(text.match(/HTTP\/1.1 200/g)?.length).toBe(2);
+  expect(seen.map(({ headers }) => [...headers.keys()])).toEqual([['content-length'], ['content-length']]);
+  socket.destroy();
+});

@@ -25,6 +25,8 @@ export interface LocalServerOptions {
 
 /** Between two requests; programs and their libraries keep connections for up to a minute. */
 const KEEP_ALIVE_MS = 75_000;
+/** RFC 7540, section 3.2. */
+const OFFER = /^(?:upgrade|http2-settings)$/i;
 /** Fetch forbids them, and they ask for nothing that a model serves. */
 const REFUSED_METHODS = ['CONNECT', 'TRACE', 'TRACK'];
 
@@ -111,6 +113,10 @@ export class LocalServer {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (request.headers.upgrade?.toLowerCase() !== 'websocket') {
+      this.#stay(request, socket, head);
+      return;
+    }
     // Nobody else listens to it from now on.
     socket.on('error', () => socket.destroy());
     try {
@@ -119,6 +125,19 @@ export class LocalServer {
     } catch (error) {
       socket.end(errorResponse(failureOf(error), request.url ?? ''));
     }
+  }
+
+  /**
+   * Java's clients offer HTTP/2 with every request. An offer is no condition (RFC 9110, section 7.8), but Node has taken
+   * the connection from its parser by now: it gets it back, with the request as if nothing had been offered.
+   */
+  #stay({ method, url, rawHeaders }: IncomingMessage, socket: Duplex, head: Buffer): void {
+    let text = `${method} ${url} HTTP/1.1\r\n`;
+    for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+      if (!OFFER.test(rawHeaders[i] ?? '')) text += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`;
+    }
+    socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, 'latin1'), head]));
+    this.#server.emit('connection', socket);
   }
 
   /** @throws DirectError `E_ORIGIN` */

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { IncomingMessage } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type { LocalSocketRequest, SocketLink } from './host-client.ts';
@@ -150,4 +150,26 @@ test('a program that leaves while the host is asked gives the WebSocket up', asy
   await expect.poll(() => signal?.aborted, PATIENCE).toBe(false);
   socket.terminate();
   await expect.poll(() => signal?.aborted, PATIENCE).toBe(true);
+});
+
+test('a malformed handshake ends alone, though the platform’s WebSocket throws at codes that are not for applications', async () => {
+  const closed: unknown[] = [];
+  class Strict extends FakeLink {
+    override close(code: number | undefined): void {
+      if (code !== undefined && code !== 1000 && code < 3000)
+        throw new DOMException('invalid code', 'InvalidAccessError');
+      closed.push(code);
+    }
+  }
+  const base = await listen(
+    () => new Response('still here'),
+    async () => new Strict(),
+  );
+  const { port } = new URL(base);
+  const headers = { connection: 'upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' };
+  const request = httpRequest({ port, host: '127.0.0.1', path: '/v1/realtime', headers }).end();
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  response.resume();
+  expect(response.statusCode).toBe(400);
+  await expect.poll(() => closed).toEqual([undefined]);
 });

@@ -47,7 +47,7 @@ export class LocalSockets {
     this.#destination.socket({ target, protocols, headers, signal: gone.signal }).then(
       (link) => {
         // Closed in this very turn.
-        if (socket.destroyed) link.close(GOING_AWAY, '');
+        if (socket.destroyed) closeLink(link, GOING_AWAY, '');
         else this.#accept(request, socket, Buffer.concat([head, ...listened()]), link);
       },
       (error: unknown) => {
@@ -72,7 +72,7 @@ export class LocalSockets {
     let accepted = false;
     // A malformed handshake ends with its socket.
     socket.once('close', () => {
-      if (!accepted) link.close(GOING_AWAY, '');
+      if (!accepted) closeLink(link, GOING_AWAY, '');
     });
     server.handleUpgrade(request, socket, head, (opened) => {
       accepted = true;
