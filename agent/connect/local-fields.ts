@@ -45,6 +45,8 @@ export function responseFields(headers: Headers): HeaderList {
   const dropped = new Set([...HOP_BY_HOP, ...OF_THE_WAY]);
   // Whichever way it came, the body has been decoded.
   if (headers.has('content-encoding')) for (const name of ['content-encoding', 'content-length']) dropped.add(name);
+  // Such as two of them, which Node would write and not count by.
+  if (!/^\d{1,15}$/.test(headers.get('content-length') ?? '')) dropped.add('content-length');
   return [...headers].filter(([name]) => !dropped.has(name));
 }
 

@@ -334,3 +334,22 @@ test('an offer of HTTP/2, as Java’s clients make it with every request, is pas
   expect(seen.map(({ headers }) => [...headers.keys()])).toEqual([['content-length'], ['content-length']]);
   socket.destroy();
 });
+
+test.each([
+  ['a', 'longer', '5'],
+  ['a', 'shorter', '500'],
+  ['no', 'otherwise', '5, 5'],
+])('%s length of which the body is %s (%s) does not change whose the next answer is', async (_, _how, length) => {
+  const forged = 'abcdeHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged';
+  const base = await listen(({ target }) =>
+    target === '/bad' ? new Response(forged, { headers: { 'content-length': length } }) : new Response('good'),
+  );
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  // Broken off, or whole.
+  await ask(`${base}/bad`, { agent }).then(
+    ({ text }) => expect(text).toBe(forged),
+    (error: unknown) => expect(error).toMatchObject({ code: 'ECONNRESET' }),
+  );
+  expect((await ask(`${base}/good`, { agent })).text).toBe('good');
+  agent.destroy();
+});

@@ -85,6 +85,8 @@ export class LocalServer {
     response.on('error', () => {});
     // An agent on this machine must not take it for a server: the two would ask each other in a circle.
     response.setHeader(DIRECT_CONNECT, '1');
+    // A host that sends more than it has announced must not be able to write the next answer, which may be another's.
+    response.strictContentLength = true;
     let origin: string | undefined;
     try {
       origin = this.#admit(request);
@@ -131,8 +133,8 @@ export class LocalServer {
    * Java's clients offer HTTP/2 with every request. An offer is no condition (RFC 9110, section 7.8), but Node has taken
    * the connection from its parser by now: it gets it back, with the request as if nothing had been offered.
    */
-  #stay({ method, url, rawHeaders }: IncomingMessage, socket: Duplex, head: Buffer): void {
-    let text = `${method} ${url} HTTP/1.1\r\n`;
+  #stay({ method, url, httpVersion, rawHeaders }: IncomingMessage, socket: Duplex, head: Buffer): void {
+    let text = `${method} ${url} HTTP/${httpVersion}\r\n`;
     for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
       if (!OFFER.test(rawHeaders[i] ?? '')) text += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`;
     }
