@@ -104,6 +104,35 @@ test('a folder with a long name has its socket elsewhere, where nobody else may 
   expect([isOurs(open), isOurs(join(open, 'none')), isOurs(elsewhere)]).toEqual([false, false, true]);
 });
 
+test('whoever listens in a folder that is not ours is not believed to be an agent', async () => {
+  const folder = join(temporary(), 'n'.repeat(120));
+  const { path, elsewhere = '' } = controlAddress(folder);
+  mkdirSync(elsewhere, { recursive: true });
+  const { mode } = statSync(elsewhere);
+  endings.push(() => chmodSync(elsewhere, mode));
+  chmodSync(elsewhere, 0o777);
+  const planted = createServer().listen(path);
+  endings.push(() => planted.close());
+  await once(planted, 'listening');
+  const { log } = await start(folder);
+  expect(log).toEqual([expect.stringContaining('belongs to somebody else')]);
+});
+
+test('one that is closed while it takes over the socket leaves none', async () => {
+  for (let round = 0; round < 5; round++) {
+    const folder = temporary();
+    const before = createServer().listen(controlAddress(folder).path);
+    await once(before, 'listening');
+    const { control } = await start(folder, { retryMs: [30] });
+    before.close();
+    // In the turn of the attempt, which does not know yet whether it may take over.
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await control.close();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(await askAgent(folder)).toBeUndefined();
+  }
+});
+
 test('addresses are short, apart, and no secret', () => {
   const linux = { platform: 'linux', temporary: '/tmp', user: '1000' } as const;
   expect(controlAddress('/home/u/.config/direct-agent', linux)).toEqual({

@@ -46,6 +46,8 @@ export async function startControl(options: ControlOptions): Promise<Control> {
       return;
     }
     const [next, ...later] = left;
+    // It was closed while it opened.
+    if (isClosed) open?.close();
     if (open !== undefined || isClosed) return;
     if (next === undefined) log('status: another agent answers for this folder; this one cannot be asked');
     else timer = setTimeout(() => void attempt(later), next).unref();
@@ -64,6 +66,8 @@ export async function startControl(options: ControlOptions): Promise<Control> {
 
 /** Undefined while another agent answers there. */
 async function listen(address: ControlAddress, { folder, report }: ControlOptions): Promise<Server | undefined> {
+  // Before anything that is there is asked, or believed.
+  if (address.isFile) makeFolder(address, folder);
   if (await answers(address.path)) return undefined;
   const server = createServer((request, response) => {
     if (request.method !== 'GET' || request.url !== '/report') {
@@ -77,7 +81,6 @@ async function listen(address: ControlAddress, { folder, report }: ControlOption
     };
     answer().catch(() => response.destroy());
   });
-  if (address.isFile) makeFolder(address, folder);
   // Under another name until its mode is right; and to replace what a killed agent has left, without a gap.
   const first = address.isFile ? `${address.path}.${randomBytes(3).toString('hex')}` : address.path;
   server.listen(first);
