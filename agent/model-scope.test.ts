@@ -97,6 +97,9 @@ describe('a body', () => {
     ['another model behind a text that ends in a backslash', '{"model":"llama3:8b","a":"\\\\","model":"other"}'],
     ['a key with a NUL', '{"model":"llama3:8b","model\\u0000":"other"}'],
     ['models to fall back to', '{"model":"llama3:8b","fallbacks":["other"]}'],
+    ['models for what a model refuses', '{"model":"llama3:8b","content_policy_fallbacks":[{"llama3:8b":["other"]}]}'],
+    ['models for what is too long', '{"model":"llama3:8b","context_window_fallback_dict":{"llama3:8b":"other"}}'],
+    ['models of its own', '{"model":"llama3:8b","user_config":{"model_list":[]}}'],
     ['a list of models', '{"model":"llama3:8b","models":["other"]}'],
     ['a model to draft with', '{"model":"llama3:8b","draft_model":"other"}'],
     ['a list', '[{"model":"llama3:8b"}]'],
@@ -125,7 +128,7 @@ describe('a body', () => {
 
   test('of any content passes as long as the model is there once, and never with another one beside it', () => {
     const object = fc.dictionary(
-      fc.string().filter((key) => !/^(model|models|fallbacks|draft_model)/i.test(key)),
+      fc.string().filter((key) => !/^(model|draft_model|user_config)|fallback/i.test(key)),
       fc.jsonValue(),
     );
     fc.assert(

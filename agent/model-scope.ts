@@ -39,9 +39,11 @@ export const NAMED_IN_BODY: readonly RegExp[] = [
 
 /**
  * `model` in other letters is the same to Go's decoder, and with a NUL behind it to some of C. The others name models to
- * fall back to (LiteLLM, OpenRouter) or to draft with (LM Studio); `name` is Ollama's older word for it in /api/show.
+ * fall back to (LiteLLM, which has `content_policy_fallbacks` and the like as well, and ways for a client to make a model
+ * fail; OpenRouter), to draft with (LM Studio), or of the client's own (LiteLLM, `user_config`); `name` is Ollama's older
+ * word for it in /api/show.
  */
-const OTHER_NAMES = /^(?:model(?:\0.*)?|models|fallbacks|draft_model)$/is;
+const OTHER_NAMES = /^(?:model(?:\0.*)?|models|model_list|\w*fallbacks?(?:_\w*)?|draft_model|user_config)$/is;
 const SHOW = '/api/show';
 
 /** Of a form's part; browsers and SDKs need under 300 characters. */
