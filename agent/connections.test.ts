@@ -46,6 +46,8 @@ interface RigOptions {
   handshakeTimeoutMs?: number;
   sdp?: string | Error;
   prepare?: () => Promise<void>;
+  /** Offers of these sessions are more than WebRTC can take. */
+  broken?: string[];
 }
 
 function rig(options: RigOptions = {}) {
@@ -69,7 +71,8 @@ function rig(options: RigOptions = {}) {
   const connections = new Connections({
     maxConnections: options.maxConnections ?? 10,
     ...(options.prepare === undefined ? {} : { prepare: options.prepare }),
-    makePeer: (_offer, events) => {
+    makePeer: (offer, events) => {
+      if (options.broken?.includes(offer.session_id)) throw new Error('not like this');
       const peer = new FakePeer(events, options.sdp ?? 'v=0 answer');
       peers.push(peer);
       return peer;
@@ -158,6 +161,14 @@ describe('what the first peer needs', () => {
     offer('two');
     await vi.waitFor(() => expect(sent.at(-1)).toMatchObject({ session_id: 'two', type: 'answer' }));
     expect(connections.size).toBe(1);
+  });
+
+  test('is of use to all who wait, also behind an offer that cannot be taken', async () => {
+    const { sent, offer, log } = rig({ prepare: async () => {}, broken: ['one'] });
+    offer('one');
+    offer('two');
+    await vi.waitFor(() => expect(sent).toMatchObject([{ session_id: 'two', type: 'answer' }]));
+    expect(log.join()).toContain('not like this');
   });
 
   test('is awaited by nobody whose grant was revoked meanwhile, and by nobody once all is closed', async () => {

@@ -107,9 +107,18 @@ export class Connections {
     const waiting = this.#waiting ?? [];
     this.#waiting = undefined;
     for (const signal of waiting) {
-      if (this.#isPrepared) this.handle(signal);
+      if (this.#isPrepared) this.#handleLate(signal);
       // The client stays on its relay; the next offer makes another attempt.
       else if (signal.type === 'offer') this.#sendError(signal.session_id, 'E_INTERNAL');
+    }
+  }
+
+  /** What cannot be taken must not keep the others from their turn. */
+  #handleLate(signal: SessionSignal): void {
+    try {
+      this.handle(signal);
+    } catch (error) {
+      this.#log(signal.session_id, `cannot be taken: ${error instanceof Error ? error.message : 'unknown reason'}`);
     }
   }
 
