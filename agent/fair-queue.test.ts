@@ -10,7 +10,10 @@ function rig(limits = LIMITS) {
   const started: string[] = [];
   const ends = new Map<string, () => void>();
   const enter = (name: string, asking: Partial<Asking> = {}) => {
-    const end = queue.enter({ upstream: 'u', capacity: 1, client: name[0] ?? '', ...asking }, () => started.push(name));
+    const client = name[0] ?? '';
+    const end = queue.enter({ upstream: 'u', capacity: 1, client, subject: client, ...asking }, () =>
+      started.push(name),
+    );
     ends.set(name, end);
   };
   return { queue, started, enter, end: (name: string) => ends.get(name)?.() };
@@ -25,6 +28,14 @@ describe('an upstream with room for one', () => {
     for (let i = 0; i < 7; i++) end(started.at(-1) ?? '');
     expect(started).toEqual(['a1', 'a2', 'b1', 'c1', 'a3', 'b2', 'a4']);
     expect(queue.at('u')).toEqual({ running: 0, waiting: 0 });
+  });
+
+  test('gives a subject no more turns for having many clients, which take them by turns', () => {
+    const { started, enter, end } = rig();
+    for (const name of ['a1', 'b1', 'c1', 'a2', 'b2', 'c2']) enter(name, { subject: 'invitation' });
+    for (const name of ['x1', 'x2', 'x3']) enter(name);
+    for (let i = 0; i < 9; i++) end(started.at(-1) ?? '');
+    expect(started).toEqual(['a1', 'b1', 'x1', 'c1', 'x2', 'a2', 'x3', 'b2', 'c2']);
   });
 
   test('forgets who gave up, and ends each request once', () => {
@@ -63,21 +74,32 @@ test('too many that wait are refused with the time to come again, and take no pl
   expect(started).toEqual(['a1', 'a3', 'b1', 'c1']);
 });
 
+test('of those that may wait one subject has half, however many clients it has', () => {
+  const { enter } = rig({ perClient: 2, total: 8 });
+  const guest = { subject: 'invitation' };
+  for (const name of ['a1', 'b1', 'c1', 'd1', 'e1']) enter(name, guest);
+  expect(() => enter('f1', guest)).toThrow(expect.objectContaining({ code: 'E_RATE_LIMITED' }));
+  expect(() => enter('x1')).not.toThrow();
+});
+
 test('who waits can be told that it is over', async () => {
   const { queue, enter, end, started } = rig();
   enter('a1');
   const gone = new AbortController();
-  const turn = queue.turn({ upstream: 'u', capacity: 1, client: 'b' }, gone.signal);
+  const turn = queue.turn({ upstream: 'u', capacity: 1, client: 'b', subject: 'b' }, gone.signal);
   enter('c1');
   gone.abort(new Error('gone'));
   await expect(turn).rejects.toThrow('gone');
   end('a1');
   expect(started).toEqual(['a1', 'c1']);
   end('c1');
-  const leave = await queue.turn({ upstream: 'u', capacity: 1, client: 'b' }, new AbortController().signal);
+  const leave = await queue.turn(
+    { upstream: 'u', capacity: 1, client: 'b', subject: 'b' },
+    new AbortController().signal,
+  );
   expect(queue.at('u')).toEqual({ running: 1, waiting: 0 });
   leave();
-  await expect(queue.turn({ upstream: 'u', client: 'b' }, gone.signal)).rejects.toThrow('gone');
+  await expect(queue.turn({ upstream: 'u', client: 'b', subject: 'b' }, gone.signal)).rejects.toThrow('gone');
 });
 
 describe('whatever is asked and ended in whichever order', () => {
@@ -125,23 +147,26 @@ describe('whatever is asked and ended in whichever order', () => {
         const enter = (upstream: string, client: string) => {
           const request: Request = { upstream, client, state: 'waiting', passed: new Map(), end: () => {} };
           open.push(request);
-          request.end = queue.enter({ upstream, capacity: CAPACITY[upstream], client, share: SHARE[client] }, () => {
-            const before = open.filter(
-              (other) =>
-                other.state === 'waiting' &&
-                other.upstream === upstream &&
-                other.client !== client &&
-                running('client', other.client) < (SHARE[other.client] ?? 1e9),
-            );
-            const first = new Map(before.toReversed().map((other) => [other.client, other]));
-            for (const other of first.values()) {
-              const times = (other.passed.get(client) ?? 0) + 1;
-              // Those without a share are never skipped, so nobody is served twice before them.
-              if (SHARE[other.client] === undefined) expect(times).toBeLessThanOrEqual(1);
-              other.passed.set(client, times);
-            }
-            request.state = 'running';
-          });
+          request.end = queue.enter(
+            { upstream, capacity: CAPACITY[upstream], client, subject: client, share: SHARE[client] },
+            () => {
+              const before = open.filter(
+                (other) =>
+                  other.state === 'waiting' &&
+                  other.upstream === upstream &&
+                  other.client !== client &&
+                  running('client', other.client) < (SHARE[other.client] ?? 1e9),
+              );
+              const first = new Map(before.toReversed().map((other) => [other.client, other]));
+              for (const other of first.values()) {
+                const times = (other.passed.get(client) ?? 0) + 1;
+                // Those without a share are never skipped, so nobody is served twice before them.
+                if (SHARE[other.client] === undefined) expect(times).toBeLessThanOrEqual(1);
+                other.passed.set(client, times);
+              }
+              request.state = 'running';
+            },
+          );
         };
         for (const next of steps) {
           if (next.kind === 'enter') enter(next.upstream, next.client);

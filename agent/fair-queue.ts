@@ -5,7 +5,7 @@
 import { RateLimited } from './access.ts';
 
 export interface QueueLimits {
-  /** Requests that may wait, of one client and of all. */
+  /** Requests that may wait, of one client and of all. One subject has half of all at most. */
   readonly perClient: number;
   readonly total: number;
 }
@@ -17,8 +17,9 @@ export interface Asking {
   readonly upstream: string;
   /** Requests that run at the upstream at a time; absent: any number. */
   readonly capacity?: number | undefined;
-  /** Whose turn it is. */
+  /** Whose turn it is, and of whose subject's clients: who opens an invitation a hundred times has no more turns. */
   readonly client: string;
+  readonly subject: string;
   /** Requests of the client that run at a time, wherever; absent: any number. */
   readonly share?: number | undefined;
 }
@@ -73,7 +74,10 @@ export class FairQueue {
     }
     const line = lane.waiting.get(asking.client) ?? [];
     const { perClient, total } = this.#limits;
-    if (this.#waitingOf(asking.client) >= perClient) throw tooMany(`${perClient} requests of this client wait already`);
+    if (this.#waitingOf((other) => other.client === asking.client) >= perClient)
+      throw tooMany(`${perClient} requests of this client wait already`);
+    const ofSubject = this.#waitingOf((other) => other.subject === asking.subject);
+    if (ofSubject >= Math.max(perClient, total / 2)) throw tooMany(`${ofSubject} requests like this wait already`);
     if (this.#waiting >= total) throw tooMany(`${total} requests wait already`);
     line.push(waiting);
     lane.waiting.set(asking.client, line);
@@ -147,7 +151,7 @@ export class FairQueue {
     return true;
   }
 
-  /** Starts all that may run; whoever had a turn goes to the end of the line. */
+  /** Starts all that may run; whoever had a turn goes to the end, behind the other clients of the subject. */
   #next(lane: Lane): void {
     for (;;) {
       // A client's first request that fits: another one of its may ask for more at a time, but came later.
@@ -156,14 +160,20 @@ export class FairQueue {
       const [client, line] = turn;
       const request = line.shift();
       lane.waiting.delete(client);
+      for (const [other, others] of [...lane.waiting]) {
+        if (others[0]?.subject !== request?.subject) continue;
+        lane.waiting.delete(other);
+        lane.waiting.set(other, others);
+      }
       if (line.length > 0) lane.waiting.set(client, line);
       this.#waiting -= 1;
       if (request !== undefined) this.#run(request, lane);
     }
   }
 
-  #waitingOf(client: string): number {
-    return [...this.#lanes.values()].reduce((sum, { waiting }) => sum + (waiting.get(client)?.length ?? 0), 0);
+  #waitingOf(isOne: (first: Waiting) => boolean): number {
+    const lines = [...this.#lanes.values()].flatMap(({ waiting }) => [...waiting.values()]);
+    return lines.reduce((sum, line) => sum + (line[0] !== undefined && isOne(line[0]) ? line.length : 0), 0);
   }
 }
 

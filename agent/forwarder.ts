@@ -83,8 +83,8 @@ export class Forwarder {
     }
   }
 
-  #askingFor(upstream: string, { client, share }: Access): Asking {
-    return { upstream, capacity: this.#options.capacityOf?.(upstream), client, share };
+  #askingFor(upstream: string, { client, grant: { subject }, share }: Access): Asking {
+    return { upstream, capacity: this.#options.capacityOf?.(upstream), client, subject, share };
   }
 
   /** Asks, and passes on what comes. @throws DirectError */
