@@ -275,6 +275,31 @@ test('a key comes from a file, the environment or a person; a token in the link 
   expect(missing).toEqual([78, '--key-file /nowhere cannot be read (ENOENT).']);
 });
 
+test('the key of one edge does not go to another one’s hosts, nor is it remembered for them', async () => {
+  const first = new Laptop([LINK], { env: {} });
+  await first.urls();
+  await first.stop();
+  const { folder } = first;
+  const other = LINK.replace('edge.example', 'friend.example').replace('host=home', 'host=theirs');
+  expect(other).not.toBe(LINK);
+  const second = new Laptop([other], { folder, env: {} });
+  await second.urls();
+  await second.stop();
+  const both = new Laptop([], { folder });
+  await both.urls(2);
+  expect(both.clients.map(({ options }) => options.token)).toEqual([undefined, undefined]);
+  expect(both.told).toContain('of several edges');
+  expect(both.told).not.toContain(API_KEY);
+  await both.stop();
+  expect(both.saved().map(({ key }) => key)).toEqual([undefined, undefined]);
+  const links = new Laptop([LINK, other]);
+  await links.urls(2);
+  expect(links.clients.map(({ options }) => options.token)).toEqual([undefined, undefined]);
+  const named = new Laptop(['home'], { folder });
+  await named.urls();
+  expect(named.clients.map(({ options }) => options.token)).toEqual([API_KEY]);
+});
+
 test('what is refused is not remembered; of several hosts the others go on', async () => {
   const wrong = new Laptop([LINK], { made: (client) => client.fail('E_UNAUTHORIZED', 'tunnel') });
   expect(await wrong.exit).toEqual([69]);

@@ -32,8 +32,15 @@ export interface WantedOptions {
 
 /** @param targets names, links, `-` for a link on stdin; none: all that are remembered. @throws CommandError */
 export async function wantedHosts(targets: readonly string[], options: WantedOptions): Promise<WantedHost[]> {
-  const { settings, store } = options;
+  const { store } = options;
   const known = store.connections();
+  const settings = withSafeKey(
+    [
+      ...(targets.length === 0 ? known : known.filter(({ name }) => targets.includes(name))),
+      ...targets.filter(isLink).map((link) => ({ edge: parseLink(link).edge, key: parseLink(link).token })),
+    ],
+    options,
+  );
   const wanted: WantedHost[] = [];
   if (targets.length === 0) {
     if (known.length === 0) throw new CommandError(EXIT.config, NOTHING_KNOWN);
@@ -46,7 +53,7 @@ export async function wantedHosts(targets: readonly string[], options: WantedOpt
     const saved = known.find(({ name }) => name === target);
     if (saved !== undefined) wanted.push(remembered(saved, settings));
     else if (target === '-' || isLink(target))
-      wanted.push(await byLink(target, [...known, ...wanted.map((one) => one.saved)], options));
+      wanted.push(await byLink(target, [...known, ...wanted.map((one) => one.saved)], { ...options, settings }));
     else throw unknownName(target, known);
   }
   const names = new Set(wanted.map(({ saved }) => saved.name));
@@ -58,6 +65,19 @@ export function unknownName(name: string, known: readonly SavedConnection[]): Co
   const names = known.map((one) => one.name).join(', ');
   const there = names === '' ? 'There is none yet.' : `There are: ${names}.`;
   return new CommandError(EXIT.usage, `No host “${plain(name)}” is remembered on this machine. ${there}`);
+}
+
+/** A key is one edge's: the others, which may be somebody else's, must not get to see it. */
+function withSafeKey(
+  hosts: readonly Pick<SavedConnection, 'edge' | 'key'>[],
+  { context, settings }: WantedOptions,
+): ConnectSettings {
+  const edges = new Set(hosts.map(({ edge }) => edge));
+  if (settings.key === undefined || edges.size < 2 || hosts.every(({ key }) => key !== undefined)) return settings;
+  context.err(
+    `The key of this run (--key-file or ${KEY_VARIABLE}) goes to none of these hosts: they are of several edges. Name those of its edge alone, once; it is remembered then.`,
+  );
+  return { ...settings, key: undefined };
 }
 
 function remembered(before: SavedConnection, { key, tunnel }: ConnectSettings): WantedHost {
