@@ -158,6 +158,12 @@ test('what names no model, or one that nobody has, is for the first host; new mo
   expect(await text(ask('/v1/chat/completions', { model: 'new' }))).toBe('attic');
 });
 
+test('a target that begins with two slashes is of the host like any other', async () => {
+  const { ask } = merge(new FakeHost('home', 'a'), new FakeHost('attic', 'c'));
+  expect(await text(ask('//'))).toBe('home');
+  expect(await text(ask('//x/v1/y?model=c'))).toBe('attic');
+});
+
 test('a body that is too large to be read is refused', async () => {
   const { ask } = merge(new FakeHost('home', 'a'), new FakeHost('attic'));
   let sent = 0;

@@ -6,6 +6,7 @@
 
 import type { Client } from '#client';
 import { DirectError } from '../../shared/errors.ts';
+import { plainName } from '../model-names.ts';
 import {
   type Destination,
   type HostClient,
@@ -143,7 +144,7 @@ export class MergedHosts implements Destination {
   }
 
   #find(model: string): Owner | undefined {
-    const having = this.#all.filter(({ models }) => models.some((one) => isSame(one, model)));
+    const having = this.#all.filter(({ models }) => models.some((one) => plainName(one) === plainName(model)));
     const known = having.find(isOnline) ?? having[0];
     return known === undefined ? this.#byPrefix(model) : { known, model: undefined };
   }
@@ -215,12 +216,6 @@ export class MergedHosts implements Destination {
 
 function isOnline({ host }: Known): boolean {
   return host.client.path !== 'offline';
-}
-
-/** Ollama reads a name without a tag as one with `:latest`. */
-function isSame(one: string, other: string): boolean {
-  const plain = (name: string) => name.replace(/:latest$/, '');
-  return plain(one) === plain(other);
 }
 
 async function boundedText(response: Response): Promise<string> {

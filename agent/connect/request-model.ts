@@ -36,7 +36,8 @@ function inJson({ target }: LocalRequest, body: Uint8Array): NamedInBody | undef
 export function inTarget<T extends { target: string }>(
   request: T,
 ): { model: string; renamed(model: string): T } | undefined {
-  const url = new URL(request.target, 'http://host');
+  // Not relative to a base: a target with two slashes at its beginning would name another host.
+  const url = new URL(`http://host${request.target}`);
   const [, list, encoded] = ONE_OF_LIST.exec(url.pathname) ?? [];
   if (list !== undefined && encoded !== undefined) {
     const renamed = (other: string) => ({ ...request, target: list + encodeName(other) + url.search });
