@@ -198,7 +198,9 @@ test('a pairing link pairs this machine, which is let in from then on', async ()
 
 test('several hosts: a port each, or one port where the model decides', async () => {
   const process = new FakeProcess();
-  const two = await start([linkOf(stack), linkOf(other)], {}, {}, process);
+  // One key for all would be shown to both edges.
+  const links = [stack, other].map((one) => `${linkOf(one)}&token=${OWNER_TOKEN}`);
+  const two = await start(links, {}, {}, process);
   await vi.waitUntil(() => process.stdout.length === 2, PATIENCE);
   const [first = '', second = ''] = process.stdout;
   expect(first).not.toBe(second);
