@@ -62,7 +62,8 @@ describe('the package', () => {
   test('has programs, types, the edge and documents, and no source, test, map, configuration or picture', () => {
     const expected = [
       /^(README\.md|SECURITY\.md|LICENSE|package\.json|bin\/direct-agent\.cjs)$/,
-      /^docs\/[a-z-]+\.md$/,
+      /^docs\/(reference\/)?[a-z-]+\.md$/,
+      /^docs\/docker\/(Dockerfile|[a-z.]+\.yaml)$/,
       /^docs\/examples\/[a-z]+\.mjs$/,
       /^dist\/(agent|client|edge)\/LICENSES\.txt$/,
       /^dist\/agent\/[\w-]+\.js$/,
