@@ -135,6 +135,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const sessions = new Sessions({
     environment: nodeEnvironment,
     admit: (path, device) => door.admit(path, device),
+    neverOpened: (preface) => relayKeys.neverOpened(preface),
     stream: (stream, grant, session) => void proxy.serve(stream, grant, meter.request(session)),
   });
   const connections = new Connections({

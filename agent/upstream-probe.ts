@@ -1,5 +1,6 @@
 /** How the agent looks at its servers: a connection that says nothing, and the list of models. */
 import { connect } from 'node:net';
+import { localFetch } from './local-fetch.ts';
 import { type ListedModel, modelsIn } from './model-list.ts';
 import { readBounded } from './server-answers.ts';
 import type { OwnHeaders } from './upstream.ts';
@@ -40,7 +41,7 @@ export async function listModels(url: string, own: OwnHeaders): Promise<ListedMo
 /** The body of a successful answer. Never rejects. */
 export async function fetchText(url: string, own: OwnHeaders): Promise<string | undefined> {
   try {
-    const response = await fetch(url, {
+    const response = await localFetch(url, {
       // A redirect could lead anywhere, also away from this machine.
       redirect: 'manual',
       signal: AbortSignal.timeout(LIST_MS),

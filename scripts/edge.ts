@@ -20,6 +20,8 @@ export interface LocalEdgeOptions {
   compatibilityFlags?: readonly string[];
   /** For tests that look at the memory of workerd. */
   inspected?: boolean;
+  /** A folder for what the objects store, from one start to the next; a new one each time otherwise. */
+  storage?: string;
   /** In PEM: HTTPS in place of HTTP. */
   tls?: { key: string; certificate: string };
   /** Variables and secrets, as `wrangler secret put` would set them. */
@@ -55,9 +57,9 @@ export async function startEdge(options: LocalEdgeOptions): Promise<LocalEdge> {
   if (script === undefined) throw new Error('esbuild made no file');
   // Miniflare takes any port for 0 as well, but then tells it only if the host is loopback.
   const port = options.port === 0 ? await freePort(0, host) : options.port;
-  const edge = new Miniflare(
+  const edge = new Miniflare({
     // wrangler 4 still speaks of Miniflare 4's options.
-    convertV4MiniflareOptions({
+    ...convertV4MiniflareOptions({
       ...workerOptions,
       compatibilityFlags: [
         ...((workerOptions.compatibilityFlags as string[] | undefined) ?? []),
@@ -75,7 +77,8 @@ export async function startEdge(options: LocalEdgeOptions): Promise<LocalEdge> {
       // Nothing is fetched from Cloudflare.
       cf: false,
     }),
-  );
+    ...(options.storage === undefined ? {} : { resourcePersistencePath: options.storage }),
+  });
   const { origin } = await edge.ready;
   const inspectorUrls = options.inspected === true ? await inspectorsOf(await edge.getInspectorURL()) : [];
   return { url: origin, port, inspectorUrls, close: () => edge.dispose() };

@@ -1,9 +1,13 @@
 /** HELLO (PROTOCOL.md, section 3): the first frame in either direction of a path. */
+import { decodeBase64url, encodeBase64url } from './base64url.ts';
 import { type DeviceProof, parseDeviceProof } from './device-identity.ts';
 import { ProtocolError } from './errors.ts';
 import type { Frame } from './frame.ts';
 import { PROTOCOL_VERSION, SESSION_SURVIVAL_MS } from './limits.ts';
 import { isId } from './signal.ts';
+
+/** The present ones have 40 bytes (sealing.ts); room for those of another KEM. */
+const MAX_PREFACE_LENGTH = 256;
 
 export type HelloFrame = Extract<Frame, { type: 'HELLO' }>;
 
@@ -15,14 +19,20 @@ export interface ClientHello {
   session: string;
   /** The session has sent something on an earlier path: an agent that does not know it must not begin it anew. */
   resumed: boolean;
+  /**
+   * Of the only path on which anything was sent so far, and nothing answered, if it was a sealed one: an agent that can
+   * tell that it has not opened it may begin the session.
+   */
+  preface?: Uint8Array | undefined;
   /** How long the client keeps the session without any path, in milliseconds. */
   survivalMs: number;
   /** The client's device; its shape is checked, and nothing else. */
   device?: DeviceProof;
 }
 
-export function clientHello({ sessionId, session, resumed, survivalMs, device }: ClientHello): HelloFrame {
-  return hello({ session_id: sessionId, session, resumed, survival_ms: survivalMs, device });
+export function clientHello({ sessionId, session, resumed, preface, survivalMs, device }: ClientHello): HelloFrame {
+  const sealed = preface && encodeBase64url(preface);
+  return hello({ session_id: sessionId, session, resumed, preface: sealed, survival_ms: survivalMs, device });
 }
 
 export function agentHello(sessionId: string): HelloFrame {
@@ -31,16 +41,24 @@ export function agentHello(sessionId: string): HelloFrame {
 
 /** @throws ProtocolError `E_VERSION`, `E_SESSION_UNKNOWN` when it is not for `sessionId`, or `E_PROTOCOL` */
 export function parseClientHello(json: string, sessionId: string): ClientHello {
-  const { session, resumed, survival_ms: survival = SESSION_SURVIVAL_MS, device } = parse(json, sessionId);
+  const { session, resumed, preface, survival_ms: survival = SESSION_SURVIVAL_MS, device } = parse(json, sessionId);
   if (!isId(session)) throw new ProtocolError('HELLO names no session');
   if (typeof survival !== 'number' || !(survival >= 0)) throw new ProtocolError('survival_ms is no duration');
   return {
     sessionId,
     session,
     resumed: resumed === true,
+    ...(preface === undefined ? {} : { preface: parsePreface(preface) }),
     survivalMs: Math.min(survival, SESSION_SURVIVAL_MS),
     ...(device === undefined ? {} : { device: parseDeviceProof(device) }),
   };
+}
+
+/** Only its shape: who knows relay keys looks at the rest. */
+function parsePreface(text: unknown): Uint8Array {
+  const bytes = typeof text === 'string' && text.length <= MAX_PREFACE_LENGTH ? decodeBase64url(text) : undefined;
+  if (bytes === undefined) throw new ProtocolError('HELLO has a preface that is none');
+  return bytes;
 }
 
 /** @throws ProtocolError as above */

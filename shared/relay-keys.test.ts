@@ -93,6 +93,30 @@ describe('a relay key', () => {
   });
 });
 
+describe('a first message that may not have arrived', () => {
+  test('was never opened if its key lives and it was not taken, and is taken from then on', async () => {
+    const { keys, client } = await agent();
+    const { preface } = await client(await keys.announcement());
+    expect(keys.neverOpened(preface)).toBe(true);
+    // Late, by a relay that lives after all.
+    await expect(keys.accept(preface, ID)).rejects.toEqual(TWICE);
+    expect(keys.neverOpened(preface)).toBe(false);
+  });
+
+  test('may have been opened if it was taken, if its key is another agent’s or gone, and if it is none', async () => {
+    const { keys, client, world } = await agent();
+    const taken = await client(await keys.announcement());
+    await keys.accept(taken.preface, ID);
+    expect(keys.neverOpened(taken.preface)).toBe(false);
+    const late = await client(await keys.announcement());
+    const other = await agent();
+    expect(other.keys.neverOpened(late.preface)).toBe(false);
+    expect(keys.neverOpened(late.preface.subarray(0, PREFACE_BYTES - 1))).toBe(false);
+    await world.advance(RELAY_KEY_LIFETIME_MS);
+    expect(keys.neverOpened(late.preface)).toBe(false);
+  });
+});
+
 describe('rotation', () => {
   test('the one before stays until its announced end', async () => {
     const { world, keys, rotated, accepts } = await agent();

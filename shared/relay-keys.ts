@@ -15,6 +15,7 @@ import type { SessionEnvironment } from './path-link.ts';
 import {
   decapsulate,
   generateRelayKeyPair,
+  PREFACE_BYTES,
   type RelayKeyPair,
   relayKeyBytes,
   relayKeyId,
@@ -83,18 +84,34 @@ export class RelayKeys {
    * @throws DirectError `E_HOST_KEY` when it is not for a relay key that lives, or was taken before.
    */
   async accept(preface: Uint8Array, sessionId: string): Promise<SealingKeys> {
-    const { keyId, encapsulated } = splitPreface(preface);
-    this.#dropExpired();
-    const id = encodeBase64url(keyId);
-    const key = this.#keys.find((candidate) => candidate.id === id);
+    const { key, name, encapsulated } = this.#find(preface);
     if (key === undefined) throw new DirectError('E_HOST_KEY', 'sealed to a relay key that this agent does not have');
-    const name = encodeBase64url(encapsulated);
     if (key.taken.has(name)) throw new DirectError('E_HOST_KEY', 'a first message came twice');
     if (this.#isFull(key)) throw new DirectError('E_HOST_KEY', 'the relay key is used up');
     // Before the first wait, so that two of them at the same time are not both the first.
     key.taken.add(name);
     this.#rotateIfDue();
     return await decapsulate(key.pair, encapsulated, this.#hostKey, sessionId);
+  }
+
+  /**
+   * Whether nobody has opened a first message with `preface`, and nobody ever will: its relay key is in the memory of this
+   * process alone, and from now on the preface counts as taken.
+   */
+  neverOpened(preface: Uint8Array): boolean {
+    if (preface.length !== PREFACE_BYTES) return false;
+    const { key, name } = this.#find(preface);
+    if (key === undefined || key.taken.has(name) || this.#isFull(key)) return false;
+    key.taken.add(name);
+    return true;
+  }
+
+  /** The relay key that it names, if that lives, and what it has as its own. */
+  #find(preface: Uint8Array) {
+    const { keyId, encapsulated } = splitPreface(preface);
+    this.#dropExpired();
+    const id = encodeBase64url(keyId);
+    return { key: this.#keys.find((key) => key.id === id), name: encodeBase64url(encapsulated), encapsulated };
   }
 
   /** Stops rotating and drops all keys. Paths that are open go on. */

@@ -21,6 +21,8 @@ export interface SealedPath extends Path {
   readonly binding: Uint8Array | undefined;
   /** Resolves with the binding. @throws DirectError when there will be none */
   readonly bound: Promise<Uint8Array>;
+  /** Client: what its first message begins with, once bound. Who has not taken that has opened nothing of the path. */
+  readonly preface: Uint8Array | undefined;
 }
 
 /**
@@ -67,8 +69,9 @@ class SealedPathEnd implements SealedPath {
   #trusted: boolean;
   #keys: SealingKeys | undefined;
   readonly #bound = Promise.withResolvers<Uint8Array>();
-  /** Goes before the client's first message. */
-  #preface: Uint8Array = NOTHING;
+  #preface: Uint8Array | undefined;
+  /** What goes before the next message: the preface, before the client's first one. */
+  #before: Uint8Array = NOTHING;
   #sealed = 0;
   /** Somebody saw no capacity and waits for `drained`. */
   #starved = false;
@@ -103,11 +106,16 @@ class SealedPathEnd implements SealedPath {
     return this.#bound.promise;
   }
 
+  get preface(): Uint8Array | undefined {
+    return this.#preface;
+  }
+
   /** Messages move when the keys are there. */
   begin(handshake: Promise<{ preface: Uint8Array; keys: SealingKeys }>): void {
     handshake.then(
       ({ preface, keys }) => {
         this.#preface = preface;
+        this.#before = preface;
         this.#keys = keys;
         this.#bound.resolve(keys.binding);
         this.#inbound.run((message) => keys.open(message));
@@ -173,8 +181,8 @@ class SealedPathEnd implements SealedPath {
   }
 
   #forward(sealed: Uint8Array): void {
-    const preface = this.#preface;
-    this.#preface = NOTHING;
+    const preface = this.#before;
+    this.#before = NOTHING;
     this.#inner.send(preface.length === 0 ? sealed : concat(preface, sealed));
     this.#drained();
   }

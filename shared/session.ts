@@ -61,6 +61,8 @@ export interface PathOptions {
    * path and no other. None where the edge itself is the client.
    */
   binding?: Uint8Array;
+  /** Client: of a sealed path, what its first message begins with (`SealedPath`). */
+  preface?: Uint8Array | undefined;
   /** Client: makes the proof of its device for this path, when HELLO is due; without one HELLO waits for nothing. */
   prove?(): Promise<DeviceProof | undefined>;
 }
@@ -89,6 +91,10 @@ export class Session implements LinkOwner {
   #established = false;
   /** A frame of a stream has left on some path. */
   #spoken = false;
+  /** Client: the preface of the path on which that was, if it has one. */
+  #spokenBehind: Uint8Array | undefined;
+  /** Client: of paths that have not ended. */
+  readonly #prefaces = new WeakMap<PathLink, Uint8Array>();
   /** Client: the path that said HELLO last. */
   #greeting: PathLink | undefined;
   /** Client: paths whose HELLO needs a proof, which is made when it is due. */
@@ -186,12 +192,13 @@ export class Session implements LinkOwner {
    * that the first request leaves together with HELLO.
    * @throws DirectError the session's error when it has ended.
    */
-  attach(path: Path, { sessionId, kind, binding, prove }: PathOptions): PathLink {
+  attach(path: Path, { sessionId, kind, binding, preface, prove }: PathOptions): PathLink {
     if (this.#error !== undefined) throw this.#error;
     const options = { path, kind, sessionId, binding: () => binding };
     const link = new PathLink({ ...options, environment: this.#environment, owner: this });
     this.#add(link);
     if (prove !== undefined) this.#proofs.set(link, prove);
+    if (preface !== undefined) this.#prefaces.set(link, preface);
     link.start();
     this.#greet();
     return link;
@@ -256,7 +263,8 @@ export class Session implements LinkOwner {
   #sayHello(link: PathLink, device: DeviceProof | undefined): void {
     const { sessionId } = link;
     const resumed = this.#established || this.#spoken;
-    const hello = { sessionId, session: this.id, resumed, survivalMs: this.#survivalMs };
+    const preface = this.#established ? undefined : this.#spokenBehind;
+    const hello = { sessionId, session: this.id, resumed, preface, survivalMs: this.#survivalMs };
     link.sayHello(clientHello(device === undefined ? hello : { ...hello, device }));
     // In one message with HELLO: the answer brings the first round-trip time, and none ends the path.
     link.probe(LIVENESS_TIMEOUT_MS);
@@ -513,7 +521,10 @@ export class Session implements LinkOwner {
       const control = link.takeControl();
       const frames = link === this.#active ? this.#nextFrames(control, link.path.maxMessageBytes) : control;
       if (frames.length === 0) return;
-      if (frames.length > control.length) this.#spoken = true;
+      if (frames.length > control.length && !this.#spoken) {
+        this.#spoken = true;
+        this.#spokenBehind = this.#prefaces.get(link);
+      }
       link.send(frames);
     }
   }

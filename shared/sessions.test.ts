@@ -201,6 +201,44 @@ describe('a refused path', () => {
     expect(pair.streams.length).toBe(1);
   });
 
+  test.each([
+    ['whose first message never arrived is begun there, and its request runs once', true, true, undefined],
+    ['of whose first message nobody can tell is not begun anew', true, false, 'E_HOST_RESTARTED'],
+    ['that was not sealed at first is not begun anew', false, true, 'E_HOST_RESTARTED'],
+  ])('a session %s', async (_, isSealed, isUnopened, code) => {
+    const preface = isSealed ? Uint8Array.of(1, 2, 3) : undefined;
+    const neverOpened = vi.fn((_preface: Uint8Array) => isUnopened);
+    const pair = new Pair({ agent: { neverOpened } });
+    const first = pair.connect('relay', { delayMs: 10 }, {}, preface);
+    const stream = pair.client.openStream();
+    await stream.write(Buffer.from('a prompt'));
+    stream.finish();
+    await pair.world.advance(5);
+    first.wire.cut();
+    await pair.world.advance(1000);
+    expect([stream.sentAny, pair.sessions.size]).toEqual([true, 0]);
+    pair.connect('direct');
+    await pair.world.advance(100);
+    expect(pair.client.error?.code).toBe(code);
+    expect(neverOpened.mock.calls).toEqual(isSealed ? [[preface]] : []);
+    expect(pair.streams.length).toBe(code === undefined ? 1 : 0);
+    if (pair.streams[0] !== undefined) expect(`${await pair.readAll(pair.streams[0])}`).toBe('a prompt');
+  });
+
+  test('a session that the agent has answered names no first message: that has arrived', async () => {
+    const neverOpened = vi.fn(() => true);
+    const pair = new Pair({ agent: { neverOpened } });
+    const first = pair.connect('relay', { delayMs: 10 }, {}, Uint8Array.of(1, 2, 3));
+    await pair.client.openStream().write(Buffer.from('a prompt'));
+    await pair.world.advance(100);
+    first.wire.cut();
+    pair.restart();
+    await pair.world.advance(1000);
+    pair.connect('direct');
+    await pair.world.advance(100);
+    expect([pair.client.error?.code, neverOpened.mock.calls.length]).toEqual(['E_HOST_RESTARTED', 0]);
+  });
+
   test('a stream that began while the agent was restarted was not sent to it', async () => {
     const pair = new Pair();
     const { wire } = pair.connect('relay');

@@ -28,6 +28,8 @@ export interface SessionsOptions {
    * @throws DirectError to refuse.
    */
   admit?(path: AcceptOptions, device: DeviceProof | undefined): Promise<string | undefined>;
+  /** Whether what a client sent behind this preface was never opened here, and never will be (RelayKeys). */
+  neverOpened?(preface: Uint8Array): boolean;
   /** A session goes on by another path, which is none after the last one was lost. For the log. */
   moved?(session: Session): void;
   maxSessions?: number;
@@ -186,10 +188,12 @@ export class Sessions {
   }
 
   #hello(link: PathLink, json: string): void {
-    const { session: id, resumed, survivalMs } = parseClientHello(json, link.sessionId);
+    const { session: id, resumed, preface, survivalMs } = parseClientHello(json, link.sessionId);
     if (this.#closed !== undefined) throw new ProtocolError('no more sessions', this.#closed);
     let entry = this.#sessions.get(id);
-    if (entry === undefined && resumed) throw new ProtocolError('the session is not known here', 'E_HOST_RESTARTED');
+    if (entry === undefined && resumed && !this.#hasHeardNothing(preface)) {
+      throw new ProtocolError('the session is not known here', 'E_HOST_RESTARTED');
+    }
     const accepted = this.#accepted.get(link);
     entry ??= this.#create(link, id, survivalMs, accepted);
     if (subjectOf(entry.grant) !== subjectOf(accepted?.grant)) {
@@ -201,6 +205,10 @@ export class Sessions {
     entry.session.adopt(link);
     link.sayHello(agentHello(link.sessionId));
     accepted?.opened();
+  }
+
+  #hasHeardNothing(preface: Uint8Array | undefined): boolean {
+    return preface !== undefined && this.#options.neverOpened?.(preface) === true;
   }
 
   #create({ sessionId }: PathLink, id: string, survivalMs: number, accepted: Accepted | undefined): Entry {

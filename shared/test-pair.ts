@@ -39,10 +39,15 @@ export class Pair {
   }
 
   /** A path between the two, which the agent takes at once. */
-  connect(kind: PathKind = 'direct', options: WireOptions = { delayMs: 10 }, events: PathEvents = {}): Connection {
+  connect(
+    kind: PathKind = 'direct',
+    options: WireOptions = { delayMs: 10 },
+    events: PathEvents = {},
+    preface?: Uint8Array,
+  ): Connection {
     const wire = new Wire(this.world, options);
     const accepted = this.sessions.accept(wire.agent, { sessionId: SIGNALING, kind }, events);
-    const link = this.client.attach(wire.client, { sessionId: SIGNALING, kind });
+    const link = this.client.attach(wire.client, { sessionId: SIGNALING, kind, preface });
     return { wire, link, accepted };
   }
 

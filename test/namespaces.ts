@@ -1,7 +1,7 @@
 /** Network namespaces of Linux: what labs are made of. Their names tell who made them, so that leftovers can be told. */
 import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 import type { Socket as UdpSocket } from 'node:dgram';
-import type { Server } from 'node:net';
+import type { Server, Socket as TcpSocket } from 'node:net';
 import { join } from 'node:path';
 import { findProgram } from '../scripts/programs.ts';
 
@@ -73,13 +73,17 @@ function openInside(
   });
   const sockets: unknown[] = [];
   return new Promise((resolve, reject) => {
+    // This process takes connections from the moment a server arrives, and nobody would ever read them.
+    const drop = (connection: TcpSocket) => void connection.destroy();
     child.on('message', (_, socket) => {
+      if (kind === 'tcp') (socket as Server).on('connection', drop);
       sockets.push(socket);
       if (sockets.length === addresses.length) child.disconnect();
     });
     child.once('error', reject);
     // Until then the child has them as well, and may take what arrives.
     child.once('exit', (code) => {
+      if (kind === 'tcp') for (const server of sockets as Server[]) server.off('connection', drop);
       if (sockets.length === addresses.length) resolve(sockets);
       else reject(new Error(`no ${kind} socket at ${addresses} in ${namespace}: exit code ${code}`));
     });

@@ -66,6 +66,16 @@ export class NetworkLab {
     process.once('exit', this.#removeNow);
   }
 
+  /** Where the client is: for what needs more than `spawn`. It ends with the lab. */
+  get namespace(): string {
+    return this.#namespace;
+  }
+
+  /** The client's router. */
+  get gateway(): string {
+    return address(this.#network, this.#number, 1);
+  }
+
   get clientAddress(): string {
     return address(this.#network, this.#number, 2);
   }
@@ -144,7 +154,7 @@ export class NetworkLab {
   roam(): void {
     const before = this.clientAddress;
     this.#network = (this.#network + 1) % NETWORKS.length;
-    const gateway = address(this.#network, this.#number, 1);
+    const { gateway } = this;
     const [host, within] = [`${PREFIX}-${this.#number}`, ['-n', this.#namespace]];
     ip(...within, 'address', 'del', `${before}/30`, 'dev', LINK);
     // The host has it already, if the client was here before.

@@ -41,7 +41,8 @@ describe('the package', () => {
       expect(description[key], key).toBeUndefined();
     }
     const scripts = Object.keys(description.scripts as object);
-    expect(scripts.filter((name) => /^(pre|post)?install$/.test(name))).toEqual([]);
+    // npm warns of `prepare`, too, where a package is a file; in a clone `dependencies` applies the patches.
+    expect(scripts.filter((name) => /^((pre|post)?install|prepare)$/.test(name))).toEqual([]);
     expect(files.filter((name) => /\.(node|gyp|so|dylib|dll|exe)$/.test(name))).toEqual([]);
   });
 
@@ -61,7 +62,8 @@ describe('the package', () => {
   test('has programs, types, the edge and documents, and no source, test, map, configuration or picture', () => {
     const expected = [
       /^(README\.md|SECURITY\.md|LICENSE|package\.json|bin\/direct-agent\.cjs)$/,
-      /^docs\/[a-z-]+\.md$/,
+      /^docs\/(reference\/)?[a-z-]+\.md$/,
+      /^docs\/docker\/(Dockerfile|[a-z.]+\.yaml)$/,
       /^docs\/examples\/[a-z]+\.mjs$/,
       /^dist\/(agent|client|edge)\/LICENSES\.txt$/,
       /^dist\/agent\/[\w-]+\.js$/,

@@ -134,7 +134,7 @@ const LOGGED_IN: Credential[] = ['the host’s credential', 'another host’s cr
 
 const owner = only(...OWNER_ONLY);
 const ownerOrGuest = only(...OWNER_ONLY, ...GUESTS);
-/** Each sees and makes keys for itself alone, which api/keys.test.ts shows. */
+/** Each sees and makes keys and invitations for itself alone, which api/keys.test.ts and api/invitations.test.ts show. */
 const ownerOrHost = only(...OWNER_ONLY, ...LOGGED_IN);
 const loggedInHost = only(...LOGGED_IN);
 const webSession = only('the owner’s cookie', ...GUESTS);
@@ -183,6 +183,7 @@ const DECISIONS: Readonly<Record<string, Decision>> = {
   'PATCH /_direct/api/hosts/:id': owner,
   'DELETE /_direct/api/hosts/:id': owner,
   'GET /_direct/api/hosts/:id/devices': owner,
+  'GET /_direct/api/hosts/:id/report': owner,
   'DELETE /_direct/api/hosts/:id/devices/:device': owner,
   'POST /_direct/api/host/logout': loggedInHost,
   // What the edge has, not whose it is: for `doctor` on the host as well.
@@ -190,9 +191,9 @@ const DECISIONS: Readonly<Record<string, Decision>> = {
   'GET /_direct/api/keys': ownerOrHost,
   'POST /_direct/api/keys': ownerOrHost,
   'DELETE /_direct/api/keys/:id': ownerOrHost,
-  'GET /_direct/api/invitations': owner,
-  'POST /_direct/api/invitations': owner,
-  'DELETE /_direct/api/invitations/:id': owner,
+  'GET /_direct/api/invitations': ownerOrHost,
+  'POST /_direct/api/invitations': ownerOrHost,
+  'DELETE /_direct/api/invitations/:id': ownerOrHost,
   'GET /_direct/api/passkeys': owner,
   'POST /_direct/api/passkeys/options': owner,
   'POST /_direct/api/passkeys': owner,

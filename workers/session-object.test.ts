@@ -91,6 +91,8 @@ describe('a client’s WebSocket', () => {
     expect([response.status, await codeOf(response)]).toEqual([503, 'E_HOST_OFFLINE']);
     for (const socket of await sockets) expect((await socket.closed).code).toBe(4408);
     for (const id of [refused, absent]) expect(await stored(id)).toEqual({ entries: 0, alarm: null });
+    // Nothing of the refusals holds them in memory either.
+    await evictAllDurableObjects();
   });
 
   it('can bring the offer, and another one for an ICE restart', async () => {

@@ -213,7 +213,11 @@ async function attachClient(c: EdgeContext, host: string, session: string): Prom
     ? await c.env.SESSIONS.getByName(session).fetch(objectRequest(c, host))
     : errorResponse(unknown);
   if (response.status !== unknown.entry.http) return response;
-  if (isSocket) return refusingSocket(unknown);
+  if (isSocket) {
+    // Unread, it would keep the object in memory until this request’s garbage is collected.
+    await response.body?.cancel();
+    return refusingSocket(unknown);
+  }
   await count(c);
   return response;
 }

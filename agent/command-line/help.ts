@@ -7,6 +7,8 @@ const MAX_WIDTH = 100;
 /** What every command takes comes after what is its own. */
 const COMMON = ['--config', '--folder', '--log-level', '--json', '--help'];
 
+const KNOWN_TO_ALL = ['--help', '--version'];
+
 /** For a command and all that are added to it afterwards. */
 export function styleHelp(program: Command): void {
   program.configureHelp({
@@ -43,9 +45,9 @@ function width({ isTTY, columns }: NodeJS.WriteStream): number {
 }
 
 function visibleOptions(command: Command): Option[] {
-  // Of groups of commands: --help, which everybody knows.
-  if (command.commands.length > 0) return [];
   const options = new Help().visibleOptions(command);
+  // Groups of commands have those that everybody knows, and no others.
+  if (options.every(({ long }) => KNOWN_TO_ALL.includes(long ?? ''))) return command.commands.length > 0 ? [] : options;
   const rank = ({ long }: Option) => COMMON.indexOf(long ?? '');
   return options.toSorted((a, b) => rank(a) - rank(b));
 }

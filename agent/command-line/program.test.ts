@@ -8,9 +8,15 @@ import { exampleOf, pathOf } from './command.ts';
 import { withImplied } from './implied.ts';
 import { makeProgram } from './program.ts';
 
+/** Those that do something, also where there are others below them. */
 function leaves(command: Command): Command[] {
-  return command.commands.length === 0 ? [command] : command.commands.flatMap(leaves);
+  return [...(exampleOf(command) === undefined ? [] : [command]), ...command.commands.flatMap(leaves)];
 }
+
+test('a command without others below it has an example', () => {
+  const ends = all(makeProgram(async () => {})).filter(({ commands }) => commands.length === 0);
+  expect(ends.filter((end) => exampleOf(end) === undefined).map(pathOf)).toEqual(['direct-agent service run']);
+});
 
 /** As the program takes it; commands are not run. Returns how many would be, and what is said. */
 async function parse(args: readonly string[]): Promise<{ runs: number; said: string; code: string | undefined }> {
@@ -60,8 +66,10 @@ describe.each(shown.map((leaf) => [pathOf(leaf), leaf] as const))('%s', (path, l
     expect(said).toContain(`\nExample:\n  ${exampleOf(leaf)}\n`);
     const [text = ''] = said.split('\nExample:');
     expect(text.split('\n').filter((line) => line.length > 80)).toEqual([]);
-    for (const { flags, description } of leaf.options)
+    for (const { flags, description, hidden } of leaf.options) {
       expect([flags, description]).toEqual([flags, expect.stringMatching(/./)]);
+      if (!hidden) expect(said).toContain(flags);
+    }
   });
 });
 

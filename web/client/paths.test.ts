@@ -258,6 +258,38 @@ describe('when no path works', () => {
   });
 });
 
+describe('a relay that is lost before its first message has arrived', () => {
+  test('takes no request with it: the direct path carries it, and it runs once', async () => {
+    const edge = new TestEdge();
+    edge.delays.relay = 40;
+    edge.answer = (exchange) => reply(exchange, 200, [], 'over the path');
+    const { client, paths } = connected(edge);
+    const response = client.fetch('/v1/x', { method: 'POST', body: 'prompt' });
+    while (edge.relays[0]?.messages.length !== 1) await edge.clock.advance(1);
+    // The agent’s link is between two sockets just now.
+    edge.relay.refuse('E_HOST_OFFLINE');
+    edge.relayFate = 'E_HOST_OFFLINE';
+    await edge.clock.advance(5 * SECOND);
+    expect(await (await response).text()).toBe('over the path');
+    expect(edge.agent.heads.map(({ path }) => path)).toEqual(['/v1/x']);
+    expect(edge.requests.filter(({ path }) => path === '/v1/x')).toEqual([]);
+    expect(paths.at(-1)).toBe('direct');
+  });
+
+  test('of another agent takes it along, since that one may have run it', async () => {
+    const edge = new TestEdge();
+    edge.delays.relay = 40;
+    const { client } = connected(edge);
+    const response = failure(client.fetch('/v1/x', { method: 'POST', body: 'prompt' }));
+    while (edge.relays[0]?.messages.length !== 1) await edge.clock.advance(1);
+    edge.relayFate = 'E_HOST_OFFLINE';
+    edge.restartAgent();
+    await edge.clock.advance(5 * SECOND);
+    expect((await response).code).toBe('E_HOST_RESTARTED');
+    expect(edge.agent.heads).toEqual([]);
+  });
+});
+
 describe('an agent that was restarted', () => {
   test.each([[true], [false]])('fails what ran with E_HOST_RESTARTED (relay: %s)', async (token) => {
     const edge = new TestEdge();

@@ -36,6 +36,7 @@ export interface OpenedRelay {
   /** What the session sees. */
   path: Path;
   binding: Uint8Array;
+  preface: Uint8Array | undefined;
 }
 
 /** @throws DirectError the edge's code, that of the host's key, or `E_PATH_LOST`; the signal's reason after an abort. */
@@ -52,7 +53,8 @@ export async function openRelay(options: RelayAttemptOptions): Promise<OpenedRel
     const key = await recipient(options, sessionId);
     const socket = await opening;
     const path = sealedClientPath(socket, key, sessionId);
-    return { sessionId, socket, path, binding: await path.bound };
+    const binding = await path.bound;
+    return { sessionId, socket, path, binding, preface: path.preface };
   } catch (error) {
     giveUp.abort(error);
     throw error;

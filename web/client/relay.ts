@@ -201,14 +201,14 @@ export class Relay {
       this.#enter('off');
       return;
     }
-    const { sessionId, socket, path, binding } = await openRelay({ signaling, trust, admission, signal });
+    const { sessionId, socket, path, binding, preface } = await openRelay({ signaling, trust, admission, signal });
     if (signal.aborted) {
       path.close();
       return;
     }
     const link = host.attach(
       path,
-      { sessionId, kind: 'relay', binding },
+      { sessionId, kind: 'relay', binding, preface },
       {
         opened: () => this.#opened(attempt, link, socket),
         sentAny: () => socket.sentAny,

@@ -28,8 +28,13 @@ export class TestAgent {
     this.keys = hostKeys.then((hostKeys) =>
       RelayKeys.create({ hostKeys, environment: keyTime, wallClock: () => Date.now() }),
     );
+    let keys: RelayKeys | undefined;
+    void this.keys.then((made) => {
+      keys = made;
+    });
     this.#table = new Sessions({
       environment,
+      neverOpened: (preface) => keys?.neverOpened(preface) === true,
       stream: (stream) => {
         const exchange = new AgentExchange(stream);
         const run = async () => {
