@@ -1,23 +1,20 @@
-import { readFileSync, statSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import envPaths from 'env-paths';
-import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { AccessMode } from './access-mode.ts';
 import { ConfigError } from './config-error.ts';
+import { ENV_PREFIX, explain, flagName, missing, type Origin, unreadable } from './config-messages.ts';
 import {
-  ENV_PREFIX,
-  envName,
-  explain,
-  flagName,
-  flagProperty,
-  missing,
-  type Origin,
-  unknownKey,
-  unreadable,
-  yamlProblem,
-} from './config-messages.ts';
+  expand,
+  FOLDER,
+  type Found,
+  permissions,
+  readEnv,
+  readFlags,
+  readOptional,
+  readText,
+  readYaml,
+} from './config-sources.ts';
 import { DEFAULT_QUEUE, type QueueLimits } from './fair-queue.ts';
 import type { LogFormat, LogLevel } from './log.ts';
 import type { MetricsAddress } from './metrics-address.ts';
@@ -30,9 +27,6 @@ import { namesOf, upstreamProblems } from './upstream-settings.ts';
 import type { UpstreamHeaders } from './upstreams.ts';
 import { type WebUiSettings, webUiOf, webUiProblems, webUiWarnings } from './web-ui-settings.ts';
 
-const FOLDER = `${ENV_PREFIX}FOLDER`;
-/** Variables that say where to look, and no setting. */
-const PLACES: readonly string[] = [`${ENV_PREFIX}CONFIG`, FOLDER];
 const NO_EDGE =
   'The agent does not know its edge. Run: direct-agent login <edge>; or set signaling_url and token (docs/configuration.md).';
 const CONNECTION_KEYS = ['signaling_url', 'token', 'token_file'] as const;
@@ -96,12 +90,6 @@ export interface ConfigSources {
   readonly configFolder?: string;
   /** What `direct-agent login` saved. It counts where neither signaling_url nor a token is set. */
   readonly login?: Connection | undefined;
-}
-
-interface Found extends Origin {
-  readonly priority: 0 | 1 | 2;
-  /** Relative file names start here. */
-  readonly folder: string;
 }
 
 /** The folder with the agent's files: `--folder`, DIRECT_AGENT_FOLDER, or where this system keeps configuration. */
@@ -322,88 +310,6 @@ function missingParts(found: ReadonlyMap<Key, Found>, login: Connection | undefi
   return [`${missing('token', 'the agent cannot prove to the edge that it may serve this host')} ${way}`];
 }
 
-// ---- sources ---------------------------------------------------------------------------------
-
-/** `namedAt`: where somebody has named the file, so that it must be there. */
-function readOptional(
-  path: string,
-  readFile: (path: string) => string,
-  namedAt: string | undefined,
-): string | undefined {
-  try {
-    return readFile(path);
-  } catch (error) {
-    const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (absent && namedAt === undefined) return undefined;
-    const place = namedAt === undefined ? '' : ` (${namedAt})`;
-    throw new ConfigError([`config${place}: the file ${path} ${unreadable(error)}.`]);
-  }
-}
-
-/** A file that is no YAML map is the only problem worth reporting, so it throws; unknown keys are collected. */
-function readYaml(path: string, text: string, problems: string[]): Map<Key, Found> {
-  const found = new Map<Key, Found>();
-  const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter });
-  if (document.errors.length > 0) {
-    throw new ConfigError(
-      // What follows in the same line is a consequence of its first mistake.
-      [...Map.groupBy(document.errors, (error) => error.linePos?.[0].line ?? 1)].flatMap(([line, [error]]) =>
-        error === undefined ? [] : [`config (${path}:${line}): ${yamlProblem(error, text)}`],
-      ),
-    );
-  }
-  if (document.contents === null) return found;
-  if (!isMap(document.contents)) {
-    throw new ConfigError([`config (${path}:1): a list or a single value. Write lines of the form “key: value”.`]);
-  }
-  const values = plainValues(path, document);
-  for (const { key } of document.contents.items) {
-    const name = isScalar(key) ? String(key.value) : String(key);
-    const range = isScalar(key) ? key.range : undefined;
-    const origin = `${path}:${range == null ? 1 : lineCounter.linePos(range[0]).line}`;
-    const value = values[name];
-    if (!isKey(name)) problems.push(unknownKey(name, origin, KEYS));
-    // “key:” with nothing behind it means that it is not set.
-    else if (value !== null) found.set(name, { value, origin, priority: 0, folder: dirname(path) });
-  }
-  return found;
-}
-
-function plainValues(path: string, document: Document): Record<string, unknown> {
-  try {
-    return z.record(z.string(), z.unknown()).parse(document.toJS());
-  } catch {
-    throw new ConfigError([
-      `config (${path}): an alias (*name) has no anchor (&name) before it. Write the value itself.`,
-    ]);
-  }
-}
-
-function readEnv(
-  env: Readonly<Record<string, string | undefined>>,
-  folder: string,
-  problems: string[],
-): Map<Key, Found> {
-  const found = new Map<Key, Found>();
-  for (const [name, value] of Object.entries(env)) {
-    if (!name.startsWith(ENV_PREFIX) || PLACES.includes(name) || value === undefined || value === '') continue;
-    const key = name.slice(ENV_PREFIX.length).toLowerCase();
-    if (isKey(key)) found.set(key, { value, origin: name, priority: 1, folder });
-    else problems.push(unknownKey(name, 'environment', KEYS.map(envName)));
-  }
-  return found;
-}
-
-function readFlags(flags: Readonly<Record<string, unknown>>, folder: string): Map<Key, Found> {
-  const found = new Map<Key, Found>();
-  for (const key of KEYS.filter(isKey)) {
-    const value = flags[flagProperty(key)];
-    if (value !== undefined) found.set(key, { value, origin: flagName(key), priority: 2, folder });
-  }
-  return found;
-}
-
 /** The source of higher priority decides between token and token_file; both in one source is a mistake. */
 function preferOneToken(found: Map<Key, Found>, problems: string[]): void {
   const token = found.get('token');
@@ -421,17 +327,4 @@ function warnIfReadable(path: string, fileMode: (path: string) => number | undef
   warnings.push(
     `${path} holds a secret and other users may read it (mode ${(mode & 0o777).toString(8)}). Run: chmod 600 ${path}`,
   );
-}
-
-function expand(path: string, folder: string): string {
-  return path.startsWith('~/') ? join(homedir(), path.slice(2)) : resolve(folder, path);
-}
-
-/** Anything but UTF-8 is refused: Windows' editors may save UTF-16, whose keys nobody would recognise. */
-function readText(path: string): string {
-  return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
-}
-
-function permissions(path: string): number | undefined {
-  return process.platform === 'win32' ? undefined : statSync(path).mode;
 }

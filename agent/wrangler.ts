@@ -50,6 +50,7 @@ export function systemWrangler(spec: string, command: string | undefined, signal
         });
         let stdout = '';
         let printed = '';
+        let stopped: Error | undefined;
         child.stdout?.setEncoding('utf8').on('data', (text: string) => {
           stdout = (stdout + text).slice(0, MAX_OUTPUT);
           printed = (printed + text).slice(0, MAX_OUTPUT);
@@ -58,18 +59,22 @@ export function systemWrangler(spec: string, command: string | undefined, signal
           printed = (printed + text).slice(0, MAX_OUTPUT);
         });
         child.once('error', (error) => {
-          reject(
-            signal.aborted
-              ? error
-              : new CommandError(
-                  EXIT.config,
-                  command === undefined
-                    ? `npx cannot be run (${error.message}). It comes with npm: https://nodejs.org. Or name a wrangler that is installed: --wrangler <program>`
-                    : `--wrangler ${command}: ${error.message}. Name a program, or wrangler’s own script.`,
-                ),
-          );
+          // Until it has ended it may still write into its folder, which goes next.
+          if (signal.aborted) stopped = error;
+          else reject(unstartable(error, command));
         });
-        child.once('close', (code) => resolve({ code: code ?? undefined, stdout, printed }));
+        child.once('close', (code) =>
+          stopped === undefined ? resolve({ code: code ?? undefined, stdout, printed }) : reject(stopped),
+        );
       }),
   };
+}
+
+function unstartable({ message }: Error, command: string | undefined): CommandError {
+  return new CommandError(
+    EXIT.config,
+    command === undefined
+      ? `npx cannot be run (${message}). It comes with npm: https://nodejs.org. Or name a wrangler that is installed: --wrangler <program>`
+      : `--wrangler ${command}: ${message}. Name a program, or wrangler’s own script.`,
+  );
 }

@@ -63,6 +63,10 @@ test.skipIf(missing !== false)('what runs there reaches nothing of this machine 
   expect(stdout).toMatch(/^Uid:\t65534\t65534\t65534\t65534$/m);
   expect(stdout).toMatch(/^CapBnd:\t0+$/m);
   expect(existsSync(canary)).toBe(true);
+  const { stdout: units } = await systemd.run(['systemctl', '--user', 'show', '*', '--property=FragmentPath']);
+  const files = [...units.matchAll(/^FragmentPath=(.+)$/gm)].map(([, path = '']) => path);
+  expect(files).toContain(join(home, 'targets/default.target'));
+  expect(files.filter((path) => !path.startsWith(home))).toEqual([]);
   rmSync(join(canary, '..'), { recursive: true });
 });
 

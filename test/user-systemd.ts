@@ -1,11 +1,21 @@
 /**
  * The manager of a user, `systemd --user`, that really runs: as nobody, without any capability, with no /tmp, /var/tmp and
- * /run of this machine. Never the manager of the system: what a unit pulls in there (sysinit.target) belongs to a whole
+ * /run of this machine, and with none of its units and generators: a desktop's sound, keyrings and indexers would start
+ * there otherwise. Never the manager of the system: what a unit pulls in there (sysinit.target) belongs to a whole
  * machine, such as emptying /tmp and changing /dev.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { findProgram } from '../scripts/programs.ts';
 
@@ -21,6 +31,14 @@ const AS_NOBODY = [
   '--bounding-set=-all',
   '--no-new-privs',
 ];
+
+/** All that units ask for by themselves, systemd.special(7). */
+const TARGETS: Readonly<Record<string, string>> = {
+  default: 'Requires=basic.target\nAfter=basic.target',
+  basic: '',
+  shutdown: 'DefaultDependencies=no\nRefuseManualStart=yes',
+  exit: 'DefaultDependencies=no\nRequires=shutdown.target\nAfter=shutdown.target',
+};
 
 /** In a mount namespace where nothing is shared. Each step that fails ends it, and each promise is looked at in the end. */
 const PREPARE = `
@@ -79,7 +97,11 @@ export class UserSystemd {
   }
 
   /** Without systemd, to see what can be reached from there. `place`: the one folder outside that is there, below /tmp. */
-  static async enter(place: string, command: readonly string[]): Promise<UserSystemd> {
+  static async enter(
+    place: string,
+    command: readonly string[],
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<UserSystemd> {
     const root = groupRoot();
     if (root === undefined || !place.startsWith('/tmp/')) throw new Error('not here');
     const group = join(root, `da-lab-${process.pid}`);
@@ -88,8 +110,8 @@ export class UserSystemd {
       chownSync(join(group, name), NOBODY, NOBODY);
     }
     const unshare =
-      'exec unshare --mount --pid --fork --kill-child --mount-proc --cgroup --ipc --uts sh -c "$RUN" sh "$@"';
-    const outer = spawn('sh', ['-c', `echo $$ > "$GROUP/cgroup.procs"; ${unshare}`, 'sh', ...command], {
+      'exec setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc --cgroup --ipc --uts sh -c "$RUN" sh "$@"';
+    const outer = spawn('sh', ['-c', `echo $$ > "$GROUP/cgroup.procs" && ${unshare}`, 'sh', ...command], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: {
         PATH: process.env.PATH,
@@ -99,6 +121,7 @@ export class UserSystemd {
         OUTSIDE: String(process.pid),
         HOME: place,
         XDG_RUNTIME_DIR: RUNTIME,
+        ...more,
       },
     });
     let said = '';
@@ -118,7 +141,17 @@ export class UserSystemd {
 
   /** `place` is the home of nobody. */
   static async boot(place: string): Promise<UserSystemd> {
-    const lab = await UserSystemd.enter(place, [SYSTEMD, '--user', '--log-target=null']);
+    const targets = join(place, 'targets');
+    mkdirSync(targets);
+    for (const [name, text] of Object.entries(TARGETS)) {
+      writeFileSync(join(targets, `${name}.target`), `[Unit]\n${text}\n`);
+    }
+    const units = join(place, '.config/systemd/user');
+    const lab = await UserSystemd.enter(place, [SYSTEMD, '--user', '--log-target=null'], {
+      SYSTEMD_UNIT_PATH: `${units}:${targets}`,
+      SYSTEMD_GENERATOR_PATH: targets,
+      SYSTEMD_ENVIRONMENT_GENERATOR_PATH: targets,
+    });
     for (let tries = 0; tries < 200; tries++) {
       const { code } = await lab.run(['systemctl', '--user', 'is-active', 'default.target']);
       if (code === 0) return lab;

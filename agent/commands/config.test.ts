@@ -117,6 +117,21 @@ test('get says what counts and why: file and line, environment, default', async 
   expect(shell.stdout.find((line) => line.startsWith('max_conns '))).toMatch(/^max_conns +30 +DIRECT_AGENT_MAX_CONNS$/);
 });
 
+test('a default is shown as somebody would write it', async () => {
+  const { shell, get } = rig();
+  await get();
+  expect(shell.printed).not.toMatch(/[{}]/);
+});
+
+test('a link to a file that is not there yet stays a link', async () => {
+  const { path, set, shell } = rig();
+  mkdirSync(join(shell.folder, 'dotfiles'));
+  symlinkSync('dotfiles/agent.yaml', path);
+  expect(await set('max_conns', ['4'])).toEqual([0]);
+  expect(readlinkSync(path)).toBe('dotfiles/agent.yaml');
+  expect(readFileSync(join(shell.folder, 'dotfiles/agent.yaml'), 'utf8')).toBe('max_conns: 4\n');
+});
+
 test('get knows the login, and does not show its credential', async () => {
   const { shell, get } = rig();
   const login = { edge: 'https://edge.example', host_id: 'attic', host_name: 'Attic', token: 'dah_secret' };

@@ -1,5 +1,6 @@
 /** `direct-agent config`: reads and changes the configuration file. */
-import { chmodSync, chownSync, realpathSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { CommandError, EXIT, type ExitCode } from '../command-error.ts';
 import { configFile, type EffectiveValue, effectiveValues, problemsOfFile } from '../config.ts';
 import { hasKey, typedValue, withKey, withoutKey } from '../config-edit.ts';
@@ -90,8 +91,7 @@ export async function unsetConfig(context: Context, name: string, flags: Flags):
 async function change(context: Context, flags: Flags, edit: (text: string) => string): Promise<string> {
   const named = configFile(configSources(context, flags));
   try {
-    // What a link leads to is changed, not the link.
-    const path = readText(named) === undefined ? named : realpathSync(named);
+    const path = behindLinks(named);
     await changePrivate(path, () => {
       const before = readText(path);
       const old = problemsOfFile(named, before ?? '');
@@ -111,6 +111,13 @@ async function change(context: Context, flags: Flags, edit: (text: string) => st
       `${named} cannot be written (${reasonOf(error)}). Check its owner and permissions.`,
     );
   }
+}
+
+/** What a link leads to is changed, not the link, also where it leads to nothing yet. */
+function behindLinks(path: string): string {
+  if (readText(path) !== undefined) return realpathSync(path);
+  const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  return isLink ? behindLinks(resolve(dirname(path), readlinkSync(path))) : path;
 }
 
 /** What is no YAML cannot be changed key by key, and what is wrong with it is known. */
@@ -165,6 +172,8 @@ function keyOf(name: string): Key {
 
 function shown({ key, value, origin }: EffectiveValue, flags: Flags): EffectiveValue {
   const isHidden = SECRETS.includes(key) && origin !== 'default' && value !== undefined && flags.showSecrets !== true;
+  // As somebody would write it: inside, there are two parts.
+  if (key === 'upstream_headers' && origin === 'default') return { key, value: {}, origin };
   return { key, value: isHidden ? HIDDEN : value, origin };
 }
 

@@ -97,11 +97,11 @@ describe('deploy', () => {
     expect(await run({ name: 'my-edge' })).toEqual([EXIT.ok]);
     expect(wrangler.commands.slice(1)).toEqual(['secret list --name my-edge --format json', 'deploy --name my-edge']);
     expect(process.stdout).toEqual([URL]);
-    expect(process.stderr.join('\n')).toMatch(/updated.*\n.*--new-token/);
+    expect(process.stderr.join('\n')).toMatch(/updated.*\n.*direct-agent deploy --name my-edge --new-token/);
   });
 
   test.each([
-    ['that has none', 'gets one', {}, '[]'],
+    ['that has none', 'gets one with --replace', { replace: true }, '[]'],
     ['that has one', 'gets another with --new-token', { newToken: true }, HAS_TOKEN.stdout],
   ])('an edge %s %s', async (_which, _what, flags, stdout) => {
     const { process, wrangler, run } = prepare({ whoami: [loggedIn('me')], secret: [{ stdout }] });
@@ -200,6 +200,37 @@ describe('fails with what to do', () => {
   test('when the list of secrets is something else', async () => {
     const { run } = prepare({ whoami: [loggedIn('me')], secret: [{ stdout: '{"a":1}' }] });
     expect(await run()).toEqual([EXIT.protocol, expect.stringContaining('Update direct-agent')]);
+  });
+
+  test('for a Worker of that name that is something else: it is not replaced unasked', async () => {
+    const { process, wrangler, run } = prepare({ whoami: [loggedIn('me')], secret: [{ stdout: '[]' }] });
+    const [code, message] = await run({ name: 'my-site' });
+    expect([code, process.stdout]).toEqual([EXIT.usage, []]);
+    expect(message).toMatch(/Worker “my-site”.*--name my-edge.*direct-agent deploy --name my-site --replace$/);
+    expect(wrangler.commands).not.toContainEqual(expect.stringMatching(/^deploy/));
+  });
+
+  test('when wrangler fails with a new token: it may be up, and nobody has seen that token', async () => {
+    const answers = { whoami: [loggedIn('me')], secret: [NO_WORKER], deploy: [{ code: 1 }] };
+    const [, message] = await prepare(answers).run({ name: 'my-edge' });
+    expect(message).toMatch(/nobody has seen, .*: direct-agent deploy --name my-edge --new-token$/);
+  });
+
+  test('when it is stopped in the midst of that', async () => {
+    const { process, wrangler, run } = prepare({ whoami: [loggedIn('me')], secret: [NO_WORKER] });
+    const before = wrangler.run.bind(wrangler);
+    wrangler.run = async (asked) => {
+      if (asked.args[0] !== 'deploy') return await before(asked);
+      process.interrupt.abort();
+      throw new DOMException('aborted', 'AbortError');
+    };
+    expect(await run()).toEqual([EXIT.interrupted, expect.stringMatching(/^stopped\. .*deploy --new-token$/)]);
+  });
+
+  test('when an update fails: the token is as before', async () => {
+    const answers = { whoami: [loggedIn('me')], secret: [HAS_TOKEN], deploy: [{ code: 1 }] };
+    const [, message] = await prepare(answers).run();
+    expect(message).not.toContain('--new-token');
   });
 
   test('when wrangler cannot deploy: no address and no token are printed, and nothing stays', async () => {

@@ -44,6 +44,11 @@ export async function deploy(
   const name = workerName(flags.name);
   const account = accountId(flags.account);
   const command = typeof flags.wrangler === 'string' ? flags.wrangler : undefined;
+  const again = [
+    'direct-agent deploy',
+    ...(name ? [`--name ${name}`] : []),
+    ...(account ? [`--account ${account}`] : []),
+  ].join(' ');
   const edge = tools.edgeFolder();
   // Of its own, since wrangler leaves files beside its configuration, and the package may be read-only.
   const folder = mkdtempSync(join(tmpdir(), 'direct-agent-deploy-'));
@@ -56,15 +61,43 @@ export async function deploy(
       return EXIT.ok;
     }
     await run.logIn();
-    const isUpdate = await run.hasOwner();
+    const found = await run.look();
+    if (found === 'other' && flags.replace !== true) throw taken(name ?? 'direct-agent', again);
+    const isUpdate = found === 'edge';
     context.err(isUpdate ? 'Updating the edge …' : 'Deploying the edge …');
     const token = isUpdate && flags.newToken !== true ? undefined : tools.newToken();
-    const url = await run.deploy(token === undefined ? [] : ['--secrets-file', writeSecrets(folder, token)]);
-    report(context, { url, token, isUpdate, json: flags.json === true });
+    const secrets = token === undefined ? [] : ['--secrets-file', writeSecrets(folder, token)];
+    const url = await orUnseen(context, token === undefined ? undefined : `${again} --new-token`, run.deploy(secrets));
+    report(context, { url, token, isUpdate, json: flags.json === true, again });
     return EXIT.ok;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * wrangler uploads the edge with its token in one step, and gives it its address in another one: where that fails, or
+ * somebody stops it, there may be an edge with a token that nobody has seen. `again` makes a new one. @throws CommandError
+ */
+async function orUnseen<T>({ signal }: Context, again: string | undefined, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const isStopped = signal.aborted && !(error instanceof CommandError);
+    if (again === undefined || !(isStopped || error instanceof CommandError)) throw error;
+    throw new CommandError(
+      error instanceof CommandError ? error.exitCode : EXIT.interrupted,
+      `${error instanceof CommandError ? error.message : 'stopped.'} The edge may be up by now, with an owner token that nobody has seen, so go on with: ${again}`,
+    );
+  }
+}
+
+/** What goes by the name has no owner token, so it is no edge that serves anybody. */
+function taken(name: string, again: string): CommandError {
+  return new CommandError(
+    EXIT.usage,
+    `Your account has a Worker “${name}” that has no secret ${SECRET}, so it is something else, or an edge that was never set up. Take another name: direct-agent deploy --name my-edge. Or, to replace what is there: ${again} --replace`,
+  );
 }
 
 class Deployment {
@@ -80,7 +113,7 @@ class Deployment {
     this.#wrangler = wrangler;
     this.#folder = folder;
     this.#name = name === undefined ? [] : ['--name', name];
-    this.#account = account ?? context.env.CLOUDFLARE_ACCOUNT_ID;
+    this.#account = account ?? (context.env.CLOUDFLARE_ACCOUNT_ID || undefined);
     this.#output = join(folder, 'wrangler-output.ndjson');
   }
 
@@ -112,12 +145,12 @@ class Deployment {
     this.#account = accounts[0]?.id;
   }
 
-  /** Whether the edge is there already, with an owner token. */
-  async hasOwner(): Promise<boolean> {
+  /** What has the name already: an edge with an owner token, something else, or nothing. */
+  async look(): Promise<'edge' | 'other' | 'nothing'> {
     const outcome = await this.#run(['secret', 'list', ...this.#name, '--format', 'json'], { quiet: true });
     if (outcome.code !== 0) {
       // Cloudflare's code for a Worker that does not exist, or what wrangler makes of it.
-      if (/\b10007\b|Worker "[\w-]*" not found/.test(outcome.printed)) return false;
+      if (/\b10007\b|Worker "[\w-]*" not found/.test(outcome.printed)) return 'nothing';
       throw failure(outcome, 'wrangler could not look at your account');
     }
     const secrets = secretList.safeParse(jsonIn(outcome.stdout));
@@ -127,7 +160,7 @@ class Deployment {
         'wrangler’s list of secrets cannot be read. Update direct-agent and try again.',
       );
     }
-    return secrets.data.some(({ name }) => name === SECRET);
+    return secrets.data.some(({ name }) => name === SECRET) ? 'edge' : 'other';
   }
 
   /** The address of what is deployed; undefined if wrangler does not tell. */
@@ -136,7 +169,7 @@ class Deployment {
     if (outcome.code !== 0) {
       throw new CommandError(
         EXIT.refused,
-        'wrangler could not deploy the edge; what it says is above. Nothing was left half: run this again when it is mended.',
+        'wrangler could not deploy the edge; what it says is above. Run this again when it is mended.',
       );
     }
     const lines = readIfThere(this.#output).split('\n');
@@ -170,10 +203,12 @@ interface Result {
   token: string | undefined;
   isUpdate: boolean;
   json: boolean;
+  /** The command line that deploys to the same place. */
+  again: string;
 }
 
 /** stdout has the address and, if it is new, the token, a line each. */
-function report({ out, err }: Context, { url, token, isUpdate, json }: Result): void {
+function report({ out, err }: Context, { url, token, isUpdate, json, again }: Result): void {
   if (json) {
     out(JSON.stringify({ url: url ?? null, owner_token: token ?? null, updated: isUpdate }));
     return;
@@ -187,7 +222,7 @@ function report({ out, err }: Context, { url, token, isUpdate, json }: Result): 
   if (url === undefined) err('(wrangler names it above)');
   else out(url);
   if (token === undefined) {
-    err('Its owner token, variables and hosts are as before. A new token: direct-agent deploy --new-token');
+    err(`Its owner token, variables and hosts are as before. A new token: ${again} --new-token`);
     return;
   }
   err(isUpdate ? 'Its new owner token; the old one is void:' : 'Its owner token, which signs you in:');

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { EXIT, type ExitCode } from '../command-error.ts';
+import { reasonOf } from '../config-messages.ts';
 import { makeLog } from '../log.ts';
 import { LogFile } from '../service/log-file.ts';
 import { thisMachine } from '../service/machine.ts';
@@ -22,7 +23,14 @@ export async function runService(context: Context, flags: Flags): Promise<ExitCo
   await supervise({
     start: () => start(argv, file),
     log: (line) => log('info', line),
-    state: (state) => writeState(folder, state),
+    state: (state) => {
+      try {
+        writeState(folder, state);
+      } catch (error) {
+        // Without it “service status” is out of date, and that is all.
+        log('warn', `service: its state cannot be written (${reasonOf(error)})`);
+      }
+    },
     now: context.now,
     sleep: context.sleep,
     signal: context.signal,

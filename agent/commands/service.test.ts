@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ConfigError } from '../config-error.ts';
-import type { Ended, Machine } from '../service/machine.ts';
+import { type Ended, type Machine, thisMachine } from '../service/machine.ts';
 import { writeState } from '../service/service-state.ts';
 import { parseShow } from '../service/systemd.ts';
 import { installService, restartService, serviceLogs, serviceStatus, uninstallService } from './service.ts';
@@ -63,6 +63,24 @@ function rig(platform: NodeJS.Platform, answers: Readonly<Record<string, Partial
 }
 
 const show = 'systemctl --user show';
+
+test('a service of the system whose folder is gone has a status, and can be taken away', async () => {
+  const { shell, machine } = rig('linux', { 'systemctl show': { stdout: ABSENT } });
+  const root = { ...machine, uid: 0, ownerOf: thisMachine().ownerOf };
+  const flags = { system: true, folder: join(shell.folder, 'gone') };
+  expect(await shell.run(serviceStatus(shell.context, flags, root))).toEqual([75]);
+  expect(await shell.run(uninstallService(shell.context, flags, root))).toEqual([0]);
+});
+
+test('install makes the folder, where the login is not in it', async () => {
+  const { shell, machine } = rig('linux', { [show]: { stdout: RUNNING } });
+  const config = join(shell.folder, 'agent.yaml');
+  const token = 'a token of more than twenty characters'.replaceAll(' ', '-');
+  writeFileSync(config, `signaling_url: https://edge.example/_direct/h/attic\ntoken: ${token}\n`, { mode: 0o600 });
+  const folder = join(shell.folder, 'not there yet');
+  expect(await shell.run(installService(shell.context, { config, folder }, machine))).toEqual([0]);
+  expect(existsSync(folder)).toBe(true);
+});
 
 test('systemd: install writes the unit, starts it, and says that it runs; what it writes holds no secret', async () => {
   const { shell, machine, ran, home } = rig('linux', { [show]: { stdout: RUNNING } });

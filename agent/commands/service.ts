@@ -36,6 +36,8 @@ export async function installService(
   const { manager, program } = open(context, flags, machine);
   if (flags.dryRun === true) return show(context, manager);
   if (manager.problem !== undefined) throw new CommandError(EXIT.usage, manager.problem);
+  // launchd and systemd start nothing where it is missing.
+  await orDenied(program.folder, () => mkdirSync(program.folder, { recursive: true, mode: 0o700 }));
   await orDenied(manager.file.path, () => write(manager.file));
   await take(context, machine, manager.install);
   context.err(`The agent is a service now (${manager.name}): ${manager.file.path}`);

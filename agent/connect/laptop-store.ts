@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { exportHostKeys, generateHostKeys, importHostKeys } from '../../shared/host-identity.ts';
 import { isId } from '../../shared/signal.ts';
 import { CommandError, EXIT } from '../command-error.ts';
+import { reasonOf } from '../config-messages.ts';
 import { changePrivate, deletePrivate, jsonOf, readPrivate, writePrivate } from '../private-file.ts';
 
 /** In URLs of models (`name/model`) and on command lines. */
@@ -115,9 +116,4 @@ export async function deviceKeys({ name, device }: SavedConnection): Promise<Dev
       `The key of this machine for ${name} is damaged. Pair it again: run direct-agent pair on the host, and give its link to direct-agent connect.`,
     );
   }
-}
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return 'code' in error ? String(error.code) : error.message;
 }

@@ -264,8 +264,8 @@ describe('NAT', () => {
           → Name one that does, such as coturn with two addresses: direct-agent doctor --stun stun:stun.example.org:3478"
     `);
     expect(told(natFindings(undefined, 4, true))).toMatchInlineSnapshot(`
-      "  – No STUN server is known that could tell how UDP fares.
-          → Name one: direct-agent doctor --stun stun:stun.example.org:3478"
+      "  – No STUN server was asked how UDP fares: none is known, or their names cannot be resolved.
+          → Look at DNS on this machine, or name one: direct-agent doctor --stun stun:stun.example.org:3478"
     `);
     expect(natFindings(undefined, 6, true)).toEqual([]);
   });

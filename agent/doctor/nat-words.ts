@@ -15,8 +15,8 @@ export function natFindings(view: NatView | undefined, family: 4 | 6, reached: b
     // A network without IPv6 is told elsewhere.
     if (family === 6) return [];
     return [
-      skipped('nat.udp', 'No STUN server is known that could tell how UDP fares.', {
-        fix: 'Name one: direct-agent doctor --stun stun:stun.example.org:3478',
+      skipped('nat.udp', 'No STUN server was asked how UDP fares: none is known, or their names cannot be resolved.', {
+        fix: 'Look at DNS on this machine, or name one: direct-agent doctor --stun stun:stun.example.org:3478',
       }),
     ];
   }

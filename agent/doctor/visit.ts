@@ -88,10 +88,15 @@ export class Visit {
       await agent?.close().catch(() => {});
     };
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, UNDO_MS);
+    const late = new Promise<'late'>((resolve) => {
+      timer = setTimeout(resolve, UNDO_MS, 'late');
     });
-    await Promise.race([undo(), late]);
+    if ((await Promise.race([undo(), late])) === 'late') {
+      if (this.#registering !== undefined)
+        problems.push('The doctor’s API key may still be there; it ends by itself within 5 minutes.');
+      if (this.#device !== undefined)
+        problems.push('The doctor’s own device may still be paired. Look: direct-agent device list');
+    }
     clearTimeout(timer);
     return problems;
   }

@@ -15,13 +15,24 @@ export class LogFile {
     this.#size = sizeOf(path);
   }
 
+  /** Never throws: an agent shall not end because a disk is full, or because somebody on Windows has its log open. */
   append(text: string | Uint8Array): void {
-    if (this.#size > 0 && this.#size + text.length > this.#maxBytes) {
+    if (this.#size > 0 && this.#size + text.length > this.#maxBytes) this.#beginAnew();
+    try {
+      appendFileSync(this.#path, text, { mode: 0o600 });
+      this.#size += text.length;
+    } catch {
+      // This text is lost; the next one tries again.
+    }
+  }
+
+  #beginAnew(): void {
+    try {
       renameSync(this.#path, before(this.#path));
       this.#size = 0;
+    } catch {
+      // It goes on in the old one, and is tried again with the next text.
     }
-    appendFileSync(this.#path, text, { mode: 0o600 });
-    this.#size += text.length;
   }
 }
 

@@ -17,6 +17,7 @@ export interface Machine {
   main: string;
   uptimeMs(): number;
   exists(path: string): boolean;
+  /** Ours, where there is no such file yet. */
   ownerOf(path: string): { uid: number; gid: number };
   isAlive(pid: number): boolean;
   /** To its end. A program that is missing has code 127. */
@@ -42,7 +43,11 @@ export function thisMachine(): Machine {
     main: realpathSync(process.argv[1] ?? ''),
     uptimeMs: () => uptime() * 1_000,
     exists: existsSync,
-    ownerOf: (path) => statSync(path),
+    ownerOf: (path) => {
+      const { uid = process.getuid?.() ?? 0, gid = process.getgid?.() ?? 0 } =
+        statSync(path, { throwIfNoEntry: false }) ?? {};
+      return { uid, gid };
+    },
     isAlive(pid) {
       try {
         return process.kill(pid, 0);

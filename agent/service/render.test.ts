@@ -205,3 +205,13 @@ test('Homebrew’s Node is named by the link that updates keep', () => {
   expect(lastingNode(cellar, () => false)).toBe(cellar);
   expect(lastingNode('/usr/bin/node', () => true)).toBe('/usr/bin/node');
 });
+
+test('a unit of the system may write to the agent’s folder, and to /tmp only where the socket has to be there', () => {
+  const writable = (folder: string) => {
+    const program = { node: '/usr/bin/node', main: '/usr/lib/main.js', folder };
+    return /^ReadWritePaths=(.*)$/m.exec(systemdUnit(program, { kind: 'system', uid: 1000, gid: 1000 }))?.[1];
+  };
+  expect(writable('/home/anna/.config/direct-agent')).toBe('"/home/anna/.config/direct-agent"');
+  const long = `/home/${'a'.repeat(100)}`;
+  expect(writable(long)).toBe(`"${long}" -/tmp`);
+});

@@ -1,6 +1,6 @@
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { endOf, LogFile, lastLines, newText } from './log-file.ts';
 import type { ServiceState } from './service-state.ts';
@@ -110,3 +110,21 @@ test('who follows the log misses nothing when it begins anew', () => {
   expect([first.text, second.text]).toEqual(['line 1\n', 'line 2\nline 3\n']);
   expect(newText(path, second.end)).toEqual({ text: '', end: endOf(path) });
 });
+
+test('a log that cannot be written ends nothing, and goes on when it can', () => {
+  const path = logPath();
+  const log = new LogFile(path, 20);
+  rmSync(dirname(path), { recursive: true });
+  log.append('line 1\n');
+  mkdirSync(dirname(path));
+  log.append('line 2\n');
+  expect(readFileSync(path, 'utf8')).toBe('line 2\n');
+  // Nor one that cannot be begun anew.
+  mkdirSync(join(`${path}.1`, 'in the way'), { recursive: true });
+  for (let n = 3; n < 6; n++) log.append(`line ${n}\n`);
+  expect(lastLinesOf(path)).toBe('line 5');
+});
+
+function lastLinesOf(path: string): string | undefined {
+  return readFileSync(path, 'utf8').trimEnd().split('\n').at(-1);
+}

@@ -1,4 +1,5 @@
 /** The unit for systemd (systemd.service(5), systemd.exec(5)), of a user or of the system. */
+import { controlAddress } from '../control-address.ts';
 import { commandLine, DESCRIPTION, FINAL_EXIT_CODES, type Program } from './program.ts';
 
 /** A unit of the system runs as the user whose files these are. */
@@ -53,7 +54,7 @@ RestartSec=2
 RestartSteps=8
 RestartMaxDelaySec=300
 TimeoutStopSec=20
-${isSystem ? `User=${scope.uid}\nGroup=${scope.gid}\nReadWritePaths=${quoted(program.folder)} -/tmp\n` : ''}${[
+${isSystem ? `User=${scope.uid}\nGroup=${scope.gid}\nReadWritePaths=${writable(program.folder, scope.uid)}\n` : ''}${[
   ...(isSystem ? FOR_ROOT : []),
   ...FOR_ANYBODY,
 ].join('\n')}
@@ -61,6 +62,12 @@ ${isSystem ? `User=${scope.uid}\nGroup=${scope.gid}\nReadWritePaths=${quoted(pro
 [Install]
 WantedBy=${isSystem ? 'multi-user.target' : 'default.target'}
 `;
+}
+
+/** The agent's folder; with a long name its socket is below /tmp. */
+function writable(folder: string, uid: number): string {
+  const { elsewhere } = controlAddress(folder, { platform: 'linux', temporary: '/tmp', user: `${uid}` });
+  return elsewhere === undefined ? quoted(folder) : `${quoted(folder)} -/tmp`;
 }
 
 /** In the program's own name “$” stands for itself, and quotation marks are refused: there a shell finds it. */
