@@ -15,6 +15,7 @@ import {
   LIVENESS_TIMEOUT_MS,
   MAX_UNACKNOWLEDGED_SESSION_BYTES,
   SESSION_SURVIVAL_MS,
+  UNANSWERED_SURVIVAL_MS,
 } from './limits.ts';
 import type { PathLink } from './path-link.ts';
 import { Session } from './session.ts';
@@ -75,7 +76,10 @@ class Case {
   readonly #page = this.world.process();
   #process = this.world.process();
   #sessions = this.#startAgent();
-  #clientAloneAt = 0;
+  /** Since when the client has had no open path. */
+  #clientAloneAt: number | undefined = 0;
+  /** When it lost the last one of any kind. */
+  #clientLostAt = 0;
   #agentAloneAt = 0;
   /** Parts of the plan that have not begun. */
   #waiting = 0;
@@ -88,10 +92,12 @@ class Case {
     this.#random = plan.salt;
     const lost = ({ path }: PathLink, error: DirectError) => {
       this.#lost(this.wires.find(({ client }) => client === path) as Wire, error);
-      if (this.client.links.length === 0) this.#clientAloneAt = this.world.now();
+      this.#clientLostAt = this.world.now();
+      if (!this.client.links.some(({ isOpen }) => isOpen)) this.#clientAloneAt ??= this.world.now();
     };
     const opened = () => {
       this.established = true;
+      this.#clientAloneAt = undefined;
     };
     const moved = () => this.moves++;
     const events = { opened, moved, lost };
@@ -312,7 +318,9 @@ class Case {
     const forgotten = this.agent?.error?.code === 'E_PATH_LOST';
     if (forgotten) this.#checkAlone(this.#agentAloneAt);
     if (code === 'E_PATH_LOST') {
-      this.#checkAlone(this.#clientAloneAt);
+      // One that nobody has answered is given up sooner, once nothing is tried any more.
+      const isSoon = !this.established && this.world.now() - this.#clientLostAt >= UNANSWERED_SURVIVAL_MS;
+      if (!isSoon) this.#checkAlone(this.#clientAloneAt ?? this.world.now());
     } else if (code === 'E_HOST_RESTARTED') {
       this.#check(this.restarted || forgotten || !this.established, 'the agent has forgotten nothing');
     } else {

@@ -139,6 +139,11 @@ export const RESTING_DIRECT_IDLE_MS = 3_000;
 export const LIVENESS_DOUBT_MS = 1_500;
 /** A session without any path lives this long: a phone between two networks, an edge that is deployed again. */
 export const SESSION_SURVIVAL_MS = 60_000;
+/**
+ * A client's session that no agent has answered ends so soon after its last path: there may be nothing to resume, and its
+ * requests may find another way, or learn that the host is offline.
+ */
+export const UNANSWERED_SURVIVAL_MS = 10_000;
 /** Paths of one session at once: one direct, one relay, and their successors while they overlap. */
 export const MAX_PATHS = 6;
 /** Sessions that an agent keeps, those between two paths included; each may make it hold the session's credit. */

@@ -15,6 +15,7 @@ import {
   MAX_UNACKNOWLEDGED_STREAM_BYTES,
   RESTING_DIRECT_IDLE_MS,
   SESSION_SURVIVAL_MS,
+  UNANSWERED_SURVIVAL_MS,
 } from './limits.ts';
 import type { PathKind } from './path.ts';
 import type { PathLink } from './path-link.ts';
@@ -526,6 +527,40 @@ describe('without a path', () => {
       await pair.world.advance(100);
     }
     expect([pair.client.error, pair.sessions.size]).toEqual([undefined, 1]);
+  });
+
+  test('attempts that nobody answers do not keep the session', async () => {
+    const { pair, first } = await opened();
+    const [stream] = await openedStream(pair);
+    const failing = stream.read().catch(codeOf);
+    first.wire.cut();
+    for (let i = 0; i < 4; i++) {
+      await pair.world.advance(12_000);
+      pair.connect('relay').wire.cut();
+    }
+    await pair.world.advance(SESSION_SURVIVAL_MS - 48_000);
+    expect(await failing).toBe('E_PATH_LOST');
+    expect(pair.client.error?.code).toBe('E_PATH_LOST');
+  });
+
+  test('a session that no agent has answered is given up soon after its last attempt at a path', async () => {
+    const pair = new Pair();
+    const first = pair.connect('relay');
+    const stream = pair.client.openStream();
+    await stream.write(Buffer.from('a prompt'));
+    const failing = stream.read().catch(codeOf);
+    await pair.world.advance(5);
+    first.wire.cut();
+    first.link.end(new DirectError('E_HOST_OFFLINE'));
+    await pair.world.advance(UNANSWERED_SURVIVAL_MS - 100);
+    // Another attempt has its own time.
+    const second = pair.connect('relay');
+    second.wire.cut();
+    await pair.world.advance(5_000);
+    expect(pair.client.error).toBeUndefined();
+    second.link.end(new DirectError('E_HOST_OFFLINE'));
+    await pair.world.advance(UNANSWERED_SURVIVAL_MS);
+    expect([await failing, pair.client.error?.code, pair.world.pending]).toEqual(['E_PATH_LOST', 'E_PATH_LOST', 0]);
   });
 
   test('close leaves nothing behind', async () => {

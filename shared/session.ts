@@ -18,6 +18,7 @@ import {
   MAX_PATHS,
   MAX_UNACKNOWLEDGED_SESSION_BYTES,
   SESSION_SURVIVAL_MS,
+  UNANSWERED_SURVIVAL_MS,
 } from './limits.ts';
 import { Outbox } from './outbox.ts';
 import type { Path, PathKind } from './path.ts';
@@ -103,6 +104,9 @@ export class Session implements LinkOwner {
   #heardOn: PathLink | undefined;
   #cancelChoice: () => void = () => {};
   #cancelEnd: () => void = () => {};
+  /** The session ends in time unless a path opens before. */
+  #isEnding = false;
+  #cancelPatience: () => void = () => {};
 
   #nextId = 0;
   /** Ids that the peer skipped: opening a stream opens all lower ones too (RFC 9000, section 2.1). */
@@ -196,7 +200,8 @@ export class Session implements LinkOwner {
     if (this.#error !== undefined) throw this.#error;
     const options = { path, kind, sessionId, binding: () => binding };
     const link = new PathLink({ ...options, environment: this.#environment, owner: this });
-    this.#add(link);
+    this.#cancelPatience();
+    this.#links.push(link);
     if (prove !== undefined) this.#proofs.set(link, prove);
     if (preface !== undefined) this.#prefaces.set(link, preface);
     link.start();
@@ -214,7 +219,8 @@ export class Session implements LinkOwner {
       stalest?.end(new DirectError('E_PATH_LOST', `more than ${MAX_PATHS} paths`));
     }
     link.owner = this;
-    this.#add(link);
+    this.#links.push(link);
+    this.#opened();
     if (this.#active === undefined) this.#use(link);
   }
 
@@ -225,9 +231,11 @@ export class Session implements LinkOwner {
 
   // ---- paths ----------------------------------------------------------------------------------
 
-  #add(link: PathLink): void {
+  /** A path is open: one that only tries to is no sign of the peer, and must not keep the session for ever. */
+  #opened(): void {
     this.#cancelEnd();
-    this.#links.push(link);
+    this.#cancelPatience();
+    this.#isEnding = false;
   }
 
   /**
@@ -273,6 +281,7 @@ export class Session implements LinkOwner {
   hello(link: PathLink, json: string): void {
     checkAgentHello(json, link.sessionId);
     this.#established = true;
+    this.#opened();
     this.#events.opened?.(link);
     this.#greet();
   }
@@ -308,9 +317,9 @@ export class Session implements LinkOwner {
     if (this.#error !== undefined) return;
     if (this.role === 'client') this.#greet();
     else if (this.#active === undefined) this.#use(this.#lastChosen());
-    if (this.#links.length > 0) return;
-    this.#events.moved?.();
-    this.#survive(error);
+    if (this.#links.length === 0) this.#events.moved?.();
+    if (!this.#links.some(({ isOpen }) => isOpen)) this.#survive(error);
+    if (this.#links.length === 0 && this.#spoken && !this.#established) this.#losePatience(error);
   }
 
   /** Agent: the path that the client chose last, or else the newest. */
@@ -319,17 +328,27 @@ export class Session implements LinkOwner {
     return this.#links.toReversed().toSorted((a, b) => order(b) - order(a))[0];
   }
 
-  /** Ends the session if no path comes in time. */
+  /** Ends the session if no path opens in time, counted from when there was an open one. */
   #survive(error: DirectError): void {
     if (this.#survivalMs === 0) {
-      this.#end(error);
+      if (this.#links.length === 0) this.#end(error);
       return;
     }
-    this.#cancelEnd();
-    const detail = `no path for ${this.#survivalMs} ms; the last one: ${error.detail ?? error.code}`;
-    this.#cancelEnd = this.#environment.timer(this.#survivalMs, () =>
-      this.#end(new DirectError('E_PATH_LOST', detail)),
-    );
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    this.#cancelEnd = this.#endAfter(this.#survivalMs, error);
+  }
+
+  /** Client: ends a session that no agent has answered if there is no further attempt at a path soon. */
+  #losePatience(error: DirectError): void {
+    if (this.role === 'agent' || this.#error !== undefined) return;
+    this.#cancelPatience();
+    this.#cancelPatience = this.#endAfter(UNANSWERED_SURVIVAL_MS, error);
+  }
+
+  #endAfter(ms: number, { code, detail }: DirectError): () => void {
+    const error = new DirectError('E_PATH_LOST', `no path for ${ms} ms; the last one: ${detail ?? code}`);
+    return this.#environment.timer(ms, () => this.#end(error));
   }
 
   /** Client: chooses the path again. */
@@ -566,6 +585,7 @@ export class Session implements LinkOwner {
     }
     this.#cancelChoice();
     this.#cancelEnd();
+    this.#cancelPatience();
     this.#outbox.clear();
     for (const stream of this.#streams.values()) stream.fail(error);
     this.#streams.clear();
