@@ -135,7 +135,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const sessions = new Sessions({
     environment: nodeEnvironment,
     admit: (path, device) => door.admit(path, device),
-    neverOpened: (preface) => relayKeys.neverOpened(preface),
+    neverBegan: (preface) => relayKeys.neverBegan(preface),
     stream: (stream, grant, session) => void proxy.serve(stream, grant, meter.request(session)),
   });
   const connections = new Connections({
@@ -171,7 +171,12 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       }
       const sealed = sealedAgentPath(path, relayKeys, sessionId);
       const options: AcceptOptions = { sessionId, kind: 'relay', binding: () => sealed.binding, grant, from };
-      sessions.accept(sealed, options, { opened: opened('relay'), ended });
+      const toldOpened = opened('relay');
+      const began = () => {
+        toldOpened();
+        if (sealed.preface !== undefined) relayKeys.began(sealed.preface);
+      };
+      sessions.accept(sealed, options, { opened: began, ended });
     },
     log: (line) => log('info', line),
     environment: nodeEnvironment,

@@ -21,7 +21,7 @@ export interface ClientHello {
   resumed: boolean;
   /**
    * Of the only path on which anything was sent so far, and nothing answered, if it was a sealed one: an agent that can
-   * tell that it has not opened it may begin the session.
+   * tell that nothing has begun by it may begin the session.
    */
   preface?: Uint8Array | undefined;
   /** How long the client keeps the session without any path, in milliseconds. */

@@ -94,26 +94,34 @@ describe('a relay key', () => {
 });
 
 describe('a first message that may not have arrived', () => {
-  test('was never opened if its key lives and it was not taken, and is taken from then on', async () => {
+  test('began no session if its key lives and it was not taken, and is taken from then on', async () => {
     const { keys, client } = await agent();
     const { preface } = await client(await keys.announcement());
-    expect(keys.neverOpened(preface)).toBe(true);
+    expect(keys.neverBegan(preface)).toBe(true);
     // Late, by a relay that lives after all.
     await expect(keys.accept(preface, ID)).rejects.toEqual(TWICE);
-    expect(keys.neverOpened(preface)).toBe(false);
   });
 
-  test('may have been opened if it was taken, if its key is another agent’s or gone, and if it is none', async () => {
-    const { keys, client, world } = await agent();
-    const taken = await client(await keys.announcement());
-    await keys.accept(taken.preface, ID);
-    expect(keys.neverOpened(taken.preface)).toBe(false);
+  test('began none either if its path ended before it was understood', async () => {
+    const { keys, client } = await agent();
+    const { preface } = await client(await keys.announcement());
+    await keys.accept(preface, ID);
+    expect(keys.neverBegan(preface)).toBe(true);
+    keys.began(preface);
+    expect(keys.neverBegan(preface)).toBe(false);
+  });
+
+  test('may have begun one if its key is another agent’s, used up or gone, and if it is none', async () => {
+    const { keys, client, world } = await agent({ maxFirstMessages: 1 });
     const late = await client(await keys.announcement());
     const other = await agent();
-    expect(other.keys.neverOpened(late.preface)).toBe(false);
-    expect(keys.neverOpened(late.preface.subarray(0, PREFACE_BYTES - 1))).toBe(false);
+    expect(other.keys.neverBegan(late.preface)).toBe(false);
+    expect(keys.neverBegan(late.preface.subarray(0, PREFACE_BYTES - 1))).toBe(false);
+    const first = await client(await keys.announcement());
+    await keys.accept(first.preface, ID);
+    expect(keys.neverBegan(late.preface)).toBe(false);
     await world.advance(RELAY_KEY_LIFETIME_MS);
-    expect(keys.neverOpened(late.preface)).toBe(false);
+    expect(keys.neverBegan(first.preface)).toBe(false);
   });
 });
 

@@ -39,8 +39,8 @@ interface RelayKey {
   readonly announcement: Announcement;
   /** `environment.now` when it was made. */
   readonly madeAt: number;
-  /** Encapsulated keys of all first messages, so that none is taken twice. */
-  readonly taken: Set<string>;
+  /** Encapsulated keys of all first messages, so that none is taken twice; true: a session has begun by it. */
+  readonly taken: Map<string, boolean>;
 }
 
 export class RelayKeys {
@@ -89,20 +89,27 @@ export class RelayKeys {
     if (key.taken.has(name)) throw new DirectError('E_HOST_KEY', 'a first message came twice');
     if (this.#isFull(key)) throw new DirectError('E_HOST_KEY', 'the relay key is used up');
     // Before the first wait, so that two of them at the same time are not both the first.
-    key.taken.add(name);
+    key.taken.set(name, false);
     this.#rotateIfDue();
     return await decapsulate(key.pair, encapsulated, this.#hostKey, sessionId);
   }
 
+  /** A session has begun by the first message with `preface`. */
+  began(preface: Uint8Array): void {
+    const { key, name } = this.#find(preface);
+    key?.taken.set(name, true);
+  }
+
   /**
-   * Whether nobody has opened a first message with `preface`, and nobody ever will: its relay key is in the memory of this
-   * process alone, and from now on the preface counts as taken.
+   * Whether no session has begun by a first message with `preface`, and none ever will: its relay key is in the memory of
+   * this process alone, and from now on the preface counts as taken.
    */
-  neverOpened(preface: Uint8Array): boolean {
+  neverBegan(preface: Uint8Array): boolean {
     if (preface.length !== PREFACE_BYTES) return false;
     const { key, name } = this.#find(preface);
-    if (key === undefined || key.taken.has(name) || this.#isFull(key)) return false;
-    key.taken.add(name);
+    if (key === undefined || key.taken.get(name) === true) return false;
+    if (!key.taken.has(name) && this.#isFull(key)) return false;
+    key.taken.set(name, false);
     return true;
   }
 
@@ -181,6 +188,6 @@ async function makeKey({ hostKeys, environment, wallClock }: RelayKeysOptions): 
     pair,
     announcement: await signAnnouncement(hostKeys, bytes, wallClock() + RELAY_KEY_LIFETIME_MS),
     madeAt: environment.now(),
-    taken: new Set(),
+    taken: new Map(),
   };
 }

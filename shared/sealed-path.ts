@@ -21,7 +21,7 @@ export interface SealedPath extends Path {
   readonly binding: Uint8Array | undefined;
   /** Resolves with the binding. @throws DirectError when there will be none */
   readonly bound: Promise<Uint8Array>;
-  /** Client: what its first message begins with, once bound. Who has not taken that has opened nothing of the path. */
+  /** What the client's first message begins with, once bound; at the agent, once that has come. */
   readonly preface: Uint8Array | undefined;
 }
 
@@ -114,7 +114,7 @@ class SealedPathEnd implements SealedPath {
   begin(handshake: Promise<{ preface: Uint8Array; keys: SealingKeys }>): void {
     handshake.then(
       ({ preface, keys }) => {
-        this.#preface = preface;
+        this.#preface ??= preface;
         this.#before = preface;
         this.#keys = keys;
         this.#bound.resolve(keys.binding);
@@ -207,7 +207,9 @@ class SealedPathEnd implements SealedPath {
   /** Takes the client's first message apart. */
   #receivePreface(accept: Accept, message: Uint8Array): Uint8Array {
     this.#accept = undefined;
-    this.begin(accept(message.subarray(0, PREFACE_BYTES)).then((keys) => ({ preface: NOTHING, keys })));
+    const preface = message.slice(0, PREFACE_BYTES);
+    this.#preface = preface;
+    this.begin(accept(preface).then((keys) => ({ preface: NOTHING, keys })));
     return message.subarray(PREFACE_BYTES);
   }
 

@@ -207,8 +207,8 @@ describe('a refused path', () => {
     ['that was not sealed at first is not begun anew', false, true, 'E_HOST_RESTARTED'],
   ])('a session %s', async (_, isSealed, isUnopened, code) => {
     const preface = isSealed ? Uint8Array.of(1, 2, 3) : undefined;
-    const neverOpened = vi.fn((_preface: Uint8Array) => isUnopened);
-    const pair = new Pair({ agent: { neverOpened } });
+    const neverBegan = vi.fn((_preface: Uint8Array) => isUnopened);
+    const pair = new Pair({ agent: { neverBegan } });
     const first = pair.connect('relay', { delayMs: 10 }, {}, preface);
     const stream = pair.client.openStream();
     await stream.write(Buffer.from('a prompt'));
@@ -220,14 +220,14 @@ describe('a refused path', () => {
     pair.connect('direct');
     await pair.world.advance(100);
     expect(pair.client.error?.code).toBe(code);
-    expect(neverOpened.mock.calls).toEqual(isSealed ? [[preface]] : []);
+    expect(neverBegan.mock.calls).toEqual(isSealed ? [[preface]] : []);
     expect(pair.streams.length).toBe(code === undefined ? 1 : 0);
     if (pair.streams[0] !== undefined) expect(`${await pair.readAll(pair.streams[0])}`).toBe('a prompt');
   });
 
   test('a session that the agent has answered names no first message: that has arrived', async () => {
-    const neverOpened = vi.fn(() => true);
-    const pair = new Pair({ agent: { neverOpened } });
+    const neverBegan = vi.fn(() => true);
+    const pair = new Pair({ agent: { neverBegan } });
     const first = pair.connect('relay', { delayMs: 10 }, {}, Uint8Array.of(1, 2, 3));
     await pair.client.openStream().write(Buffer.from('a prompt'));
     await pair.world.advance(100);
@@ -236,7 +236,7 @@ describe('a refused path', () => {
     await pair.world.advance(1000);
     pair.connect('direct');
     await pair.world.advance(100);
-    expect([pair.client.error?.code, neverOpened.mock.calls.length]).toEqual(['E_HOST_RESTARTED', 0]);
+    expect([pair.client.error?.code, neverBegan.mock.calls.length]).toEqual(['E_HOST_RESTARTED', 0]);
   });
 
   test('a stream that began while the agent was restarted was not sent to it', async () => {

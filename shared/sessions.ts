@@ -28,8 +28,8 @@ export interface SessionsOptions {
    * @throws DirectError to refuse.
    */
   admit?(path: AcceptOptions, device: DeviceProof | undefined): Promise<string | undefined>;
-  /** Whether what a client sent behind this preface was never opened here, and never will be (RelayKeys). */
-  neverOpened?(preface: Uint8Array): boolean;
+  /** Whether no session has begun by a first message with this preface, anywhere, and none ever will (RelayKeys). */
+  neverBegan?(preface: Uint8Array): boolean;
   /** A session goes on by another path, which is none after the last one was lost. For the log. */
   moved?(session: Session): void;
   maxSessions?: number;
@@ -208,7 +208,7 @@ export class Sessions {
   }
 
   #hasHeardNothing(preface: Uint8Array | undefined): boolean {
-    return preface !== undefined && this.#options.neverOpened?.(preface) === true;
+    return preface !== undefined && this.#options.neverBegan?.(preface) === true;
   }
 
   #create({ sessionId }: PathLink, id: string, survivalMs: number, accepted: Accepted | undefined): Entry {

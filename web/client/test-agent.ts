@@ -34,7 +34,7 @@ export class TestAgent {
     });
     this.#table = new Sessions({
       environment,
-      neverOpened: (preface) => keys?.neverOpened(preface) === true,
+      neverBegan: (preface) => keys?.neverBegan(preface) === true,
       stream: (stream) => {
         const exchange = new AgentExchange(stream);
         const run = async () => {
@@ -61,15 +61,23 @@ export class TestAgent {
     return this.session?.error?.code;
   }
 
-  accept(path: Path, sessionId: string, kind: PathKind = 'direct', binding?: () => Uint8Array | undefined): void {
+  accept(
+    path: Path,
+    sessionId: string,
+    kind: PathKind = 'direct',
+    binding?: () => Uint8Array | undefined,
+    opened?: () => void,
+  ): void {
     this.accepted[kind] += 1;
     const options = { sessionId, kind, ...(binding === undefined ? {} : { binding }) };
-    this.#table.accept(this.#mortal(path), options);
+    this.#table.accept(this.#mortal(path), options, opened === undefined ? {} : { opened });
   }
 
   async acceptRelay(path: Path, sessionId: string): Promise<void> {
-    const sealed = sealedAgentPath(path, await this.keys, sessionId);
-    this.accept(sealed, sessionId, 'relay', () => sealed.binding);
+    const keys = await this.keys;
+    const sealed = sealedAgentPath(path, keys, sessionId);
+    const opened = () => void (sealed.preface && keys.began(sealed.preface));
+    this.accept(sealed, sessionId, 'relay', () => sealed.binding, opened);
   }
 
   /** The process is gone: it says and hears nothing more. */
