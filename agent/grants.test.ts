@@ -14,6 +14,7 @@ import { type SessionGrant, Sessions } from '../shared/sessions.ts';
 import { clientSession } from '../shared/test-sessions.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
+import { type Asked, begin } from './test-request.ts';
 import { oneUpstream } from './test-upstreams.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -87,22 +88,6 @@ async function rig(options: RigOptions = {}) {
     return proxy.close();
   });
   return { seen, lost, log, time, proxy, sessions, client, sockets };
-}
-
-interface Asked {
-  method?: string;
-  headers?: HeaderList;
-  body?: string | Uint8Array;
-  protocol?: RequestHead['protocol'];
-}
-
-function begin(session: Session, path: string, { method, headers = [], body, protocol }: Asked = {}): ClientExchange {
-  const exchange = new ClientExchange(session.openStream());
-  const verb = method ?? (body === undefined ? 'GET' : 'POST');
-  exchange.sendHead({ method: verb, path, headers, ...(protocol && { protocol }) }).catch(() => {});
-  if (body !== undefined) exchange.sendData(Buffer.from(body)).catch(() => {});
-  if (protocol === undefined) exchange.finish();
-  return exchange;
 }
 
 async function text(exchange: ClientExchange): Promise<string> {

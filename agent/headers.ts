@@ -2,20 +2,8 @@
 import type { HeaderList } from '../shared/head.ts';
 import { DIRECT_HOLD, DIRECT_RESUME } from '../shared/hold.ts';
 import { DIRECT_CREDENTIALS } from '../shared/web-ui.ts';
+import { connectionFields } from './connection-fields.ts';
 import { prefixOf } from './routed.ts';
-
-/** RFC 9110, section 7.6.1: these belong to one connection; `connection` may name more. */
-const HOP_BY_HOP = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
 
 /**
  * Fields that say where a browser's request came from. Ollama, LM Studio and others refuse foreign ones, and for the
@@ -27,15 +15,6 @@ const PROVENANCE = /^(?:host|origin|referer|forwarded|via|x-forwarded-.+|x-real-
 const OURS = new Set([DIRECT_HOLD, DIRECT_RESUME, DIRECT_CREDENTIALS]);
 
 const SUBPROTOCOL = 'sec-websocket-protocol';
-
-function connectionFields(headers: HeaderList): Set<string> {
-  const named = new Set(HOP_BY_HOP);
-  for (const [name, value] of headers) {
-    if (name !== 'connection') continue;
-    for (const field of value.split(',')) named.add(field.trim().toLowerCase());
-  }
-  return named;
-}
 
 /**
  * The fields for the upstream, as undici takes them. `accept-encoding` goes, because the client gets decoded bytes;

@@ -9,6 +9,7 @@ import type { Context } from './commands/context.ts';
 import { ConfigError } from './config-error.ts';
 import { agentFetch } from './fetch.ts';
 import { terminalsOf } from './live-terminal.ts';
+import { pause } from './pause.ts';
 
 const ending = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -48,17 +49,7 @@ const context: Context = {
   env: process.env,
   fetch: agentFetch,
   now: () => Date.now(),
-  sleep: (ms, signal) =>
-    new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      signal.addEventListener('abort', done, { once: true });
-      if (signal.aborted) done();
-    }),
+  sleep: pause,
   signal: ending.signal,
   hostname,
   interfaces: networkInterfaces,

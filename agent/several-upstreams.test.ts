@@ -7,7 +7,7 @@ import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { ClientExchange } from '../shared/exchange.ts';
-import type { HeaderList, RequestHead } from '../shared/head.ts';
+import type { HeaderList } from '../shared/head.ts';
 import { memoryPaths } from '../shared/memory-path.ts';
 import type { Session } from '../shared/session.ts';
 import { type SessionGrant, Sessions } from '../shared/sessions.ts';
@@ -15,6 +15,7 @@ import { clientSession } from '../shared/test-sessions.ts';
 import type { ServerKind } from './discovery.ts';
 import { type ProxyOptions, UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
+import { type Asked, begin } from './test-request.ts';
 import { Upstreams, type UpstreamsOptions } from './upstreams.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -107,23 +108,7 @@ async function rig(servers: Servers, more: Partial<ProxyOptions & UpstreamsOptio
   return { upstreams, proxy, client };
 }
 
-interface Sent {
-  method?: string;
-  headers?: HeaderList;
-  body?: string | Uint8Array;
-  protocol?: RequestHead['protocol'];
-}
-
-function begin(session: Session, path: string, { method, headers = [], body, protocol }: Sent = {}): ClientExchange {
-  const exchange = new ClientExchange(session.openStream());
-  const verb = method ?? (body === undefined ? 'GET' : 'POST');
-  exchange.sendHead({ method: verb, path, headers, ...(protocol && { protocol }) }).catch(() => {});
-  if (body !== undefined) exchange.sendData(Buffer.from(body)).catch(() => {});
-  if (protocol === undefined) exchange.finish();
-  return exchange;
-}
-
-async function ask(session: Session, path: string, sent: Sent = {}) {
+async function ask(session: Session, path: string, sent: Asked = {}) {
   const exchange = begin(session, path, sent);
   const { status, headers } = await exchange.readHead();
   const parts: Uint8Array[] = [];

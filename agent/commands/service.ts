@@ -58,8 +58,7 @@ export async function uninstallService(
   flags: Flags,
   machine: Machine = thisMachine(),
 ): Promise<ExitCode> {
-  const { manager } = open(context, flags, machine);
-  if (manager.problem !== undefined) throw new CommandError(EXIT.usage, manager.problem);
+  const { manager } = openUsable(context, flags, machine);
   const { installed } = await manager.status();
   if (!installed && !machine.exists(manager.file.path)) {
     context.err('The agent is no service here; there is nothing to do.');
@@ -78,8 +77,7 @@ export async function restartService(
   flags: Flags,
   machine: Machine = thisMachine(),
 ): Promise<ExitCode> {
-  const { manager } = open(context, flags, machine);
-  if (manager.problem !== undefined) throw new CommandError(EXIT.usage, manager.problem);
+  const { manager } = openUsable(context, flags, machine);
   if (!(await manager.status()).installed) throw new CommandError(EXIT.usage, NO_SERVICE);
   await take(context, machine, manager.restart);
   context.err('The agent was started again.');
@@ -133,6 +131,13 @@ export async function serviceLogs(context: Context, flags: Flags, machine: Machi
     if (next.text !== '') context.out(next.text.replace(/\n$/, ''));
   }
   return EXIT.ok;
+}
+
+/** @throws CommandError where this machine runs no services */
+function openUsable(context: Context, flags: Flags, machine: Machine): { manager: Manager; program: Program } {
+  const opened = open(context, flags, machine);
+  if (opened.manager.problem !== undefined) throw new CommandError(EXIT.usage, opened.manager.problem);
+  return opened;
 }
 
 function open(context: Context, flags: Flags, machine: Machine): { manager: Manager; program: Program } {

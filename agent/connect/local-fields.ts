@@ -1,18 +1,7 @@
 /** Which header fields pass between a program on this machine and a host (RFC 9110, section 7.6). */
 import type { HeaderList } from '../../shared/head.ts';
 import { UPSTREAM_AUTHORIZATION } from '../../shared/tunnel-fields.ts';
-
-const HOP_BY_HOP = [
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-];
+import { connectionFields, HOP_BY_HOP } from '../connection-fields.ts';
 
 /**
  * Of this port, not of the upstream: where it is, what a browser says of the page, what Node has answered already
@@ -31,10 +20,7 @@ const OF_THE_WAY = ['alt-svc', 'strict-transport-security', 'nel', 'report-to'];
  */
 export function requestFields(raw: readonly string[]): HeaderList {
   const all = pairs(raw);
-  const dropped = new Set(HOP_BY_HOP);
-  for (const [name, value] of all) {
-    if (name === 'connection') for (const named of value.split(',')) dropped.add(named.trim().toLowerCase());
-  }
+  const dropped = connectionFields(all);
   return all
     .filter(([name]) => !dropped.has(name) && !LOCAL.test(name) && name !== 'authorization')
     .map(([name, value]) => [name === UPSTREAM_AUTHORIZATION ? 'authorization' : name, value]);

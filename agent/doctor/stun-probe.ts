@@ -1,7 +1,9 @@
 /** A UDP socket that asks STUN servers (RFC 8489), with what RFC 5780 adds to tell how a NAT behaves. */
+
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Socket } from 'node:dgram';
 import { createUdpSocket, type Endpoint } from '../datagram.ts';
+import { pause } from '../pause.ts';
 import {
   ATTRIBUTE,
   decodeStun,
@@ -148,17 +150,4 @@ export class StunProbe {
     if (looksLikeStun(data)) this.#transactions.get(transactionKey(data))?.(data, from);
     else if (data.length === 36) this.#tokens.get(data.toString('latin1'))?.();
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-    if (signal.aborted) done();
-  });
 }
