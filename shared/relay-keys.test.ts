@@ -164,6 +164,14 @@ describe('rotation', () => {
     expect(await accepts(second)).toBe(true);
   });
 
+  test('after a sleep, the first client that comes with the old key brings about the next one', async () => {
+    const { keys, wall, rotated, client } = await agent();
+    const { preface } = await client(await keys.announcement());
+    wall.shift = RELAY_KEY_LIFETIME_MS;
+    await expect(keys.accept(preface, ID)).rejects.toEqual(UNKNOWN);
+    await until(() => rotated.length === 1);
+  });
+
   test('a wall clock that is set back makes no key live longer', async () => {
     const { world, wall, keys, rotated, client } = await agent();
     const { preface } = await client(await keys.announcement());

@@ -85,7 +85,11 @@ export class RelayKeys {
    */
   async accept(preface: Uint8Array, sessionId: string): Promise<SealingKeys> {
     const { key, name, encapsulated } = this.#find(preface);
-    if (key === undefined) throw new DirectError('E_HOST_KEY', 'sealed to a relay key that this agent does not have');
+    if (key === undefined) {
+      // The announced one itself may have expired while the machine slept, and no check has come since.
+      this.#rotateIfDue();
+      throw new DirectError('E_HOST_KEY', 'sealed to a relay key that this agent does not have');
+    }
     if (key.taken.has(name)) throw new DirectError('E_HOST_KEY', 'a first message came twice');
     if (this.#isFull(key)) throw new DirectError('E_HOST_KEY', 'the relay key is used up');
     // Before the first wait, so that two of them at the same time are not both the first.

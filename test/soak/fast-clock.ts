@@ -57,7 +57,8 @@ const real = {
 let ahead = 0;
 let suspended = 0;
 const monotonic = () => real.performanceNow() + ahead;
-const wall = () => real.Date.now() + ahead + suspended;
+/** Whole milliseconds, as everywhere: whoever signs a time must be able to say it. */
+const wall = () => Math.floor(real.Date.now() + ahead + suspended);
 
 const waiting = new Set<VirtualTimer>();
 const byId = new Map<number, VirtualTimer>();
