@@ -16,7 +16,7 @@ import type { LocalServer } from './discovery.ts';
 import { Door } from './door.ts';
 import { collectWhenIdle } from './idle-memory.ts';
 import { Link, type LinkOptions, type Transport } from './link.ts';
-import type { Log } from './log.ts';
+import { type Log, shownId } from './log.ts';
 import { Meter, type MeteredPath } from './meter.ts';
 import { upstreamLabel } from './metrics.ts';
 import { PairingDesk } from './pairing.ts';
@@ -160,7 +160,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       const ended = (error: DirectError) => {
         if (!isOpen && !isOrdinary(error)) meter.failed('connection', error.code);
         if (!isOrdinary(error)) {
-          const fields = { code: error.code, session: sessionId.slice(0, 8) };
+          const fields = { code: error.code, session: shownId(sessionId) };
           log('info', `channel: closed for ${error.code}: ${error.message}`, fields);
         }
       };

@@ -3,7 +3,7 @@ import { DirectError, ERRORS, type ErrorCode } from '../shared/errors.ts';
 import type { AcceptedPath, Sessions } from '../shared/sessions.ts';
 import type { OfferSignal, SessionSignal } from '../shared/signal.ts';
 import { type AnsweredOffer, type AnswerSignature, directBinding } from '../shared/signed-answer.ts';
-import type { LogFields } from './log.ts';
+import { type LogFields, shownId } from './log.ts';
 import type { MeteredPath } from './meter.ts';
 import type { Peer, PeerEvents } from './webrtc.ts';
 
@@ -196,8 +196,7 @@ export class Connections {
   }
 
   #log(id: string, what: string): void {
-    // The whole id lets its holder take part in the signaling, so the log gets its beginning.
-    const session = id.slice(0, 8);
+    const session = shownId(id);
     this.#options.log(`webrtc: ${what} for session ${session}…`, { session });
   }
 }

@@ -5,6 +5,7 @@
 
 import { networkInterfaces } from 'node:os';
 import { isLoopback } from './edge-address.ts';
+import { unbracketed } from './ip-address.ts';
 import { type LocalFetch, localFetch } from './local-fetch.ts';
 import { type Answers, ask, isText, record } from './server-answers.ts';
 
@@ -141,7 +142,7 @@ export function localCandidates(
   // The same server at two addresses of this machine would be two, with all of its models twice.
   const taken = ollama.flatMap((url) => {
     const { hostname, port } = new URL(url);
-    return isLoopback(hostname) || own.includes(hostname.replace(/^\[|\]$/g, '')) ? [Number(port)] : [];
+    return isLoopback(hostname) || own.includes(unbracketed(hostname)) ? [Number(port)] : [];
   });
   const others = PORTS.filter((port) => !taken.includes(port)).map((port) => `http://127.0.0.1:${port}`);
   return [...ollama, ...others];

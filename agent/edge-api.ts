@@ -1,7 +1,9 @@
 /** Calls to the API of the edge (`/_direct/api`), and what each failure means to a person. */
+
 import { z } from 'zod';
 import { HINTS } from '../shared/error-hints.ts';
 import { ERRORS, type ErrorCode, isErrorCode } from '../shared/errors.ts';
+import { boundedText } from './bounded-text.ts';
 import { CommandError, EXIT, type ExitCode, plain } from './command-error.ts';
 
 /** An edge answers in well under a second; a phone's network may take several. */
@@ -85,7 +87,9 @@ export class EdgeApi {
         redirect: 'manual',
         signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
       });
-      text = await readBounded(response);
+      const whole = await boundedText(response.body, MAX_ANSWER_BYTES);
+      if (whole === undefined) throw new Error('the answer is too long');
+      text = whole;
     } catch (error) {
       if (signal.aborted) throw error;
       throw new EdgeError(
@@ -188,19 +192,6 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-async function readBounded(response: Response): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = '';
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.byteLength;
-    // Leaving the loop cancels the body and with it the connection.
-    if (size > MAX_ANSWER_BYTES) throw new Error('the answer is too long');
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text + decoder.decode();
 }
 
 /** Why `fetch` failed, in the system's words: ENOTFOUND, ECONNREFUSED, CERT_HAS_EXPIRED. */

@@ -37,3 +37,8 @@ export function networks(...blocks: string[]): BlockList {
   }
   return list;
 }
+
+/** The name or address in a URL's `hostname`, where IPv6 has brackets. */
+export function unbracketed(hostname: string): string {
+  return hostname.replace(/^\[|\]$/g, '');
+}

@@ -26,6 +26,11 @@ export interface LogFields {
   tunnel?: boolean;
 }
 
+/** What may be shown of a session: the whole id lets its holder take part in the signaling. */
+export function shownId(sessionId: string): string {
+  return sessionId.slice(0, 8);
+}
+
 export type Log = (level: LogLevel, line: string, fields?: LogFields) => void;
 
 export interface LogOptions {

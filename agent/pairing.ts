@@ -35,8 +35,18 @@ export async function createPairing(folder: string, now = Date.now()): Promise<{
 
 /** Whether the link with `secret` still waits for its device. Its time is the caller's business. */
 export function isPairingOpen(folder: string, secret: string): boolean {
+  return openPairing(folder)?.secret === secret;
+}
+
+/** Whether any link waits for its device. `now`: milliseconds since 1970. */
+export function isPairingWaiting(folder: string, now: number): boolean {
+  const open = openPairing(folder);
+  return open !== undefined && now < open.expires_at;
+}
+
+function openPairing(folder: string): Pairing | undefined {
   const text = readPrivate(pathIn(folder));
-  return pairingFile.safeParse(text === undefined ? undefined : jsonOf(text)).data?.secret === secret;
+  return pairingFile.safeParse(text === undefined ? undefined : jsonOf(text)).data;
 }
 
 /** Voids the link with `secret`; another one that was made meanwhile stays. */

@@ -3,6 +3,7 @@ import { DirectError, type ErrorCode } from '../shared/errors.ts';
 import type { AgentExchange } from '../shared/exchange.ts';
 import type { Grant } from '../shared/grant.ts';
 import type { RequestHead } from '../shared/head.ts';
+import { isForbiddenMethod } from '../shared/semantics.ts';
 import type { SessionGrant } from '../shared/sessions.ts';
 import type { Stream } from '../shared/stream.ts';
 import { admitTarget } from '../shared/target.ts';
@@ -42,9 +43,6 @@ interface Tagged {
   readonly revoked: Set<string>;
   end(): void;
 }
-
-/** CONNECT asks for a tunnel and TRACE shows the fields that we add; Fetch forbids both, in whichever case. */
-const TUNNELLING = ['CONNECT', 'TRACE', 'TRACK'];
 
 export class UpstreamProxy {
   readonly #options: ProxyOptions;
@@ -203,7 +201,7 @@ export class UpstreamProxy {
   ): Promise<void> {
     const access = accessOf(grant, this.#options.policy);
     this.#rates.count(access.grant);
-    if (TUNNELLING.includes(head.method.toUpperCase())) throw new DirectError('E_FORBIDDEN_TARGET', head.method);
+    if (isForbiddenMethod(head.method)) throw new DirectError('E_FORBIDDEN_TARGET', head.method);
     const body = () => readBody(head, exchange, this.#options.maxBodyBytes);
     if (head.service === 'web_ui') {
       const routed = this.#webUi.admit(head, access.grant);

@@ -1,8 +1,10 @@
 /** What STUN servers see of the agent's sockets (server-reflexive addresses, RFC 8445 section 5.1.1.2). */
+
 import { randomBytes } from 'node:crypto';
 import { type Endpoint, endpointText } from './datagram.ts';
 import type { StunServer } from './ice-urls.ts';
 import type { MuxSocket } from './mux-socket.ts';
+import { aborted } from './pause.ts';
 import type { ResolveName } from './server-names.ts';
 import { ATTRIBUTE, decodeStun, encodeStun, METHOD, withFingerprint, xorAddress } from './stun.ts';
 
@@ -52,11 +54,6 @@ export class ReflexiveAddresses {
 
 function keyOf({ host, port }: StunServer): string {
   return `${host} ${port}`;
-}
-
-async function aborted(signal: AbortSignal): Promise<undefined> {
-  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-  return undefined;
 }
 
 function exchange(socket: MuxSocket, server: Endpoint, signal: AbortSignal): Promise<Endpoint | undefined> {

@@ -5,6 +5,7 @@ import type { SessionView } from '../shared/sessions.ts';
 import type { AgentReport, SessionReport, UpstreamReport } from './agent-report.ts';
 import type { Config } from './config.ts';
 import { edgeOf } from './edge-address.ts';
+import { shownId } from './log.ts';
 import type { Meter } from './meter.ts';
 import { VERSION } from './version.ts';
 
@@ -14,9 +15,6 @@ export interface ReportSources {
   sessions: readonly SessionView[];
   upstreams: readonly UpstreamReport[];
 }
-
-/** As much of a signaling session's id as the log has. */
-const ID_LENGTH = 8;
 
 export function reportOf({ config, meter, sessions, upstreams }: ReportSources): AgentReport {
   return {
@@ -69,7 +67,7 @@ function sessionReport({ session, grant, sessionId, since }: SessionView, meter:
   const { bytesSent, bytesReceived, tokensPerSecond } = meter.ofSession(session);
   const rtt = session.active?.rtt;
   return {
-    id: sessionId.slice(0, ID_LENGTH),
+    id: shownId(sessionId),
     client: isTunnel ? 'tunnel' : clientOf(grant?.subject),
     path: isTunnel && session.active !== undefined ? 'tunnel' : (session.active?.kind ?? null),
     rtt_ms: rtt === undefined ? null : Math.round(rtt * 10) / 10,

@@ -1,9 +1,10 @@
 /** Asking an address what it is. */
+import { boundedText } from './bounded-text.ts';
 import type { LocalFetch, LocalResponse } from './local-fetch.ts';
 import { modelsIn } from './model-list.ts';
 
 /** A list of 1,000 models is under 300 kB; more than this is not the answer to our question. */
-const MAX_ANSWER_BYTES = 1024 * 1024;
+export const MAX_ANSWER_BYTES = 1024 * 1024;
 
 interface Answer {
   readonly status: number;
@@ -82,23 +83,8 @@ export async function ask(
 async function get(url: string, fetch: LocalFetch, signal: AbortSignal): Promise<Answer | undefined> {
   // A redirect could lead anywhere, also away from this machine.
   const response = await fetch(url, { redirect: 'manual', signal, headers: { accept: 'application/json, */*;q=0.1' } });
-  const body = await readBounded(response);
+  const body = await boundedText(response.body, MAX_ANSWER_BYTES);
   return body === undefined ? undefined : { status: response.status, headers: response.headers, body };
-}
-
-/** The text of a body, or undefined when it is too long to be what was asked for. */
-export async function readBounded(response: LocalResponse): Promise<string | undefined> {
-  if (response.body === null) return '';
-  const decoder = new TextDecoder();
-  let text = '';
-  let size = 0;
-  for await (const chunk of response.body) {
-    size += chunk.byteLength;
-    // Leaving the loop cancels the body and with it the connection.
-    if (size > MAX_ANSWER_BYTES) return undefined;
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text + decoder.decode();
 }
 
 function isRefused(error: unknown): boolean {

@@ -34,16 +34,21 @@ export function createNameResolver(now: () => number = () => performance.now()):
 
 async function ask(host: string, family: 4 | 6): Promise<readonly string[]> {
   try {
+    return await lookUp(host, family);
+  } catch {
+    return [];
+  }
+}
+
+/** The name servers first, then the system's other sources. Rejects with the system's error. */
+export async function lookUp(host: string, family: 4 | 6): Promise<readonly string[]> {
+  try {
     // Made anew: it reads the system's list of name servers, which changes with the network.
     const resolver = new Resolver({ timeout: 1000, tries: 2 });
     return await (family === 4 ? resolver.resolve4(host) : resolver.resolve6(host));
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code !== 'ENOTFOUND' && code !== 'ENODATA' && code !== 'ECONNREFUSED') return [];
+    if (code !== 'ENOTFOUND' && code !== 'ENODATA' && code !== 'ECONNREFUSED') throw error;
   }
-  try {
-    return (await lookup(host, { family, all: true })).map(({ address }) => address);
-  } catch {
-    return [];
-  }
+  return (await lookup(host, { family, all: true })).map(({ address }) => address);
 }

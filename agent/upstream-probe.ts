@@ -1,8 +1,10 @@
 /** How the agent looks at its servers: a connection that says nothing, and the list of models. */
 import { connect } from 'node:net';
+import { boundedText } from './bounded-text.ts';
+import { unbracketed } from './ip-address.ts';
 import { localFetch } from './local-fetch.ts';
 import { type ListedModel, modelsIn } from './model-list.ts';
-import { readBounded } from './server-answers.ts';
+import { MAX_ANSWER_BYTES } from './server-answers.ts';
 import type { OwnHeaders } from './upstream.ts';
 
 /** A server on this machine or in its network takes milliseconds. */
@@ -13,7 +15,7 @@ const LIST_MS = 3_000;
 /** Whether anything accepts connections at `url`. Servers log requests, but not a connection that asks for nothing. */
 export async function accepts(url: string): Promise<boolean> {
   const { hostname, port, protocol } = new URL(url);
-  const host = hostname.replace(/^\[|\]$/g, '');
+  const host = unbracketed(hostname);
   const number = Number(port) || (protocol === 'https:' ? 443 : 80);
   // Some servers listen on “localhost” where that means ::1 alone.
   return (await acceptsAt(host, number)) || (host === '127.0.0.1' && (await acceptsAt('::1', number)));
@@ -47,7 +49,7 @@ export async function fetchText(url: string, own: OwnHeaders): Promise<string | 
       signal: AbortSignal.timeout(LIST_MS),
       headers: { accept: 'application/json', ...own },
     });
-    const body = await readBounded(response);
+    const body = await boundedText(response.body, MAX_ANSWER_BYTES);
     return response.status === 200 ? body : undefined;
   } catch {
     return undefined;

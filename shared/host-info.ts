@@ -2,7 +2,7 @@
  * What an agent tells its edge about itself, for the owner's dashboard, and what the dashboard asks of it (PROTOCOL.md,
  * section 2). The edge decides nothing by it.
  */
-import { DirectError } from './errors.ts';
+
 import {
   MAX_DEVICE_NAME_LENGTH,
   MAX_DEVICES,
@@ -11,6 +11,7 @@ import {
   MAX_INFO_TEXT_LENGTH,
   MAX_SIGNAL_BYTES,
 } from './limits.ts';
+import { ofType, refuse, shortText } from './message-fields.ts';
 import { isId } from './signal.ts';
 
 /** Times are milliseconds since 1970. */
@@ -79,9 +80,9 @@ export function parseHostInfo(raw: unknown): HostInfo | undefined {
     serves: list(serves, 'serves', MAX_INFO_SERVERS).map((server) => {
       const { name, models } = record(server, 'serves');
       return {
-        name: text(name, 'serves.name', MAX_INFO_TEXT_LENGTH),
+        name: shortText(name, 'serves.name', MAX_INFO_TEXT_LENGTH),
         models: list(models, 'serves.models', MAX_INFO_MODELS).map((model) =>
-          text(model, 'serves.models', MAX_INFO_TEXT_LENGTH),
+          shortText(model, 'serves.models', MAX_INFO_TEXT_LENGTH),
         ),
       };
     }),
@@ -93,7 +94,7 @@ export function parseHostInfo(raw: unknown): HostInfo | undefined {
       return {
         id,
         // Characters outside the basic plane count twice here.
-        name: text(name, 'devices.name', 2 * MAX_DEVICE_NAME_LENGTH),
+        name: shortText(name, 'devices.name', 2 * MAX_DEVICE_NAME_LENGTH),
         paired_at: time(paired_at, 'devices.paired_at'),
         last_used_at: last_used_at === null ? null : time(last_used_at, 'devices.last_used_at'),
       };
@@ -108,11 +109,6 @@ export function parseForgetDevice(raw: unknown): string | undefined {
   return isId(message.id) ? message.id : refuse('id must be an id');
 }
 
-function ofType(raw: unknown, type: string): Record<string, unknown> | undefined {
-  if (typeof raw !== 'object' || raw === null || !('type' in raw) || raw.type !== type) return undefined;
-  return raw as Record<string, unknown>;
-}
-
 function record(raw: unknown, name: string): Record<string, unknown> {
   if (typeof raw !== 'object' || raw === null) return refuse(`${name} must have objects`);
   return raw as Record<string, unknown>;
@@ -123,18 +119,9 @@ function list(raw: unknown, name: string, maxLength: number): unknown[] {
   return raw;
 }
 
-function text(value: unknown, name: string, maxLength: number): string {
-  if (typeof value !== 'string' || value.length > maxLength) return refuse(`${name} must be a short text`);
-  return value;
-}
-
 function time(value: unknown, name: string): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
     return refuse(`${name} must be milliseconds since 1970`);
   }
   return value;
-}
-
-function refuse(detail: string): never {
-  throw new DirectError('E_BAD_REQUEST', detail);
 }

@@ -2,8 +2,9 @@
  * How a host is just now, for the owner who looks at the dashboard: asked of its agent each time, kept nowhere
  * (PROTOCOL.md, section 2). The edge decides nothing by it.
  */
-import { DirectError } from './errors.ts';
+
 import { MAX_INFO_SERVERS, MAX_INFO_TEXT_LENGTH } from './limits.ts';
+import { ofType, refuse, shortText } from './message-fields.ts';
 
 /** `none`: sessions that have lost their path and wait for another one. */
 export const REPORTED_PATHS = ['direct', 'turn', 'relay', 'tunnel', 'none'] as const;
@@ -70,7 +71,7 @@ export function parseHostReport(raw: unknown): HostReport | undefined {
   }
   const counts = REPORTED_PATHS.map((path) => [path, count(sessions[path], `sessions.${path}`)] as const);
   return {
-    version: text(version, 'version'),
+    version: shortText(version, 'version', MAX_INFO_TEXT_LENGTH),
     started_at: count(message.started_at, 'started_at'),
     sessions: Object.fromEntries(counts) as Record<ReportedPath, number>,
     requests: {
@@ -83,7 +84,7 @@ export function parseHostReport(raw: unknown): HostReport | undefined {
       const { name, state, running, waiting } = record(raw, 'upstreams');
       if (state !== 'up' && state !== 'down') return refuse('upstreams.state must be up or down');
       return {
-        name: text(name, 'upstreams.name'),
+        name: shortText(name, 'upstreams.name', MAX_INFO_TEXT_LENGTH),
         state,
         running: count(running, 'upstreams.running'),
         waiting: count(waiting, 'upstreams.waiting'),
@@ -92,19 +93,9 @@ export function parseHostReport(raw: unknown): HostReport | undefined {
   };
 }
 
-function ofType(raw: unknown, type: string): Record<string, unknown> | undefined {
-  if (typeof raw !== 'object' || raw === null || !('type' in raw) || raw.type !== type) return undefined;
-  return raw as Record<string, unknown>;
-}
-
 function record(raw: unknown, name: string): Record<string, unknown> {
   if (typeof raw !== 'object' || raw === null) return refuse(`${name} must be an object`);
   return raw as Record<string, unknown>;
-}
-
-function text(value: unknown, name: string): string {
-  if (typeof value !== 'string' || value.length > MAX_INFO_TEXT_LENGTH) return refuse(`${name} must be a short text`);
-  return value;
 }
 
 function count(value: unknown, name: string): number {
@@ -115,8 +106,4 @@ function count(value: unknown, name: string): number {
 function amount(value: unknown, name: string): number {
   if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) return refuse(`${name} must be a number`);
   return value;
-}
-
-function refuse(detail: string): never {
-  throw new DirectError('E_BAD_REQUEST', detail);
 }

@@ -1,4 +1,5 @@
 /** `direct-agent connect`: hosts as ports of this machine, for every program that speaks to an LLM server. */
+
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client, ConnectOptions, HostKeyQuestion } from '#client';
 import type { DirectError } from '../../shared/errors.ts';
@@ -16,6 +17,7 @@ import { patientFetch } from '../connect/patient-fetch.ts';
 import { processTerminal, type Terminal } from '../connect/terminal.ts';
 import { unknownName, type WantedHost, wantedHosts } from '../connect/wanted-hosts.ts';
 import { isLoopback } from '../edge-address.ts';
+import { aborted } from '../pause.ts';
 import { nodeEnvironment } from '../runtime.ts';
 import { type Context, type Flags, table } from './context.ts';
 
@@ -116,11 +118,7 @@ class Run {
 
   async toItsEnd(wanted: readonly WantedHost[]): Promise<ExitCode> {
     const { signal } = this.#options.context;
-    const interrupted = new Promise<void>((resolve) => {
-      signal.addEventListener('abort', () => resolve(), { once: true });
-      if (signal.aborted) resolve();
-    });
-    const end = Promise.race([interrupted, this.#over.promise]);
+    const end = Promise.race([aborted(signal), this.#over.promise]);
     try {
       for (const one of wanted) this.#connections.push(await this.#open(one));
       const listening = await this.#listen(wanted);

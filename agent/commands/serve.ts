@@ -1,4 +1,5 @@
 /** Runs the agent until somebody ends it: all of `up`, and the second half of `login`. */
+
 import { HINTS } from '../../shared/error-hints.ts';
 import { type DirectError, ERRORS } from '../../shared/errors.ts';
 import { startAgent } from '../agent.ts';
@@ -11,6 +12,7 @@ import { collectGarbage } from '../idle-memory.ts';
 import { chooseAddresses, describeAddresses, idlePatterns } from '../local-addresses.ts';
 import { isJournal, makeLog } from '../log.ts';
 import { openMetrics } from '../metrics.ts';
+import { aborted } from '../pause.ts';
 import type { HostIdentity } from '../store.ts';
 import { unidentified } from '../upstreams.ts';
 import type { Context } from './context.ts';
@@ -97,11 +99,4 @@ function reasonOf({ code }: DirectError, edge: string): string {
   }
   if (code === 'E_UNAUTHORIZED') return credentialRefused(edge);
   return `${ERRORS[code].message} ${HINTS[code]}`;
-}
-
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    else signal.addEventListener('abort', () => resolve(undefined), { once: true });
-  });
 }

@@ -2,9 +2,11 @@
  * Who may use a local port. Every page that a browser on this machine shows can send requests to it: what the browser
  * says about such a request tells it from one of a program. Ollama has the same rules.
  */
+
 import { isIP } from 'node:net';
 import { DirectError } from '../../shared/errors.ts';
 import { isLoopback } from '../edge-address.ts';
+import { unbracketed } from '../ip-address.ts';
 
 export interface CallerRules {
   /** Names and addresses that this port has besides those of loopback. */
@@ -54,7 +56,7 @@ function isOurs(field: string | undefined, { hosts, remote }: CallerRules): bool
   if (name === undefined) return false;
   if (isLoopback(name) || name.endsWith('.localhost') || hosts.includes(name)) return true;
   // An address is not a name that somebody could point elsewhere.
-  return remote && isIP(name.replace(/^\[|\]$/g, '')) !== 0;
+  return remote && isIP(unbracketed(name)) !== 0;
 }
 
 /** Without its port: tunnels such as `ssh -L` have another one. */

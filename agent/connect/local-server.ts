@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { DirectError } from '../../shared/errors.ts';
 import { MAX_HEAD_BYTES, MAX_TARGET_BYTES } from '../../shared/limits.ts';
+import { isForbiddenMethod } from '../../shared/semantics.ts';
 import { DIRECT_CONNECT } from '../discovery.ts';
 import { type Destination, failureOf } from './host-client.ts';
 import { bodyOf } from './local-body.ts';
@@ -27,8 +28,6 @@ export interface LocalServerOptions {
 const KEEP_ALIVE_MS = 75_000;
 /** RFC 7540, section 3.2. */
 const OFFER = /^(?:upgrade|http2-settings)$/i;
-/** Fetch forbids them, and they ask for nothing that a model serves. */
-const REFUSED_METHODS = ['CONNECT', 'TRACE', 'TRACK'];
 
 export class LocalServer {
   readonly #options: LocalServerOptions;
@@ -97,7 +96,7 @@ export class LocalServer {
         return;
       }
       const target = targetOf(request);
-      if (REFUSED_METHODS.includes(method.toUpperCase())) throw new DirectError('E_METHOD', method);
+      if (isForbiddenMethod(method)) throw new DirectError('E_METHOD', method);
       if (request.headers.expect !== undefined) response.writeContinue();
       const body = await bodyOf(request);
       if (body !== null && (method === 'GET' || method === 'HEAD')) {

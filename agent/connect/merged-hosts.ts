@@ -6,6 +6,7 @@
 
 import type { Client } from '#client';
 import { DirectError } from '../../shared/errors.ts';
+import { boundedText } from '../bounded-text.ts';
 import { plainName } from '../model-names.ts';
 import {
   type Destination,
@@ -199,8 +200,8 @@ export class MergedHosts implements Destination {
     if (list === undefined) return undefined;
     try {
       const response = await known.destination.request(request);
-      const text = await boundedText(response);
-      if (!response.ok) return undefined;
+      const text = await boundedText(response.body, MAX_LIST_BYTES);
+      if (!response.ok || text === undefined) return undefined;
       const all: unknown = Reflect.get(Object(JSON.parse(text)), list.field);
       if (!Array.isArray(all)) return undefined;
       const [key = ''] = list.names;
@@ -216,15 +217,4 @@ export class MergedHosts implements Destination {
 
 function isOnline({ host }: Known): boolean {
   return host.client.path !== 'offline';
-}
-
-async function boundedText(response: Response): Promise<string> {
-  const pieces: Uint8Array[] = [];
-  let size = 0;
-  for await (const piece of response.body ?? []) {
-    size += piece.length;
-    if (size > MAX_LIST_BYTES) throw new DirectError('E_UPSTREAM_FAILED', 'its list of models is too long');
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString();
 }

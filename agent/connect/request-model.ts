@@ -1,5 +1,5 @@
 /** Which model a request names, and the same request with another name. */
-import { modelInForm, modelInJson, modelInQuery, type NamedInBody } from '../model-scope.ts';
+import { modelInForm, modelInJson, modelInQuery, type NamedInBody, ONE_OF_LIST } from '../model-scope.ts';
 import type { LocalRequest } from './host-client.ts';
 
 export interface ModelInRequest {
@@ -7,9 +7,6 @@ export interface ModelInRequest {
   /** The request for the same model by its name at the host. */
   renamed(model: string): LocalRequest;
 }
-
-/** OpenAI's and LM Studio's: one of the list, by its name. */
-const ONE_OF_LIST = /^((?:\/v1|\/api\/v0|\/api\/v1)\/models\/)(.+)$/;
 
 /** `body`: all of it, where there is one. Undefined: the request names none that we could see. */
 export function modelIn(request: LocalRequest, body: Uint8Array | undefined): ModelInRequest | undefined {
@@ -38,8 +35,9 @@ export function inTarget<T extends { target: string }>(
 ): { model: string; renamed(model: string): T } | undefined {
   // Not relative to a base: a target with two slashes at its beginning would name another host.
   const url = new URL(`http://host${request.target}`);
-  const [, list, encoded] = ONE_OF_LIST.exec(url.pathname) ?? [];
-  if (list !== undefined && encoded !== undefined) {
+  const encoded = ONE_OF_LIST.exec(url.pathname)?.[1];
+  if (encoded !== undefined) {
+    const list = url.pathname.slice(0, -encoded.length);
     const renamed = (other: string) => ({ ...request, target: list + encodeName(other) + url.search });
     return { model: decodeURIComponent(encoded), renamed };
   }

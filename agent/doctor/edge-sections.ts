@@ -6,6 +6,7 @@ import type { AgentSettings, Config, Connection } from '../config.ts';
 import type { LocalServer } from '../discovery.ts';
 import { edgeOf } from '../edge-address.ts';
 import type { ResolveName } from '../server-names.ts';
+import { lookUp } from '../server-names.ts';
 import type { Store } from '../store.ts';
 import { VERSION } from '../version.ts';
 import { checkDns, checkPoll, checkTls, checkWebSocket } from './edge.ts';
@@ -14,7 +15,7 @@ import { type Finding, ok, skipped } from './finding.ts';
 import { clockFindings, credentialFindings, edgeFindings, type Look, lookAtHost, presenceFindings } from './host.ts';
 import { askLocalAgent, type LocalAgent } from './local-agent.ts';
 import { checkLoopBack, noLoopBack } from './loop-back.ts';
-import { hostOf, problemOfName, systemLookup } from './names.ts';
+import { hostOf, problemOfName } from './names.ts';
 import type { NatSection } from './nat-section.ts';
 import { once } from './once.ts';
 import { type TriedWay, tryTurn, turnFindings } from './turn.ts';
@@ -46,7 +47,7 @@ export function meetEdge({ context, store, settings, connection, servers, resolv
   const { fetch, signal, now } = context;
   const edge = edgeOf(connection.signalingUrl);
   const config: Config = { ...settings, ...connection };
-  const nameProblem = once(() => problemOfName(systemLookup, hostOf(edge), signal));
+  const nameProblem = once(() => problemOfName(lookUp, hostOf(edge), signal));
   const lookAgain = () => lookAtHost({ connection, fetch, now, nameProblem, signal });
   const look = once(lookAgain);
   const localAgent = once(() => askLocalAgent(store.folder, signal));
@@ -72,7 +73,7 @@ export function edgeSections({ edge, config, context, nameProblem, look, localAg
     {
       title: 'Edge',
       checks: [
-        { name: 'edge.dns', run: (signal) => checkDns(edge, systemLookup, signal) },
+        { name: 'edge.dns', run: (signal) => checkDns(edge, lookUp, signal) },
         { name: 'edge.tls', run: whenNamed('edge.tls', 'TLS was', (signal) => checkTls(edge, now(), signal)) },
         { name: 'edge.http', run: async () => edgeFindings(edge, await look()) },
         { name: 'edge.clock', run: async () => clockFindings(await timed(await look(), visit)) },

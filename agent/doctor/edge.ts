@@ -1,10 +1,12 @@
 /** Whether the edge is there: its name, its certificate, its answer, and both ways of signaling. */
+
 import { connect as connectTcp, isIP } from 'node:net';
 import { connect as connectTls, type DetailedPeerCertificate, rootCertificates } from 'node:tls';
 import WebSocket from 'ws';
 import { isErrorCode } from '../../shared/errors.ts';
 import { plain } from '../command-error.ts';
 import { isLoopback } from '../edge-address.ts';
+import { unbracketed } from '../ip-address.ts';
 import { causeOf, codeOf, isTimeout } from './errors.ts';
 import { type Finding, failure, ok, skipped, warning } from './finding.ts';
 import { hostOf, type Lookup, type Named, named } from './names.ts';
@@ -111,7 +113,7 @@ type Met =
   | { problem: string };
 
 function handshake({ hostname, port }: URL, signal: AbortSignal): Promise<Met> {
-  const host = hostname.replace(/^\[|\]$/g, '');
+  const host = unbracketed(hostname);
   return new Promise((resolve) => {
     const socket = connectTls({
       host,

@@ -3,8 +3,9 @@
  * nothing ends: with a name server that stays silent it holds up the exit of the process for 10 s and more. So what has
  * no address here is not connected to.
  */
-import { lookup, Resolver } from 'node:dns/promises';
+
 import { isIP } from 'node:net';
+import { unbracketed } from '../ip-address.ts';
 import { codeOf } from './errors.ts';
 import { unlessAborted, within } from './once.ts';
 
@@ -20,17 +21,6 @@ export interface Named {
 
 /** Rejects with the system's error, whose code says why. */
 export type Lookup = (host: string, family: 4 | 6) => Promise<readonly string[]>;
-
-/** The name servers first; the system's other sources, such as its hosts file, for what those do not know. */
-export const systemLookup: Lookup = async (host, family) => {
-  try {
-    const resolver = new Resolver({ timeout: 1_000, tries: 2 });
-    return await (family === 4 ? resolver.resolve4(host) : resolver.resolve6(host));
-  } catch (error) {
-    if (!['ENOTFOUND', 'ENODATA', 'ECONNREFUSED'].includes(codeOf(error))) throw error;
-  }
-  return (await lookup(host, { family, all: true })).map(({ address }) => address);
-};
 
 /** Rejects only when the signal is aborted. */
 export async function named(look: Lookup, host: string, family: 4 | 6, signal: AbortSignal): Promise<Named> {
@@ -63,5 +53,5 @@ export async function problemOfName(look: Lookup, host: string, signal: AbortSig
 
 /** Of a URL, without brackets. */
 export function hostOf(url: string): string {
-  return new URL(url).hostname.replace(/^\[|\]$/g, '');
+  return unbracketed(new URL(url).hostname);
 }

@@ -1,14 +1,11 @@
 /** What lets the doctor's connections through: the key for the edge, and with `access: paired` a device for the agent. */
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
 import { encodeBase64url } from '../../shared/base64url.ts';
 import { generateHostKeys, type HostKeys, hostKeyBytes } from '../../shared/host-identity.ts';
 import { MAX_DEVICES } from '../../shared/limits.ts';
 import type { Connection } from '../config.ts';
 import { listDevices, removeDevice } from '../devices.ts';
-import { cancelPairing, createPairing, isPairingOpen } from '../pairing.ts';
-import { jsonOf, readPrivate } from '../private-file.ts';
+import { cancelPairing, createPairing, isPairingOpen, isPairingWaiting } from '../pairing.ts';
 import { unlessAborted, within } from './once.ts';
 
 export interface Pass {
@@ -21,8 +18,6 @@ const PAIR_MS = 6_000;
 /** For a device that is being added. */
 const LOOKS = 5;
 const LOOK_MS = 200;
-
-const pairing = z.object({ expires_at: z.number() });
 
 /** The device that a paired host takes the doctor for, until `remove`. */
 export class DoctorDevice {
@@ -96,10 +91,4 @@ export class DoctorDevice {
       return false;
     }
   }
-}
-
-function isPairingWaiting(folder: string, now: number): boolean {
-  const text = readPrivate(join(folder, 'pairing.json'));
-  const { data } = pairing.safeParse(text === undefined ? undefined : jsonOf(text));
-  return data !== undefined && now < data.expires_at;
 }

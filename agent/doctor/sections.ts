@@ -6,7 +6,7 @@ import { findServers } from '../commands/serve.ts';
 import type { AgentSettings, Connection } from '../config.ts';
 import type { StunServer } from '../ice-urls.ts';
 import { findGateway } from '../port-mapping/gateways.ts';
-import { createNameResolver } from '../server-names.ts';
+import { createNameResolver, lookUp } from '../server-names.ts';
 import type { Store } from '../store.ts';
 import { VERSION } from '../version.ts';
 import { edgeSections, meetEdge, pathSections, versionChecks } from './edge-sections.ts';
@@ -14,7 +14,6 @@ import type { Section } from './examination.ts';
 import { type Finding, ok, skipped } from './finding.ts';
 import { checkInterfaces, checkIpv6, checkProxy } from './interfaces.ts';
 import { noLoopBack } from './loop-back.ts';
-import { systemLookup } from './names.ts';
 import { natSection } from './nat-section.ts';
 import { once } from './once.ts';
 import { checkRouter } from './router.ts';
@@ -43,7 +42,7 @@ export function sectionsOf(options: SectionsOptions): Sections {
   const { env, fetch, signal } = context;
   const { network } = settings;
   const extra = extraServers(flags.stun);
-  const upstreams = once(() => namedUpstreams(settings, systemLookup, signal));
+  const upstreams = once(() => namedUpstreams(settings, lookUp, signal));
   const servers = once(async () => {
     const { settings: named, findings } = await upstreams();
     // Without any it would look for others than those that were meant.
@@ -66,8 +65,7 @@ export function sectionsOf(options: SectionsOptions): Sections {
         { name: 'network.interfaces', run: async () => checkInterfaces(interfaces(), network) },
         {
           name: 'network.ipv6',
-          run: (signal) =>
-            checkIpv6({ interfaces: interfaces(), network, edge: met?.edge, look: systemLookup, signal }),
+          run: (signal) => checkIpv6({ interfaces: interfaces(), network, edge: met?.edge, look: lookUp, signal }),
         },
         { name: 'network.proxy', run: async () => (met === undefined ? [] : await checkProxy(env, reached)) },
       ],
@@ -109,7 +107,7 @@ export function sectionsOf(options: SectionsOptions): Sections {
           run: async (signal) =>
             flags.updateCheck === false
               ? [ok('version.update', `direct-agent ${VERSION}.`, { data: { version: VERSION } })]
-              : await checkUpdate(VERSION, { fetch, look: systemLookup, signal }),
+              : await checkUpdate(VERSION, { fetch, look: lookUp, signal }),
         },
       ],
     },
