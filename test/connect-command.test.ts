@@ -73,6 +73,21 @@ class Laptop {
     return this.stdout.trim();
   }
 
+  /**
+   * Runs `use` on the direct path; again if the path was lost meanwhile: tests beside this one take networks away
+   * that both sides may have met on. What went by the edge in that run is returned.
+   */
+  async directly(use: () => Promise<void>): Promise<{ bytes: number; text: string }> {
+    for (let run = 1; ; run++) {
+      await expect.poll(() => this.stderr.trimEnd().split('\n').at(-1), PATIENCE).toContain(': direct');
+      const said = this.stderr;
+      const before = { ...wire };
+      await use();
+      const passed = { bytes: wire.bytes - before.bytes, text: wire.text.slice(before.text.length) };
+      if (this.stderr === said || run === 3) return passed;
+    }
+  }
+
   async stop(): Promise<number> {
     this.child.kill('SIGINT');
     return this.exit;
@@ -98,40 +113,42 @@ test('a link and a key make the host a port, which is remembered for this user a
 });
 
 test('the openai package uses it, on the direct path alone', async () => {
-  const before = { ...wire };
   const openai = new OpenAI({ apiKey: 'whatever', baseURL: `${base}/v1`, maxRetries: 0 });
-  const stream = await openai.chat.completions.create({
-    model: 'tokens-5000',
-    stream: true,
-    messages: [{ role: 'user', content: 'go' }],
+  const passed = await laptop.directly(async () => {
+    const stream = await openai.chat.completions.create({
+      model: 'tokens-5000',
+      stream: true,
+      messages: [{ role: 'user', content: 'go' }],
+    });
+    let text = '';
+    for await (const part of stream) text += part.choices[0]?.delta.content ?? '';
+    expect(text).toBe(countedTokens(5000).join(''));
+    expect((await openai.models.list()).data.map(({ id }) => id)).toContain('fake');
+    const file = new File([Buffer.alloc(50_000)], 'voice.webm');
+    const { text: heard } = await openai.audio.transcriptions.create({ model: 'fake', file });
+    expect(heard).toContain('voice.webm: 50000 bytes');
+    await expect(openai.models.retrieve('nothing')).rejects.toMatchObject({ status: 404 });
   });
-  let text = '';
-  for await (const part of stream) text += part.choices[0]?.delta.content ?? '';
-  expect(text).toBe(countedTokens(5000).join(''));
-  expect((await openai.models.list()).data.map(({ id }) => id)).toContain('fake');
-  const file = new File([Buffer.alloc(50_000)], 'voice.webm');
-  const { text: heard } = await openai.audio.transcriptions.create({ model: 'fake', file });
-  expect(heard).toContain('voice.webm: 50000 bytes');
-  await expect(openai.models.retrieve('nothing')).rejects.toMatchObject({ status: 404 });
   // The answer alone has more than 500 kB. Pings and candidates may pass.
-  expect(wire.bytes - before.bytes).toBeLessThan(10_000);
-  expect(wire.text).not.toMatch(/(GET|POST) \/(v1|api)\//);
+  expect(passed.bytes).toBeLessThan(10_000);
+  expect(passed.text).not.toMatch(/(GET|POST) \/(v1|api)\//);
   // The invented key went nowhere.
   const asked = stack.fake.requests.find(({ url }) => url.startsWith('/v1/chat/completions'));
   expect(asked?.headers.map(([name]) => name.toLowerCase())).not.toContain('authorization');
 });
 
 test('the ollama package uses it', async () => {
-  const before = wire.bytes;
   const ollama = new Ollama({ host: base });
-  let text = '';
-  for await (const part of await ollama.generate({ model: 'tokens-1000', prompt: 'go', stream: true }))
-    text += part.response;
-  expect(text).toBe(countedTokens(1000).join(''));
-  expect((await ollama.show({ model: 'fake' })).details).toBeDefined();
-  await expect(ollama.chat({ model: 'nothing', messages: [] })).rejects.toThrow('not found');
-  await expect(ollama.delete({ model: 'fake' })).rejects.toThrow('does not serve');
-  expect(wire.bytes - before).toBeLessThan(10_000);
+  const passed = await laptop.directly(async () => {
+    let text = '';
+    for await (const part of await ollama.generate({ model: 'tokens-1000', prompt: 'go', stream: true }))
+      text += part.response;
+    expect(text).toBe(countedTokens(1000).join(''));
+    expect((await ollama.show({ model: 'fake' })).details).toBeDefined();
+    await expect(ollama.chat({ model: 'nothing', messages: [] })).rejects.toThrow('not found');
+    await expect(ollama.delete({ model: 'fake' })).rejects.toThrow('does not serve');
+  });
+  expect(passed.bytes).toBeLessThan(10_000);
 });
 
 test('a program that goes away ends the request at the upstream', async () => {
