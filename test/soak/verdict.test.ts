@@ -6,10 +6,13 @@ const hour = (more: Partial<Held> = {}): Held => ({
   heapUsed: 40e6,
   heapTotal: 50e6,
   external: 12e6,
+  arrayBuffers: 1e6,
   rss: 250e6,
   timers: 20,
   children: 0,
   delayP99: 10,
+  delayMax: 20,
+  resources: {},
   descriptors: { udp: 3, tcp: 2 },
   ...more,
 });
