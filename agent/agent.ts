@@ -236,7 +236,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   upstreams.start();
   const { collect = () => {} } = options;
   const stopCollecting = collectWhenIdle({
-    isBusy: () => sessions.size + connections.size > 0,
+    isBusy: () => sessions.all.some(({ session }) => session.streamCount > 0),
     every: (ms, look) => {
       const timer = setInterval(look, ms);
       return () => clearInterval(timer);

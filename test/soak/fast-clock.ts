@@ -91,7 +91,7 @@ class VirtualTimer {
   }
 
   arm(): void {
-    real.clearTimeout(this.#real);
+    this.#disarm();
     this.#real = real.setTimeout(() => this.fire(), Math.max(1, Math.ceil(this.due - monotonic())));
     if (!this.#isRef) this.#real.unref();
   }
@@ -103,10 +103,16 @@ class VirtualTimer {
   }
 
   close(): this {
-    real.clearTimeout(this.#real);
+    this.#disarm();
     waiting.delete(this);
     byId.delete(this.#id);
     return this;
+  }
+
+  /** As one with a ref: of others Node keeps the list of their duration until that has passed, and each is another one. */
+  #disarm(): void {
+    this.#real?.ref();
+    real.clearTimeout(this.#real);
   }
 
   ref(): this {
