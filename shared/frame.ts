@@ -40,6 +40,9 @@ const USE_PATH = 0x21;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
+/** The most that a frame without bytes takes: type and three numbers. */
+export const CONTROL_BYTES = 1 + 3 * 8;
+
 /** The most that the header of a STREAM frame takes: type, id, offset and length. */
 export const MAX_STREAM_HEADER_BYTES = 1 + 8 + 8 + 4;
 

@@ -2,14 +2,11 @@
  * What a session has to send, and in which order: its own control frames first, then the streams by turns. It holds
  * the newest state of each, not a queue, so that a blocked path cannot make it grow.
  */
-import { type Frame, MAX_STREAM_HEADER_BYTES } from './frame.ts';
-import { MAX_QUEUED_ACKNOWLEDGEMENTS } from './limits.ts';
+import { CONTROL_BYTES, type Frame, MAX_STREAM_HEADER_BYTES } from './frame.ts';
 import type { Stream } from './stream.ts';
 
 /** Data of one stream in a row, when several want to send: a token waits behind at most this much per stream. */
 const QUANTUM_BYTES = 16 * 1024;
-/** Any frame without data: its type and three numbers. */
-const CONTROL_BYTES = 1 + 3 * 8;
 /** The most that one stream adds besides data: credit, stop, reset and the header of STREAM. */
 const TURN_BYTES = 3 * CONTROL_BYTES + MAX_STREAM_HEADER_BYTES;
 
@@ -18,24 +15,12 @@ type SessionFrame = Extract<Frame, { type: 'MAX_DATA' | 'MAX_STREAMS' }>;
 
 export class Outbox {
   readonly #session = new Map<SessionFrame['type'], SessionFrame>();
-  /** Acknowledgements of streams that are forgotten already, by stream. */
-  readonly #acknowledgements = new Map<number, Extract<Frame, { type: 'MAX_STREAM_DATA' }>>();
   /** Streams with something to send, in the order in which they get their turn. */
   readonly #ready = new Set<Stream>();
 
   /** Sends `frame`, in place of one of its type that has not left yet. */
   put(frame: SessionFrame): void {
     this.#session.set(frame.type, frame);
-  }
-
-  /** Acknowledges everything up to `received` on a stream that has ended here; false when too many wait already. */
-  acknowledge(id: number, received: number): boolean {
-    const waiting = this.#acknowledgements.get(id);
-    if (waiting === undefined && this.#acknowledgements.size >= MAX_QUEUED_ACKNOWLEDGEMENTS) return false;
-    // A slow path may repeat the beginning of a stream whose end is to be acknowledged.
-    const most = Math.max(received, waiting?.received ?? 0);
-    this.#acknowledgements.set(id, { type: 'MAX_STREAM_DATA', id, received: most, max: 0 });
-    return true;
   }
 
   /** Gives the stream a turn, after those that wait already. */
@@ -49,7 +34,6 @@ export class Outbox {
 
   clear(): void {
     this.#session.clear();
-    this.#acknowledgements.clear();
     this.#ready.clear();
   }
 
@@ -68,12 +52,6 @@ export class Outbox {
     this.#session.clear();
     let room = maxBytes;
     for (const frame of frames) room -= CONTROL_BYTES + (frame.type === 'HELLO' ? 3 * frame.json.length : 0);
-    for (const [id, frame] of this.#acknowledgements) {
-      if (room < CONTROL_BYTES) break;
-      this.#acknowledgements.delete(id);
-      frames.push(frame);
-      room -= CONTROL_BYTES;
-    }
     let fresh = 0;
     for (const stream of this.#ready) {
       if (room <= TURN_BYTES) break;

@@ -1,11 +1,12 @@
 /** One path of a session, seen from one end: HELLO, liveness, and the frames that belong to the path itself. */
 import { codeFromNumber, DirectError, ERRORS, ProtocolError } from './errors.ts';
-import { decodeFrames, encodeFrames, type Frame } from './frame.ts';
+import { CONTROL_BYTES, decodeFrames, encodeFrames, type Frame } from './frame.ts';
 import type { HelloFrame } from './hello.ts';
 import {
   BUSY_DIRECT_IDLE_MS,
   BUSY_RELAY_IDLE_MS,
   LIVENESS_IDLE_MS,
+  MAX_QUEUED_ACKNOWLEDGEMENTS,
   MAX_REASON_BYTES,
   MAX_UNADMITTED_BYTES,
   RESTING_DIRECT_IDLE_MS,
@@ -80,6 +81,8 @@ export class PathLink {
   readonly #binding: () => Uint8Array | undefined;
   readonly #liveness: Liveness;
   readonly #control = new Map<LinkFrame['type'], LinkFrame>();
+  /** Of streams that have ended, by stream. */
+  readonly #acknowledgements = new Map<number, Extract<Frame, { type: 'MAX_STREAM_DATA' }>>();
   #kind: PathKind;
   #rtt: number | undefined;
   #state: 'greeting' | 'admitting' | 'open' | 'ended' = 'greeting';
@@ -201,10 +204,27 @@ export class PathLink {
     this.flushSoon();
   }
 
-  /** The link's own frames for the next message. */
+  /** Acknowledges everything up to `received` on a stream that has ended here; false when too many wait already. */
+  acknowledge(id: number, received: number): boolean {
+    const waiting = this.#acknowledgements.get(id);
+    if (waiting === undefined && this.#acknowledgements.size >= MAX_QUEUED_ACKNOWLEDGEMENTS) return false;
+    // A slow path may repeat the beginning of a stream whose end is to be acknowledged.
+    const most = Math.max(received, waiting?.received ?? 0);
+    this.#acknowledgements.set(id, { type: 'MAX_STREAM_DATA', id, received: most, max: 0 });
+    this.flushSoon();
+    return true;
+  }
+
+  /** The link's own frames for the next message, as many as fit. */
   takeControl(): Frame[] {
-    const frames = [...this.#control.values()];
+    const frames: Frame[] = [...this.#control.values()];
+    const room = this.#control.has('HELLO') ? 0 : Math.floor(this.path.maxMessageBytes / CONTROL_BYTES);
     this.#control.clear();
+    for (const [id, frame] of this.#acknowledgements) {
+      if (frames.length >= room) break;
+      this.#acknowledgements.delete(id);
+      frames.push(frame);
+    }
     return frames;
   }
 

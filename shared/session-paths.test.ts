@@ -367,6 +367,31 @@ describe('the agent’s path', () => {
     expect([direct.link.doubtful, pair.client.active]).toEqual([false, direct.link]);
     expect(pair.client.links.length).toBe(2);
   });
+
+  test('a stream that ends by another path than the chosen one is acknowledged there', async () => {
+    const { pair, first } = await opened();
+    const [stream, other] = await openedStream(pair);
+    let later = 0;
+    const chosen = pair.connect('relay', { delayMs: 10, jitterMs: () => later });
+    await pair.world.advance(100);
+    const spare = pair.connect('relay', { delayMs: 10 });
+    await pair.world.advance(100);
+    later = 40;
+    const reading = [pair.readAll(stream), pair.readAll(other)];
+    stream.finish();
+    first.wire.cut();
+    // USE_PATH and PING arrive after 50 ms, and PONG is on its way.
+    await pair.world.advance(55);
+    expect(pair.client.active).toBe(chosen.link);
+    other.finish();
+    await pair.world.advance(5);
+    chosen.wire.cut({ down: 1, seenBy: 'agent' });
+    // The end comes by the other relay, and PONG, which says nothing any more, by the chosen one.
+    await pair.world.advance(60);
+    await Promise.all(reading);
+    expect([chosen.link, spare.link].map((link) => link === pair.client.active)).toEqual([true, false]);
+    expect([pair.client.streamCount, pair.sessions.all[0]?.session.streamCount]).toEqual([0, 0]);
+  });
 });
 
 describe('many paths', () => {

@@ -507,11 +507,15 @@ export class Session implements LinkOwner {
     this.#flushSoon();
   }
 
-  /** Acknowledges a stream that has ended here. */
+  /**
+   * Acknowledges a stream that has ended here. A client does it where it hears the agent, which may be on another path
+   * because it has lost the chosen one: without streams the client has no reason to find that out. Without a path nobody
+   * hears it, and the peer will repeat itself on the next.
+   */
   #acknowledge(id: number, received: number): void {
+    const link = this.#heardOn?.hasEnded === false ? this.#heardOn : this.#active;
     // Not thrown: an application's own call may have ended the stream.
-    if (!this.#outbox.acknowledge(id, received)) this.#close(new ProtocolError('too many frames of ended streams'));
-    this.#flushSoon();
+    if (link?.acknowledge(id, received) === false) this.#close(new ProtocolError('too many frames of ended streams'));
   }
 
   #grantStreams(): void {
