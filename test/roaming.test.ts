@@ -66,7 +66,7 @@ describe.skipIf(missing)(`from Wi-Fi to LTE (${missing || 'real'})`, () => {
     const requests = stack.fake.requests.filter(({ url }) => url.includes(`${turn}`));
     expect(requests.map(({ sentSha256 }) => sentSha256)).toEqual([result?.sha256]);
     expect(endsOn).toBe(path);
-    // Its old address was really gone.
-    expect(result?.longestPauseMs).toBeGreaterThan(300);
+    // Its old address was really gone: some tokens in a row were late.
+    expect(result?.longestPauseMs).toBeGreaterThan(3_000 / TOKENS_PER_SECOND);
   });
 });
