@@ -9,7 +9,7 @@ import { Ollama } from 'ollama';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { countedTokens } from './fake-answers.ts';
+import { useOllama, useOpenAi } from './packages.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 import { type Forwarder, startForwarder } from './tcp-forwarder.ts';
 
@@ -114,21 +114,7 @@ test('a link and a key make the host a port, which is remembered for this user a
 
 test('the openai package uses it, on the direct path alone', async () => {
   const openai = new OpenAI({ apiKey: 'whatever', baseURL: `${base}/v1`, maxRetries: 0 });
-  const passed = await laptop.directly(async () => {
-    const stream = await openai.chat.completions.create({
-      model: 'tokens-5000',
-      stream: true,
-      messages: [{ role: 'user', content: 'go' }],
-    });
-    let text = '';
-    for await (const part of stream) text += part.choices[0]?.delta.content ?? '';
-    expect(text).toBe(countedTokens(5000).join(''));
-    expect((await openai.models.list()).data.map(({ id }) => id)).toContain('fake');
-    const file = new File([Buffer.alloc(50_000)], 'voice.webm');
-    const { text: heard } = await openai.audio.transcriptions.create({ model: 'fake', file });
-    expect(heard).toContain('voice.webm: 50000 bytes');
-    await expect(openai.models.retrieve('nothing')).rejects.toMatchObject({ status: 404 });
-  });
+  const passed = await laptop.directly(() => useOpenAi(openai, 5000));
   // The answer alone has more than 500 kB. Pings and candidates may pass.
   expect(passed.bytes).toBeLessThan(10_000);
   expect(passed.text).not.toMatch(/(GET|POST) \/(v1|api)\//);
@@ -139,15 +125,7 @@ test('the openai package uses it, on the direct path alone', async () => {
 
 test('the ollama package uses it', async () => {
   const ollama = new Ollama({ host: base });
-  const passed = await laptop.directly(async () => {
-    let text = '';
-    for await (const part of await ollama.generate({ model: 'tokens-1000', prompt: 'go', stream: true }))
-      text += part.response;
-    expect(text).toBe(countedTokens(1000).join(''));
-    expect((await ollama.show({ model: 'fake' })).details).toBeDefined();
-    await expect(ollama.chat({ model: 'nothing', messages: [] })).rejects.toThrow('not found');
-    await expect(ollama.delete({ model: 'fake' })).rejects.toThrow('does not serve');
-  });
+  const passed = await laptop.directly(() => useOllama(ollama));
   expect(passed.bytes).toBeLessThan(10_000);
 });
 

@@ -1,9 +1,9 @@
 import { Ollama } from 'ollama';
-import OpenAI, { toFile } from 'openai';
+import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { RTCPeerConnection } from 'werift';
 import { type Client, connect } from '../web/client/index.ts';
-import { countedTokens } from './fake-answers.ts';
+import { useOllama, useOpenAi } from './packages.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 
 let stack: Stack;
@@ -34,20 +34,9 @@ test('the openai package works with it', async () => {
     fetch: client.fetch as typeof fetch,
     maxRetries: 0,
   });
-  const stream = await openai.chat.completions.create({
-    model: 'tokens-1000',
-    stream: true,
-    messages: [{ role: 'user', content: 'go' }],
-  });
-  let text = '';
-  for await (const part of stream) text += part.choices[0]?.delta.content ?? '';
-  expect(text).toBe(countedTokens(1000).join(''));
+  await useOpenAi(openai, 1000);
   const embeddings = await openai.embeddings.create({ model: 'fake', input: ['a', 'b'] });
   expect(embeddings.data.length).toBe(2);
-  const file = await toFile(Buffer.alloc(50_000), 'voice.webm');
-  const { text: heard } = await openai.audio.transcriptions.create({ model: 'fake', file });
-  expect(heard).toContain('voice.webm: 50000 bytes');
-  await expect(openai.models.retrieve('nothing')).rejects.toMatchObject({ status: 404 });
   const failing = await openai.chat.completions.create({ model: 'error-mid-stream', stream: true, messages: [] });
   await expect(async () => {
     for await (const _part of failing);
@@ -56,13 +45,7 @@ test('the openai package works with it', async () => {
 
 test('the ollama package works with it', async () => {
   const ollama = new Ollama({ host: stack.edge.url, fetch: client.fetch as typeof fetch });
-  let text = '';
-  for await (const part of await ollama.generate({ model: 'tokens-1000', prompt: 'go', stream: true }))
-    text += part.response;
-  expect(text).toBe(countedTokens(1000).join(''));
-  expect((await ollama.show({ model: 'fake' })).details).toBeDefined();
-  await expect(ollama.chat({ model: 'nothing', messages: [] })).rejects.toThrow('not found');
-  await expect(ollama.delete({ model: 'fake' })).rejects.toThrow('does not serve');
+  await useOllama(ollama);
   expect(stack.fake.requests.map(({ method }) => method)).not.toContain('DELETE');
 });
 
