@@ -1,5 +1,4 @@
 /** Calls to the API of the edge (`/_direct/api`), and what each failure means to a person. */
-
 import { z } from 'zod';
 import { HINTS } from '../shared/error-hints.ts';
 import { ERRORS, type ErrorCode, isErrorCode } from '../shared/errors.ts';

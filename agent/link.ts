@@ -9,6 +9,7 @@ import type { Announcement } from '../shared/host-identity.ts';
 import { parseForgetDevice } from '../shared/host-info.ts';
 import { isAskReport } from '../shared/host-report.ts';
 import { AGENT_PING_INTERVAL_MS, MAX_ENVELOPE_BYTES, POLL_HOLD_MS } from '../shared/limits.ts';
+import { ofType } from '../shared/message-fields.ts';
 import {
   type AnnounceSignal,
   parseRevoked,
@@ -19,6 +20,7 @@ import {
 import type { LinkSocket } from './channels.ts';
 import { agentFetch } from './fetch.ts';
 import { Heartbeat } from './heartbeat.ts';
+import { pause } from './pause.ts';
 import { PollConnection } from './poll-connection.ts';
 import { readText, refusal } from './refusal.ts';
 import { nodeEnvironment } from './runtime.ts';
@@ -200,9 +202,9 @@ export class Link {
       failures = opened ? 0 : failures + 1;
       // A socket that never opened may be blocked by a proxy that lets HTTPS through.
       if (!opened) this.#polling ??= this.#poll();
-      const pause = this.#polls ? this.#timing.webSocketRetryMs : this.#backoff(failures);
-      if (!this.#polls) this.#options.down(error.detail ?? error.message, pause);
-      await this.#sleep(pause);
+      const retryMs = this.#polls ? this.#timing.webSocketRetryMs : this.#backoff(failures);
+      if (!this.#polls) this.#options.down(error.detail ?? error.message, retryMs);
+      await pause(retryMs, this.#stop.signal);
     }
   }
 
@@ -276,7 +278,7 @@ export class Link {
     if (text === 'pong') return;
     try {
       const raw = parseSignalJson(text);
-      if (typeof raw === 'object' && raw !== null && 'type' in raw && raw.type === 'ready') {
+      if (ofType(raw, 'ready') !== undefined) {
         this.#options.up('websocket');
         Object.assign(this.#told, NOTHING_TOLD);
         this.#tellWhatIsDue();
@@ -317,7 +319,7 @@ export class Link {
           if (error instanceof DirectError && this.#refuse(error)) return;
           // The next attempt by WebSocket says in the log what is wrong.
           if (!this.#polls || ++failures > MAX_POLL_RETRIES) return;
-          await this.#sleep(this.#timing.pollRetryMs * 2 ** (failures - 1));
+          await pause(this.#timing.pollRetryMs * 2 ** (failures - 1), this.#stop.signal);
         }
       }
     } finally {
@@ -352,18 +354,5 @@ export class Link {
       if (typeof message === 'string') this.#receive(message, socket);
       else if (socket !== undefined) this.#options.channels.message(message, socket);
     }
-  }
-
-  #sleep(ms: number): Promise<void> {
-    if (this.#stop.signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        this.#stop.signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      this.#stop.signal.addEventListener('abort', done, { once: true });
-    });
   }
 }

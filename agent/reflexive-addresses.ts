@@ -1,5 +1,4 @@
 /** What STUN servers see of the agent's sockets (server-reflexive addresses, RFC 8445 section 5.1.1.2). */
-
 import { randomBytes } from 'node:crypto';
 import { type Endpoint, endpointText } from './datagram.ts';
 import type { StunServer } from './ice-urls.ts';

@@ -2,7 +2,7 @@
  * What the edge says of a client that it lets in. It goes with each offer and each channel to the agent, which enforces
  * it: on the paths that are end to end the edge sees no request.
  */
-import { DirectError } from './errors.ts';
+import { refuse } from './message-fields.ts';
 
 export interface Grant {
   /** Whose it is, for revocation: `owner`, `session:{id}`, `invitation:{id}`, `key:{id}` or `anonymous`. */
@@ -83,8 +83,4 @@ function texts(value: unknown, name: string): string[] {
 
 function isShortText(value: unknown): value is string {
   return typeof value === 'string' && value.length > 0 && value.length <= MAX_ENTRY_LENGTH;
-}
-
-function refuse(detail: string): never {
-  throw new DirectError('E_BAD_REQUEST', detail);
 }

@@ -2,7 +2,6 @@
  * What an agent tells its edge about itself, for the owner's dashboard, and what the dashboard asks of it (PROTOCOL.md,
  * section 2). The edge decides nothing by it.
  */
-
 import {
   MAX_DEVICE_NAME_LENGTH,
   MAX_DEVICES,

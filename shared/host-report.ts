@@ -2,7 +2,6 @@
  * How a host is just now, for the owner who looks at the dashboard: asked of its agent each time, kept nowhere
  * (PROTOCOL.md, section 2). The edge decides nothing by it.
  */
-
 import { MAX_INFO_SERVERS, MAX_INFO_TEXT_LENGTH } from './limits.ts';
 import { ofType, refuse, shortText } from './message-fields.ts';
 

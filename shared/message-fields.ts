@@ -1,4 +1,4 @@
-/** What the readers of messages between edge and agent have in common. */
+/** What the readers of messages that come by way of the edge have in common. */
 import { DirectError } from './errors.ts';
 
 /** Parsed JSON if it is a message of `type`. */

@@ -103,9 +103,8 @@ export class Session implements LinkOwner {
   /** Client: where the agent's last frame of the session came from. */
   #heardOn: PathLink | undefined;
   #cancelChoice: () => void = () => {};
-  #cancelEnd: () => void = () => {};
-  /** The session ends in time unless a path opens before. */
-  #isEnding = false;
+  /** While the session ends in time unless a path opens before. */
+  #cancelEnd: (() => void) | undefined;
   #cancelPatience: () => void = () => {};
 
   #nextId = 0;
@@ -233,9 +232,9 @@ export class Session implements LinkOwner {
 
   /** A path is open: one that only tries to is no sign of the peer, and must not keep the session for ever. */
   #opened(): void {
-    this.#cancelEnd();
+    this.#cancelEnd?.();
+    this.#cancelEnd = undefined;
     this.#cancelPatience();
-    this.#isEnding = false;
   }
 
   /**
@@ -334,9 +333,7 @@ export class Session implements LinkOwner {
       if (this.#links.length === 0) this.#end(error);
       return;
     }
-    if (this.#isEnding) return;
-    this.#isEnding = true;
-    this.#cancelEnd = this.#endAfter(this.#survivalMs, error);
+    this.#cancelEnd ??= this.#endAfter(this.#survivalMs, error);
   }
 
   /** Client: ends a session that no agent has answered if there is no further attempt at a path soon. */
@@ -588,7 +585,7 @@ export class Session implements LinkOwner {
       this.#events.lost?.(link, error);
     }
     this.#cancelChoice();
-    this.#cancelEnd();
+    this.#cancelEnd?.();
     this.#cancelPatience();
     this.#outbox.clear();
     for (const stream of this.#streams.values()) stream.fail(error);

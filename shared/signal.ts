@@ -14,6 +14,7 @@ import {
   MAX_SIGNAL_BYTES,
   MIN_CHOSEN_ID_LENGTH,
 } from './limits.ts';
+import { ofType, refuse } from './message-fields.ts';
 
 /** RTCIceServer of the W3C's WebRTC API, with `urls` always a list. */
 export interface IceServer {
@@ -115,10 +116,6 @@ export interface SessionReady {
   /** The announcement is the agent's last one; without it the relay is of no use. */
   host: { id: string; online: boolean; announcement?: Announcement };
 }
-
-const refuse = (detail: string): never => {
-  throw new DirectError('E_BAD_REQUEST', detail);
-};
 
 function record(raw: unknown, what: string): Record<string, unknown> {
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) return refuse(`${what} must be an object`);
@@ -244,15 +241,15 @@ export function parseSignal(value: unknown): SessionSignal {
  * @throws DirectError `E_BAD_REQUEST` when it is one, and malformed.
  */
 export function parseAnnounce(raw: unknown): Announcement | undefined {
-  if (typeof raw !== 'object' || raw === null || !('type' in raw) || raw.type !== 'announce') return undefined;
-  return parseAnnouncement((raw as Record<string, unknown>).announcement);
+  const message = ofType(raw, 'announce');
+  return message === undefined ? undefined : parseAnnouncement(message.announcement);
 }
 
 /** The same for what the edge says of a subject. @throws DirectError `E_BAD_REQUEST` */
 export function parseRevoked(raw: unknown): string | undefined {
-  if (typeof raw !== 'object' || raw === null || !('type' in raw) || raw.type !== 'revoked') return undefined;
-  const { subject } = raw as Record<string, unknown>;
-  return isSubject(subject) ? subject : refuse('subject names nobody');
+  const message = ofType(raw, 'revoked');
+  if (message === undefined) return undefined;
+  return isSubject(message.subject) ? message.subject : refuse('subject names nobody');
 }
 
 /** JSON text from the wire, its length checked first. @throws DirectError `E_TOO_LARGE` or `E_BAD_REQUEST`. */

@@ -1,5 +1,4 @@
 /** `direct-agent connect`: hosts as ports of this machine, for every program that speaks to an LLM server. */
-
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client, ConnectOptions, HostKeyQuestion } from '#client';
 import type { DirectError } from '../../shared/errors.ts';

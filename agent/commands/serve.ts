@@ -1,5 +1,4 @@
 /** Runs the agent until somebody ends it: all of `up`, and the second half of `login`. */
-
 import { HINTS } from '../../shared/error-hints.ts';
 import { type DirectError, ERRORS } from '../../shared/errors.ts';
 import { startAgent } from '../agent.ts';

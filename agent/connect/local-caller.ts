@@ -2,7 +2,6 @@
  * Who may use a local port. Every page that a browser on this machine shows can send requests to it: what the browser
  * says about such a request tells it from one of a program. Ollama has the same rules.
  */
-
 import { isIP } from 'node:net';
 import { DirectError } from '../../shared/errors.ts';
 import { isLoopback } from '../edge-address.ts';

@@ -1,5 +1,4 @@
 /** Whether the edge is there: its name, its certificate, its answer, and both ways of signaling. */
-
 import { connect as connectTcp, isIP } from 'node:net';
 import { connect as connectTls, type DetailedPeerCertificate, rootCertificates } from 'node:tls';
 import WebSocket from 'ws';

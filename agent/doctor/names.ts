@@ -3,7 +3,6 @@
  * nothing ends: with a name server that stays silent it holds up the exit of the process for 10 s and more. So what has
  * no address here is not connected to.
  */
-
 import { isIP } from 'node:net';
 import { unbracketed } from '../ip-address.ts';
 import { codeOf } from './errors.ts';

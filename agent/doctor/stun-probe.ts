@@ -1,5 +1,4 @@
 /** A UDP socket that asks STUN servers (RFC 8489), with what RFC 5780 adds to tell how a NAT behaves. */
-
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Socket } from 'node:dgram';
 import { createUdpSocket, type Endpoint } from '../datagram.ts';

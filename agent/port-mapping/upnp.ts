@@ -1,6 +1,7 @@
 /** UPnP-IGD (UPnP Forum, WANIPConnection:1 and :2, WANPPPConnection:1): what most home routers speak. IPv4 only. */
 import { randomInt } from 'node:crypto';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { boundedText } from '../bounded-text.ts';
 import { checkedExternal } from './ip-address.ts';
 import { type Ask, grantedLifetimeMs, type Lease, LIFETIME_SECONDS, NoAnswer, Refused } from './lease.ts';
 import { findDescriptions, urlAt } from './ssdp.ts';
@@ -200,13 +201,7 @@ async function http(url: URL, from: string, signal: AbortSignal, soap?: { action
     request.on('response', resolve);
     request.end(soap?.xml);
   });
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of response) {
-    size += chunk.length;
-    // Leaving the loop destroys the connection.
-    if (size > MAX_BODY_BYTES) throw new Error('the router’s answer is too long');
-    chunks.push(chunk);
-  }
-  return { status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') };
+  const body = await boundedText(response, MAX_BODY_BYTES);
+  if (body === undefined) throw new Error('the router’s answer is too long');
+  return { status: response.statusCode ?? 0, body };
 }
