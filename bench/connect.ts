@@ -18,37 +18,15 @@
  * computed, by three programs on one machine. A link with a token adds 1: signing in comes before anything else.
  */
 import { parseArgs } from 'node:util';
-import { type Browser, chromium } from 'playwright-core';
-import { startEdge } from '../scripts/edge.ts';
+import { chromium } from 'playwright-core';
 import { buildWeb } from '../scripts/web.ts';
 import { CHROMIUM_OPTIONS } from '../test/chromium.ts';
-import { Coturn } from '../test/nat/coturn.ts';
-import { AGENT_TOKEN, HOST_ID, OWNER_TOKEN, Stack } from '../test/stack.ts';
-import { contextWith, type Memory, visit, type Watched, watch } from './page-load.ts';
-import { ready, SlowInternet } from './slow-internet.ts';
+import { Stack } from '../test/stack.ts';
+import { type ConnectPlace, measure, onSlowInternet, type Run, STEPS } from './connect-steps.ts';
+import { visit } from './page-load.ts';
 import { median } from './statistics.ts';
 
-/** In the order in which they come; each is shown by what the page's own diagnostics say. */
-const STEPS: readonly [name: string, line: RegExp][] = [
-  ['client begins', /attempt 1$/],
-  ['session created', /session created/],
-  ['answer received', /answer received/],
-  ['ICE connected', /ICE connected/],
-  ['DTLS connected', /connection connected/],
-  ['channel open', /data channel open/],
-];
-
-/** Milliseconds since the start of the navigation; the times of a page that is loaded anew. */
-type Run = Map<string, number>;
-
-interface Place {
-  browser: Browser;
-  /** Of a person who comes for the first time, with the token. */
-  linkUrl: string;
-  close(): Promise<void>;
-}
-
-async function onLoopback(): Promise<Place> {
+async function onLoopback(): Promise<ConnectPlace> {
   const [stack, browser] = await Promise.all([
     Stack.start({ flags: { logLevel: 'error' } }),
     chromium.launch(CHROMIUM_OPTIONS),
@@ -58,65 +36,6 @@ async function onLoopback(): Promise<Place> {
     await stack.close();
   };
   return { browser, linkUrl: stack.pageUrl, close };
-}
-
-async function onSlowInternet(roundTripMs: number): Promise<Place> {
-  const internet = await SlowInternet.start(roundTripMs);
-  const stun = await Coturn.start({ addresses: [internet.address] });
-  const edge = await startEdge({
-    port: 0,
-    host: internet.address,
-    variables: {
-      OWNER_TOKEN,
-      AGENT_TOKEN,
-      ICE_SERVERS: JSON.stringify([{ urls: `stun:${internet.address}:${stun.port}` }]),
-    },
-  });
-  const signalingUrl = `http://${internet.address}:${edge.port}/_direct/h/${HOST_ID}`;
-  const agent = internet.spawn('agent', process.execPath, [`${import.meta.dirname}/slow-agent.ts`, signalingUrl], {
-    ...process.env,
-    DIRECT_AGENT_TOKEN: AGENT_TOKEN,
-  });
-  const hostKey = await ready(agent);
-  const browser = await internet.launchChromium();
-  for (const where of ['client', 'agent'] as const) {
-    const ms = await internet.roundTripMs(where, edge.port);
-    console.log(`round trip ${where}–edge: ${ms.toFixed(1)} ms`);
-  }
-  const close = async () => {
-    await browser.close();
-    internet.close();
-    await Promise.all([edge.close(), stun.close()]);
-  };
-  return {
-    browser,
-    linkUrl: `http://localhost:${edge.port}/#host=${HOST_ID}&key=${hostKey}&token=${OWNER_TOKEN}`,
-    close,
-  };
-}
-
-async function measure(browser: Browser, url: string, memory?: Memory): Promise<Run> {
-  const context = await contextWith(browser, memory);
-  try {
-    const page = await context.newPage();
-    await page.addInitScript(watch);
-    await page.goto(url);
-    await page.waitForFunction(() => (globalThis as unknown as Watched).direct);
-    const { lines, script, direct, html } = await page.evaluate(() => {
-      const { lines, script, direct } = globalThis as unknown as Watched;
-      const [navigation] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[];
-      return { lines, script, direct, html: navigation?.responseEnd };
-    });
-    const run: Run = new Map();
-    const note = (name: string, ms: number | undefined) => ms !== undefined && run.set(name, ms);
-    note('HTML received', html);
-    note('script starts', script);
-    for (const [name, pattern] of STEPS) note(name, lines.find(([, line]) => pattern.test(line))?.[0]);
-    note('page shows it', direct);
-    return run;
-  } finally {
-    await context.close();
-  }
 }
 
 function show(title: string, runs: readonly Run[], rtt: number): void {
@@ -148,8 +67,8 @@ try {
   const url = new URL('/', linkUrl).href;
   const [returning, first]: [Run[], Run[]] = [[], []];
   for (let i = 0; i < count; i++) {
-    returning.push(await measure(browser, url, memory));
-    first.push(await measure(browser, linkUrl));
+    returning.push((await measure(browser, url, memory)).run);
+    first.push((await measure(browser, linkUrl)).run);
   }
   show('page load of somebody who is signed in, nothing cached', returning, rtt);
   show('first visit by a link with a token: signs in before', first, rtt);

@@ -36,7 +36,7 @@ async function run(browser: Browser, stack: Stack, way: Way): Promise<Run> {
       stream: true,
       messages: [{ role: 'user', content: 'go' }],
     });
-    const asked = JSON.stringify({ way, host: HOST_ID, token: OWNER_TOKEN, body });
+    const asked = JSON.stringify({ way, host: HOST_ID, token: OWNER_TOKEN, path: '/v1/chat/completions', body });
     await page.goto(`${stack.origin}/_direct/bench/page#${encodeURIComponent(asked)}`);
     await page.waitForFunction(() => 'measured' in globalThis);
     return await page.evaluate(() => (globalThis as unknown as { measured: Promise<Run> }).measured);

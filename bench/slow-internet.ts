@@ -10,9 +10,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import type { Browser } from 'playwright-core';
 import { launchChromiumInside } from '../test/chromium.ts';
 import { inside, ip, run } from '../test/namespaces.ts';
+import type { WirePacket } from './packets.ts';
 
 const FIRST_PORT = 4789;
 const BEHIND = ['client', 'agent'] as const;
@@ -48,11 +50,11 @@ export class SlowInternet {
     process.once('exit', this.#closeNow);
   }
 
-  /** @throws Error without root, or what `ip` and `nft` say. */
-  static async start(roundTripMs: number): Promise<SlowInternet> {
+  /** `packet` hears of each packet that is more than an acknowledgement. @throws Error without root, or what `ip` and `nft` say. */
+  static async start(roundTripMs: number, packet?: (packet: WirePacket) => void): Promise<SlowInternet> {
     const internet = new SlowInternet(Math.floor(Math.random() * 256));
     try {
-      await internet.#build(roundTripMs);
+      await internet.#build(roundTripMs, packet);
       return internet;
     } catch (error) {
       internet.close();
@@ -96,7 +98,7 @@ export class SlowInternet {
     return `${this.#prefix}${name}`;
   }
 
-  async #build(roundTripMs: number): Promise<void> {
+  async #build(roundTripMs: number, packet: ((packet: WirePacket) => void) | undefined): Promise<void> {
     // The wires run between two namespaces of their own, where nobody finds this faster way.
     const [tunnels, wires] = [this.#namespace('t'), this.#namespace('w')];
     for (const name of [tunnels, wires]) ip('netns', 'add', name);
@@ -123,7 +125,15 @@ export class SlowInternet {
     const program = join(import.meta.dirname, 'slow-switch.ts');
     const addresses = stations.map((_, n) => ethernet(n).replaceAll(':', ''));
     const args = [program, '10.0.0.2', '10.0.0.1', `${FIRST_PORT}`, `${roundTripMs / 2}`, ...addresses];
-    await ready(this.#spawn(wires, process.execPath, args, process.env));
+    const env = { ...process.env, SLOW_SWITCH_TRACE: packet === undefined ? '0' : '1' };
+    const wire = this.#spawn(wires, process.execPath, args, env);
+    await ready(wire);
+    if (packet === undefined || wire.stdout === null) return;
+    const names = new Map(stations.map((name, n) => [ethernet(n).replaceAll(':', ''), name ?? 'edge']));
+    createInterface({ input: wire.stdout }).on('line', (line) => {
+      const { from, to, ...rest } = JSON.parse(line) as WirePacket;
+      packet({ from: names.get(from) ?? from, to: names.get(to) ?? to, ...rest });
+    });
   }
 
   /** Puts station `n` on the internet: `at` are arguments of `ip` for the namespace `where`. */
