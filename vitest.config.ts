@@ -1,6 +1,9 @@
 import { cloudflareTest } from '@cloudflare/vitest-plugin';
 import { defineConfig } from 'vitest/config';
 
+/** What is tested; without it werift, whatever is installed here. `npm run test:native` runs all with the other. */
+const env = { DIRECT_AGENT_ENGINE: process.env.DIRECT_AGENT_ENGINE ?? 'werift' };
+
 export default defineConfig({
   test: {
     // Vitest would leave a core free on a small machine, where tests of the whole product wait most of their time.
@@ -10,8 +13,9 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          env,
           testTimeout: 30_000,
-          include: ['shared/*.test.ts', 'agent/**/*.test.ts', 'web/**/*.test.{ts,tsx}'],
+          include: ['shared/*.test.ts', 'agent/**/*.test.ts', 'web/**/*.test.{ts,tsx}', 'bench/*.test.ts'],
         },
       },
       {
@@ -21,6 +25,7 @@ export default defineConfig({
       {
         test: {
           name: 'end-to-end',
+          env,
           include: ['test/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,

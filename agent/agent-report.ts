@@ -11,6 +11,8 @@ export interface AgentReport {
   readonly edge: string;
   readonly host_id: string;
   readonly link: LinkReport;
+  /** The library that makes direct connections, and why it is that one; null: an agent of an older version. */
+  readonly engine: { readonly name: string; readonly why: string } | null;
   readonly sessions: readonly SessionReport[];
   readonly upstreams: readonly UpstreamReport[];
   readonly requests: RequestsReport;

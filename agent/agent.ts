@@ -78,6 +78,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     ...(options.interfaces === undefined ? {} : { interfaces: options.interfaces }),
     ...(portMapper === undefined ? {} : { portMapper }),
   });
+  log('info', `webrtc: direct connections by ${webRtc.choice.name}: ${webRtc.choice.why}`);
   const meter = new Meter();
   // Its cookie jars know all of the internet's public suffixes: nothing to load where there is no web UI.
   const webUi =
@@ -230,7 +231,13 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   });
   meter.upstreamName = (base) => upstreamLabel(upstreams.servers, base);
   const report = () =>
-    reportOf({ config, meter, sessions: sessions.all, upstreams: upstreams.reports((name) => proxy.load(name)) });
+    reportOf({
+      config,
+      meter,
+      engine: webRtc.choice,
+      sessions: sessions.all,
+      upstreams: upstreams.reports((name) => proxy.load(name)),
+    });
   let measuredAt = Number.NEGATIVE_INFINITY;
   link.start();
   upstreams.start();

@@ -9,6 +9,7 @@ import { CommandError } from './command-error.ts';
 import { type ConfigSources, loadConfig } from './config.ts';
 import { ConfigError } from './config-error.ts';
 import { ENV_PREFIX } from './config-messages.ts';
+import { chooseEngine } from './engine.ts';
 import { checkUsable } from './local-addresses.ts';
 import { portProblem } from './port-problem.ts';
 import { EDGE, problemsOf, required, withFile } from './test-config.ts';
@@ -271,6 +272,26 @@ const MISTAKES: readonly (readonly [what: string, key: string, shown: string, so
     'nat_1to1',
     '2001:db8::7',
     yaml('ip_family: ipv4\nnat_1to1: [203.0.113.7, "2001:db8::7"]'),
+  ],
+  ['an engine that there is not', 'engine', '"wrtc"', yaml('engine: wrtc')],
+  [
+    'relay_only beside an engine that cannot keep it',
+    'relay_only',
+    'node-datachannel',
+    yaml('relay_only: yes\nengine: node-datachannel'),
+  ],
+  [
+    'an engine that is not installed',
+    'engine',
+    'npm install node-datachannel',
+    {
+      at: FILE,
+      problems: () =>
+        failureOf(async () => {
+          const { network: settings } = loadConfig(withFile(`${required}engine: node-datachannel`));
+          chooseEngine(settings, { problem: 'node-datachannel is not installed' });
+        }),
+    },
   ],
   ['an interface that is not here', 'interfaces', '"enp3s1"', network(FILE, 'interfaces: enp3s1', dockerHost)],
   ['an address that is not here', 'nat_1to1', '10.0.12.35', network(FILE, 'nat_1to1: 203.0.113.7/10.0.12.35', ec2)],

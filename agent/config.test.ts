@@ -7,7 +7,7 @@ import { ConfigError } from './config-error.ts';
 import { EDGE, problemsOf, required, withFile } from './test-config.ts';
 import { PLAIN_NETWORK } from './test-network.ts';
 
-const NETWORK = { ...PLAIN_NETWORK, portMapping: true };
+const NETWORK = { ...PLAIN_NETWORK, portMapping: true, engine: 'auto' };
 
 describe('loadConfig', () => {
   it('fills in the defaults', () => {
@@ -59,6 +59,7 @@ allowed_prefixes: [/custom/, /sdapi]
 allow_management: true
 upstream_headers:
   Authorization: Bearer local
+engine: werift
 web_ui: http://127.0.0.1:3000/ui/
 web_ui_https_paths:
   - /static/
@@ -83,6 +84,7 @@ metrics: "[::1]:9464"
         relayOnly: false,
         stunUrls: ['stun:stun.example.org:3478', 'stuns:[2001:db8::1]'],
         portMapping: false,
+        engine: 'werift',
       },
       maxConns: 20,
       maxBodyBytes: 25 * 1024 * 1024,
@@ -111,6 +113,7 @@ metrics: "[::1]:9464"
       DIRECT_AGENT_RELAY_ONLY: 'no',
       DIRECT_AGENT_STUN_URLS: 'stun:a.example,stun:b.example:99',
       DIRECT_AGENT_PORT_MAPPING: 'off',
+      DIRECT_AGENT_ENGINE: 'node-datachannel',
       DIRECT_AGENT_MAX_CONNS: '3',
       DIRECT_AGENT_MAX_BODY_BYTES: '1.5kB',
       DIRECT_AGENT_ALLOWED_PREFIXES: '/a,/b',
@@ -137,6 +140,7 @@ metrics: "[::1]:9464"
         udpPorts: { min: 443, max: 443 },
         stunUrls: ['stun:a.example', 'stun:b.example:99'],
         portMapping: false,
+        engine: 'node-datachannel',
       },
       maxConns: 3,
       maxBodyBytes: 1500,

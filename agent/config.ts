@@ -283,6 +283,7 @@ function networkOf(data: z.infer<typeof settings>): NetworkSettings {
     relayOnly: data.relay_only,
     stunUrls: data.stun_urls,
     portMapping: data.port_mapping,
+    engine: data.engine,
   };
 }
 

@@ -8,8 +8,8 @@ import { directBinding } from '../shared/signed-answer.ts';
 import type { Stream } from '../shared/stream.ts';
 import { clientSession } from '../shared/test-sessions.ts';
 import { Connections } from './connections.ts';
+import type { PeerEvents } from './peer.ts';
 import { nodeEnvironment } from './runtime.ts';
-import type { PeerEvents } from './webrtc.ts';
 
 /** The answering end without WebRTC: its path leads to the test. */
 class FakePeer {

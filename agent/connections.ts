@@ -5,7 +5,7 @@ import type { OfferSignal, SessionSignal } from '../shared/signal.ts';
 import { type AnsweredOffer, type AnswerSignature, directBinding } from '../shared/signed-answer.ts';
 import { type LogFields, shownId } from './log.ts';
 import type { MeteredPath } from './meter.ts';
-import type { Peer, PeerEvents } from './webrtc.ts';
+import type { Peer, PeerEvents } from './peer.ts';
 
 /** The part of Peer that this file needs, so that tests can do without WebRTC. */
 export type AnsweringPeer = Pick<Peer, 'answer' | 'addCandidate' | 'close' | 'path'>;

@@ -18,6 +18,7 @@ const report = z.object({
     since: number,
     problem: text.nullable(),
   }),
+  engine: z.object({ name: text, why: text }).nullable().default(null),
   sessions: z.array(
     z.object({
       id: text,

@@ -7,6 +7,7 @@ import { type DatagramTransport, type Endpoint, endpointText } from './datagram.
 import { stunServers, type TurnEntry, turnEntries } from './ice-urls.ts';
 import type { MuxShare, MuxSocket } from './mux-socket.ts';
 import type { LocalAddress, NetworkSettings, PortMapper } from './network-settings.ts';
+import { pause } from './pause.ts';
 import type { ReflexiveAddresses } from './reflexive-addresses.ts';
 import type { ResolveName } from './server-names.ts';
 import type { Allocation } from './turn-allocation.ts';
@@ -121,25 +122,7 @@ export class Gathering {
       if (external !== undefined) this.#tell(make('srflx', [external.address, external.port]));
       return external !== undefined;
     };
-    if (!tellMapped()) this.#await(() => this.#poll(tellMapped));
-  }
-
-  async #poll(found: () => boolean): Promise<void> {
-    for (const ms of MAPPING_POLL_MS) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, ms);
-        timer.unref();
-        this.#stop.signal.addEventListener(
-          'abort',
-          () => {
-            clearTimeout(timer);
-            resolve();
-          },
-          { once: true },
-        );
-      });
-      if (this.#stop.signal.aborted || found()) return;
-    }
+    if (!tellMapped()) this.#await(() => untilMapped(tellMapped, this.#stop.signal));
   }
 
   #relay(entry: TurnEntry, index: number, family: 4 | 6): void {
@@ -208,6 +191,14 @@ export class Gathering {
     if (this.#told.has(key) || this.#stop.signal.aborted) return;
     this.#told.add(key);
     this.#options.events.candidate(candidate);
+  }
+}
+
+/** Asks `found` again until it says yes, for as long as a late answer of the router's helps. Never rejects. */
+export async function untilMapped(found: () => boolean, signal: AbortSignal): Promise<void> {
+  for (const ms of MAPPING_POLL_MS) {
+    await pause(ms, signal);
+    if (signal.aborted || found()) return;
   }
 }
 

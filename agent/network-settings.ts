@@ -1,4 +1,5 @@
 /** How the agent's WebRTC uses this machine's network; what the owner may set, checked. */
+import type { EngineSetting } from './engine.ts';
 
 /** A static NAT: what reaches `external` from outside arrives at `local`, on the same port. */
 export interface AddressMapping {
@@ -30,6 +31,8 @@ export interface NetworkSettings {
   readonly stunUrls: readonly string[];
   /** Whether to ask the router for a port: UPnP-IGD, NAT-PMP, PCP. */
   readonly portMapping: boolean;
+  /** The library that makes the connections. */
+  readonly engine: EngineSetting;
   /** Where each of these keys is set, for messages: `config.yaml:3`, `--udp-ports`. */
   readonly places?: Readonly<Record<string, string>>;
 }

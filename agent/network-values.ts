@@ -17,6 +17,7 @@ export const NETWORK_EXPECTED = {
   ip_family: 'any, ipv4 or ipv6',
   relay_only: 'true or false',
   port_mapping: 'true or false',
+  engine: 'auto, werift or node-datachannel',
 } as const;
 
 export const IP_FAMILIES = ['any', 'ipv4', 'ipv6'] as const;
@@ -110,7 +111,7 @@ export function isNetworkKey(key: string): key is NetworkKey {
  * wrote them waits for that effect. `place` is where a key is set, undefined where it is not.
  */
 export function contradictions(
-  { interfaces, excludeInterfaces, nat1to1, ipFamily, relayOnly, stunUrls, portMapping }: NetworkSettings,
+  { interfaces, excludeInterfaces, nat1to1, ipFamily, relayOnly, stunUrls, portMapping, engine }: NetworkSettings,
   place: (key: NetworkKey) => string | undefined,
 ): string[] {
   const problems: string[] = [];
@@ -126,6 +127,12 @@ export function contradictions(
     if (portMapping && place('port_mapping') !== undefined) {
       problems.push(`${at('port_mapping')} has no effect beside ${at('relay_only')}: ${why}`);
     }
+  }
+  if (relayOnly && engine === 'node-datachannel') {
+    problems.push(
+      `${at('relay_only')} cannot be kept by ${at('engine')}: node-datachannel also sends from this machine’s own address. ` +
+        'Set engine to auto or werift.',
+    );
   }
   if (ipFamily !== 'any') {
     const strangers = nat1to1.filter(({ external }) => isIP(external) !== (ipFamily === 'ipv4' ? 4 : 6));

@@ -23,7 +23,14 @@ function rig() {
     await clock.advance(0);
     return client;
   };
-  const report = () => reportOf({ config, meter, sessions: sessions.all, upstreams: [] });
+  const report = () =>
+    reportOf({
+      engine: { name: 'werift', why: 'it is the test’s' },
+      config,
+      meter,
+      sessions: sessions.all,
+      upstreams: [],
+    });
   return { clock, meter, sessions, connect, report };
 }
 

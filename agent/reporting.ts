@@ -5,6 +5,7 @@ import type { SessionView } from '../shared/sessions.ts';
 import type { AgentReport, SessionReport, UpstreamReport } from './agent-report.ts';
 import type { Config } from './config.ts';
 import { edgeOf } from './edge-address.ts';
+import type { EngineChoice } from './engine.ts';
 import { shownId } from './log.ts';
 import type { Meter } from './meter.ts';
 import { VERSION } from './version.ts';
@@ -12,11 +13,12 @@ import { VERSION } from './version.ts';
 export interface ReportSources {
   config: Pick<Config, 'signalingUrl' | 'hostId'>;
   meter: Meter;
+  engine: Pick<EngineChoice, 'name' | 'why'>;
   sessions: readonly SessionView[];
   upstreams: readonly UpstreamReport[];
 }
 
-export function reportOf({ config, meter, sessions, upstreams }: ReportSources): AgentReport {
+export function reportOf({ config, meter, engine, sessions, upstreams }: ReportSources): AgentReport {
   return {
     version: VERSION,
     pid: process.pid,
@@ -24,6 +26,7 @@ export function reportOf({ config, meter, sessions, upstreams }: ReportSources):
     edge: edgeOf(config.signalingUrl),
     host_id: config.hostId,
     link: meter.link,
+    engine: { name: engine.name, why: engine.why },
     sessions: sessions.map((view) => sessionReport(view, meter)),
     upstreams,
     requests: { ...meter.requests },

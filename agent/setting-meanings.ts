@@ -122,6 +122,12 @@ export const MEANINGS: Readonly<Record<Key, Meaning>> = {
     default: '`true`',
     example: 'port_mapping: no',
   },
+  engine: {
+    section: 'network',
+    text: 'The library that makes direct connections: `werift`, which is part of the agent, or `node-datachannel`, which you [install beside it](../network.md#a-native-engine). `auto` takes node-datachannel where it is installed and serves your other settings as well as werift.',
+    default: '`auto`',
+    example: 'engine: werift',
+  },
   max_conns: {
     section: 'access',
     text: 'How many clients may be connected at the same time.',

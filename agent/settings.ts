@@ -4,6 +4,7 @@ import { DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_CONNECTIONS, MAX_ID_LENGTH } from '
 import { parseTarget } from '../shared/target.ts';
 import { ACCESS_MODES } from './access-mode.ts';
 import { isLoopback } from './edge-address.ts';
+import { ENGINES } from './engine.ts';
 import { LEVELS, LOG_FORMATS } from './log.ts';
 import { METRICS_EXPECTED, metricsAddress } from './metrics-address.ts';
 import { Mistake } from './mistake.ts';
@@ -48,6 +49,7 @@ export const settings = z.object({
   relay_only: yesNo().default(false),
   stun_urls: list(stunUrl),
   port_mapping: yesNo().default(true),
+  engine: z.enum(ENGINES).default('auto'),
   max_conns: number(wholeNumberTo(MAX_CONNECTIONS_LIMIT)).default(DEFAULT_MAX_CONNECTIONS),
   max_body_bytes: number(byteSize).default(DEFAULT_MAX_BODY_BYTES),
   allowed_prefixes: list(prefix),

@@ -7,6 +7,8 @@ import { addressBytes, canonicalAddress, ipv6Groups } from './ip-address.ts';
 const MAGIC_COOKIE = 0x2112a442;
 const HEADER_BYTES = 20;
 const INTEGRITY_BYTES = 20;
+/** An honest message has under 10; whoever sends one of 64 kB must not have 16,000 looked at. */
+const MAX_ATTRIBUTES = 64;
 /** RFC 8489, section 14.7. */
 const FINGERPRINT_XOR = 0x5354554e;
 
@@ -83,8 +85,9 @@ export function decodeStun(bytes: Buffer): StunMessage | undefined {
   const type = bytes.readUInt16BE(0);
   const attributes = new Map<number, Buffer>();
   let integrityAt: number | undefined;
+  let count = 0;
   for (let at = HEADER_BYTES; at < bytes.length; ) {
-    if (at + 4 > bytes.length) return undefined;
+    if (at + 4 > bytes.length || ++count > MAX_ATTRIBUTES) return undefined;
     const attribute = bytes.readUInt16BE(at);
     const size = bytes.readUInt16BE(at + 2);
     const end = at + 4 + padded(size);

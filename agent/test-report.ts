@@ -26,6 +26,7 @@ export const EXAMPLE_REPORT: AgentReport = {
   edge: 'https://edge.example',
   host_id: 'attic',
   link: { state: 'up', transport: 'websocket', since: EXAMPLE_NOW - 3_722_000, problem: null },
+  engine: { name: 'werift', why: 'node-datachannel is not installed' },
   sessions: [
     exampleSession(),
     exampleSession({

@@ -3,8 +3,9 @@ import type { NetworkInterfaceInfo } from 'node:os';
 import { RTCPeerConnection } from 'werift';
 import type { IceServer } from '../shared/signal.ts';
 import type { NetworkSettings, PortMapper } from './network-settings.ts';
+import type { Peer } from './peer.ts';
 import { PLAIN_NETWORK } from './test-network.ts';
-import { type Peer, WebRtc } from './webrtc.ts';
+import { WebRtc } from './webrtc.ts';
 
 /** Interfaces that have these addresses, none of which counts as loopback. */
 export function interfacesWith(...addresses: string[]): NodeJS.Dict<NetworkInterfaceInfo[]> {
@@ -41,7 +42,8 @@ export async function startTestAgent(options: TestAgentOptions = {}): Promise<Te
   const webRtc =
     options.webRtc ??
     (await WebRtc.open(
-      { ...PLAIN_NETWORK, ...settings },
+      // relay_only is werift's, whatever is tested.
+      { ...PLAIN_NETWORK, ...(settings?.relayOnly ? { engine: 'auto' } : {}), ...settings },
       {
         log: () => {},
         interfaces: () => interfacesWith(...addresses),

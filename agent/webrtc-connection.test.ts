@@ -1,10 +1,11 @@
-/** Connections between a Peer and a client of werift: ICE, DTLS and SCTP as they are on the wire. */
+/** Connections between a peer and a client of werift: ICE, DTLS and SCTP as they are on the wire. */
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { CandidatePair, RTCPeerConnection } from 'werift';
 import type { DatagramTransport, Endpoint } from './datagram.ts';
 import { ATTRIBUTE, encodeStun, looksLikeStun, METHOD, type StunContent, stunClass, uint32 } from './stun.ts';
+import { IS_NATIVE } from './test-network.ts';
 import {
   anyOffer,
   iceCredentialsIn,
@@ -145,7 +146,8 @@ describe('no round trip is spent on nothing:', () => {
     await echo(channel);
   });
 
-  test('a ClientHello that comes before the agent’s own check was answered is kept', async () => {
+  // libdatachannel has no DTLS before its own check was answered, so the client has to send it again.
+  test.skipIf(IS_NATIVE)('a ClientHello that comes before the agent’s own check was answered is kept', async () => {
     const hellos: number[] = [];
     const { channel, agent } = await connect({}, (ice) => {
       onWire(ice, {
@@ -162,7 +164,8 @@ describe('no round trip is spent on nothing:', () => {
     expect(agent.steps).toContain('DTLS handshake complete');
   });
 
-  test('garbage before that is thrown away', async () => {
+  // OpenSSL ends a handshake for a record that makes no sense; such come from addresses only that checks have proved.
+  test.skipIf(IS_NATIVE)('garbage before that is thrown away', async () => {
     const garbage = [
       [22, 0xfe],
       [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff],
@@ -213,7 +216,8 @@ describe('no round trip is spent on nothing:', () => {
   });
 });
 
-test('a client with hundreds of addresses is checked at some of them', async () => {
+// libjuice checks none: it does not believe a request whose sender’s user name is not the offer’s.
+test.skipIf(IS_NATIVE)('a client with hundreds of addresses is checked at some of them', async () => {
   const agent = await startTestAgent();
   cleanup.push(async () => {
     agent.peer.close('the test is over');
@@ -269,11 +273,13 @@ test('a client that refuses each check is not asked for ever', async () => {
   ] as const;
   send({ class: 'request', transactionId: randomBytes(12), attributes }, password);
   await new Promise((resolve) => setTimeout(resolve, 500));
-  expect(checks).toBeGreaterThan(1);
+  // libjuice gives up at once.
+  expect(checks).toBeGreaterThan(IS_NATIVE ? 0 : 1);
   expect(checks).toBeLessThan(100);
 });
 
-describe('the client nominates another pair', () => {
+// libjuice has one socket for all addresses: two that are on one interface, as here, make one pair, not two.
+describe.skipIf(IS_NATIVE)('the client nominates another pair', () => {
   const [high, low] = ['127.0.0.1', '127.0.0.2'];
 
   async function twoPairs(): Promise<

@@ -2,13 +2,19 @@
 import { randomBytes } from 'node:crypto';
 import { type CandidatePair, CandidatePairState, type RTCPeerConnection } from 'werift';
 import { MAX_CANDIDATES_PER_SESSION } from '../shared/limits.ts';
+import { candidateLine } from './candidate-line.ts';
 import type { DatagramTransport, Endpoint } from './datagram.ts';
 import type { LocalCandidate } from './gathering.ts';
 import type { IceCredentials } from './mux-socket.ts';
 import { decodeStun, hasIntegrity, looksLikeStun, stunClass } from './stun.ts';
-import { baseCandidate, candidateLine, remoteCandidate } from './webrtc-candidate.ts';
+import { baseCandidate, remoteCandidate } from './webrtc-candidate.ts';
 import { type CheckProtocol, checkProtocol, type IceConnection, iceConnectionOf } from './webrtc-internals.ts';
 import { Nomination } from './webrtc-nomination.ts';
+
+/** RFC 7983, section 7. Nothing else comes here: no media, and no channel data of TURN. */
+function looksLikeDtls([first = 0]: Buffer): boolean {
+  return first >= 20 && first <= 63;
+}
 
 /** The client's first DTLS flight, which may come before our own check was answered. */
 const MAX_EARLY_DATAGRAMS = 8;
@@ -66,7 +72,8 @@ export class Ice {
     transport.onData = (data, from) => {
       if (looksLikeStun(data)) {
         if (this.#admits(protocol, data, from)) protocol.datagramReceived(data, from);
-      } else if (this.#early === undefined) protocol.datagramReceived(data, from);
+      } else if (!looksLikeDtls(data)) return;
+      else if (this.#early === undefined) protocol.datagramReceived(data, from);
       else this.#keep(() => protocol.datagramReceived(data, from));
     };
     // Before werift's own listener, and after it.

@@ -64,6 +64,27 @@ export interface IceConnection {
   }): StunRequest;
 }
 
+/** werift's SCTP, with our patch (patches/README.md): streams without data channels. */
+export interface SctpStreams {
+  /** Streams that the peer may use. What comes in others is acknowledged and dropped. */
+  _inboundStreamsMax: number;
+  /** What the peer did, if this end has ended the association for it. */
+  readonly violation: string | undefined;
+  readonly onReceive: Event<[stream: number, protocol: number, message: Buffer]>;
+  /** `sent` is called when all of the message has left for the first time. */
+  enqueue(stream: number, protocol: number, message: Buffer, options: { ordered: true }, sent: () => void): void;
+}
+
+/** The SCTP of `connection`, which has a data channel. @throws Error when werift is not the version this was made for. */
+export function sctpStreamsOf(connection: RTCPeerConnection): SctpStreams {
+  const sctp: unknown = connection.sctpTransport?.sctp;
+  const { onReceive, enqueue, _inboundStreamsMax: most } = record(sctp);
+  if (typeof onReceive !== 'object' || typeof enqueue !== 'function' || typeof most !== 'number') {
+    throw changed(['onReceive', 'enqueue', '_inboundStreamsMax']);
+  }
+  return sctp as SctpStreams;
+}
+
 const METHODS = ['gatherCandidates', 'addRemoteCandidate', 'ensureProtocol', 'pairLocalProtocol', 'queryConsent'];
 const STRINGS = ['localUsername', 'localPassword', 'remoteUsername', 'remotePassword', 'state'];
 const LISTS = ['checkList', 'protocols', 'localCandidates'];
@@ -103,6 +124,7 @@ export async function checkWerift(): Promise<void> {
   try {
     connection.createDataChannel('check', { negotiated: true, id: 0 });
     iceConnectionOf(connection);
+    sctpStreamsOf(connection);
     checkProtocol({} as DatagramTransport);
     if (CandidatePairState.SUCCEEDED === undefined) throw changed(['CandidatePairState']);
   } finally {

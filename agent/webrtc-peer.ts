@@ -1,6 +1,6 @@
 /**
- * The answering end of one WebRTC connection: takes an offer and gives a Path over the negotiated data channel. Loaded
- * with the first offer, because werift comes with it.
+ * The answering end of one WebRTC connection by werift: takes an offer and gives a Path over the negotiated data
+ * channel. Loaded with the first offer, because werift comes with it.
  */
 import { RTCDtlsTransport, RTCPeerConnection } from 'werift';
 import { MAX_MESSAGE_BYTES } from '../shared/limits.ts';
@@ -8,26 +8,11 @@ import type { Path } from '../shared/path.ts';
 import type { Candidate, IceServer } from '../shared/signal.ts';
 import { Gathering, type GatheringOptions } from './gathering.ts';
 import type { LocalAddress } from './network-settings.ts';
+import { checkOffer } from './offer.ts';
+import { CHANNEL, LINGER_MS, OTHER_CHANNEL, type Peer, type PeerEvents } from './peer.ts';
 import { ChannelPath } from './webrtc-channel.ts';
 import { Ice } from './webrtc-ice.ts';
 import { checkWerift } from './webrtc-internals.ts';
-
-/** Both ends create this channel themselves, which saves the round trip of DCEP (RFC 8832). */
-const CHANNEL = { label: 'direct-agent', id: 0 } as const;
-
-/** How long the last messages may take to leave before the connection is torn down. */
-const LINGER_MS = 500;
-
-export interface PeerEvents {
-  /** A local candidate was found; an empty `candidate` ends them. */
-  candidate(candidate: Candidate): void;
-  /** A step in the life of the connection, for the log. */
-  step(what: string): void;
-  /** Whether packets pass through a TURN server, of either end; once that is known, and when it changes. */
-  kind?(kind: 'direct' | 'turn'): void;
-  /** The connection is over, whoever ended it; called once. */
-  closed(reason: string): void;
-}
 
 /** What all connections share. */
 export type Shared = Omit<GatheringOptions, 'iceServers' | 'share' | 'addresses' | 'events'>;
@@ -39,13 +24,12 @@ export interface PeerOptions extends Shared {
   released(released: Promise<void>): void;
 }
 
-/** To be awaited before the first Peer is made. @throws Error when werift is not the version this was made for. */
+/** To be awaited before the first peer is made. @throws Error when werift is not the version this was made for. */
 export async function prepare(): Promise<void> {
   await Promise.all([RTCDtlsTransport.SetupCertificate(), checkWerift()]);
 }
 
-/** The answering end of one WebRTC connection. Its path is there from the start and takes messages once open. */
-export class Peer {
+export class WeriftPeer implements Peer {
   readonly path: Path;
   readonly #options: PeerOptions;
   readonly #events: PeerEvents;
@@ -67,7 +51,7 @@ export class Peer {
     this.#events = events;
     this.#connection = new RTCPeerConnection({ iceServers: [], maxMessageSize: MAX_MESSAGE_BYTES });
     const channel = this.#connection.createDataChannel(CHANNEL.label, { negotiated: true, id: CHANNEL.id });
-    this.#channel = new ChannelPath(channel, () => this.close('closed by this end'));
+    this.#channel = new ChannelPath(this.#connection, channel, () => this.close('closed by this end'));
     this.path = this.#channel;
     this.#ice = new Ice(this.#connection, {
       candidate: (line) => {
@@ -87,10 +71,6 @@ export class Peer {
     this.#observe();
   }
 
-  /**
-   * The SDP answer to `offer`, with the candidates that are known already; the others follow as events.
-   * @throws Error when the offer cannot be answered.
-   */
   async answer(offer: string): Promise<string> {
     checkOffer(offer);
     const connection = this.#connection;
@@ -112,7 +92,6 @@ export class Peer {
     return answer + candidates.map((line) => `a=${line}\r\n`).join('');
   }
 
-  /** A candidate of the other end. Candidates that cannot be used are ignored, as browsers ignore them. */
   addCandidate({ candidate }: Candidate): void {
     // The end of the list says nothing: checks may still come in. The handshake's own time-out ends a hopeless attempt.
     if (this.#closed || candidate === '') return;
@@ -121,7 +100,6 @@ export class Peer {
     if (this.#kind !== undefined) this.#tellKind();
   }
 
-  /** Ends the connection after what was queued has left. Idempotent. */
   close(reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -194,31 +172,10 @@ export class Peer {
     });
     this.#channel.onState((state) => {
       if (state === 'open') this.#events.step('data channel open');
-      if (state === 'closed') this.close('data channel closed by the client');
+      if (state !== 'closed') return;
+      const { violation } = this.#channel;
+      this.close(violation === undefined ? 'data channel closed by the client' : `the client broke SCTP: ${violation}`);
     });
-  }
-}
-
-/** RFC 8839, section 5.4: each check carries the user name, so a long one would make small packets large. */
-const ATTRIBUTES: readonly (readonly [name: string, form: RegExp])[] = [
-  ['ice-ufrag', /^[A-Za-z0-9+/]{4,256}$/],
-  ['ice-pwd', /^[A-Za-z0-9+/]{22,256}$/],
-  ['fingerprint', /^\S/],
-];
-
-/**
- * One data-channel section with ICE credentials and a fingerprint is all that our clients offer. What else an SDP may
- * hold makes werift allocate: a transport and transceivers for each section.
- */
-function checkOffer(sdp: string): void {
-  const sections = sdp.match(/^m=.*$/gm) ?? [];
-  if (sections.length !== 1 || !/^m=application \d+ UDP\/DTLS\/SCTP webrtc-datachannel\s*$/.test(sections[0] ?? '')) {
-    throw new Error('the offer must have one section, for a data channel');
-  }
-  for (const [attribute, form] of ATTRIBUTES) {
-    const values = [...sdp.matchAll(new RegExp(`^a=${attribute}:(.*?)\\r?$`, 'gm'))].map(([, value = '']) => value);
-    if (values.length === 0 || !values.every((value) => form.test(value))) {
-      throw new Error(`the offer has no usable ${attribute}`);
-    }
+    connection.onDataChannel.subscribe(() => this.close(OTHER_CHANNEL));
   }
 }

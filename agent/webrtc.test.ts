@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { RTCPeerConnection } from 'werift';
+import type { Peer, PeerEvents } from './peer.ts';
 import { PLAIN_NETWORK } from './test-network.ts';
-import { type Peer, type PeerEvents, WebRtc } from './webrtc.ts';
+import { WebRtc } from './webrtc.ts';
 
 let webRtc: WebRtc;
 beforeAll(async () => {

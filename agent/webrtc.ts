@@ -1,120 +1,84 @@
-/**
- * The seam to werift: sockets and settings, and the answering ends of connections. Only this file and those whose names
- * begin like its own know the library; it is loaded by the first offer.
- */
-import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
+/** The seam to WebRTC: which engine there is, and the answering ends of connections by it. */
+import { networkInterfaces } from 'node:os';
+import { pathToFileURL } from 'node:url';
 import type { IceServer } from '../shared/signal.ts';
 import { CommandError, EXIT } from './command-error.ts';
+import { chooseEngine, type Engine, type EngineChoice, type Installed, noNative } from './engine.ts';
 import { checkUsable, chooseAddresses } from './local-addresses.ts';
-import type { LocalAddress, NetworkSettings, PortMapper } from './network-settings.ts';
+import type { NetworkSettings } from './network-settings.ts';
+import type { Peer, PeerEvents } from './peer.ts';
 import { portProblem } from './port-problem.ts';
-import { ReflexiveAddresses } from './reflexive-addresses.ts';
-import { createNameResolver } from './server-names.ts';
-import { NoPortError, UdpMux } from './udp-mux.ts';
-import type { Peer, PeerEvents, Shared } from './webrtc-peer.ts';
+import { NoPortError } from './udp-mux.ts';
+import { WeriftEngine, type WeriftOptions } from './webrtc-werift.ts';
 
-export type { Peer, PeerEvents } from './webrtc-peer.ts';
-
-export interface WebRtcOptions {
-  log(line: string): void;
-  interfaces?: () => NodeJS.Dict<NetworkInterfaceInfo[]>;
-  portMapper?: PortMapper;
-  /** Certificate authorities for TURN over TLS, besides those that Node trusts. */
-  extraCa?: readonly string[];
+export interface WebRtcOptions extends WeriftOptions {
+  /** node-datachannel, as it is installed; looked for unless told. */
+  installed?: Installed;
 }
 
-/** What all connections of an agent share: settings, sockets, the certificate. */
 export class WebRtc {
-  readonly #options: WebRtcOptions;
-  readonly #shared: Shared;
-  readonly #releasing = new Set<Promise<void>>();
-  #Peer: typeof Peer | undefined;
+  /** Which engine it is, and why. */
+  readonly choice: EngineChoice;
+  readonly #engine: Engine;
 
   /**
    * Binds sockets at the addresses that `settings` allow. No network at all is no error, since there may be one later.
-   * @throws ConfigError when the settings leave none of the machine's addresses; CommandError when no port can be had.
+   * @throws ConfigError when the settings leave none of the machine's addresses, or name an engine that is not there;
+   * CommandError when no port can be had.
    */
   static async open(settings: NetworkSettings, options: WebRtcOptions): Promise<WebRtc> {
-    const webRtc = new WebRtc(settings, options);
-    const interfaces = webRtc.#interfaces();
+    const interfaces = (options.interfaces ?? networkInterfaces)();
     checkUsable(settings, interfaces);
-    const { used } = chooseAddresses(interfaces, settings);
-    if (used.length === 0) options.log('webrtc: there is no network; direct connections have to wait for one');
+    const choice = chooseEngine(settings, options.installed);
+    if (chooseAddresses(interfaces, settings).used.length === 0) {
+      options.log('webrtc: there is no network; direct connections have to wait for one');
+    }
     try {
-      if (!settings.relayOnly) await webRtc.#shared.mux.open(used);
+      return await openEngine(choice, settings, options);
     } catch (error) {
-      await webRtc.close();
       throw error instanceof NoPortError ? new CommandError(EXIT.config, portProblem(error, settings)) : error;
     }
-    return webRtc;
   }
 
-  private constructor(settings: NetworkSettings, options: WebRtcOptions) {
-    const { log, portMapper, extraCa = [] } = options;
-    this.#options = options;
-    const resolve = createNameResolver();
-    this.#shared = {
-      settings,
-      mux: new UdpMux({
-        ports: settings.udpPorts,
-        log: (line) => log(`webrtc: ${line}`),
-        bound: (local) => portMapper?.map(local),
-        unbound: (local) => portMapper?.unmap(local),
-      }),
-      reflexive: new ReflexiveAddresses(resolve),
-      resolve,
-      portMapper,
-      extraCa,
-    };
+  /** For `open`. */
+  constructor(choice: EngineChoice, engine: Engine) {
+    this.choice = choice;
+    this.#engine = engine;
   }
 
-  /**
-   * Loads werift: 25 MB and a tenth of a second that an agent does without until somebody connects directly. Idempotent.
-   * @throws Error when it is not the version this was made for
-   */
-  async load(): Promise<void> {
-    const { Peer, prepare } = await import('./webrtc-peer.ts');
-    await prepare();
-    this.#Peer = Peer;
+  /** What the first connection needs, which an agent does without until somebody connects directly. Idempotent. */
+  load(): Promise<void> {
+    return this.#engine.load();
   }
 
   /** The answering end of a new connection. @throws Error before `load` */
   peer(iceServers: readonly IceServer[], events: PeerEvents): Peer {
-    if (this.#Peer === undefined) throw new Error('WebRTC is not loaded');
-    return new this.#Peer(
-      {
-        ...this.#shared,
-        iceServers,
-        addresses: () => this.#addresses(),
-        released: (released) => {
-          this.#releasing.add(released);
-          void released.finally(() => this.#releasing.delete(released));
-        },
-      },
-      events,
-    );
+    return this.#engine.peer(iceServers, events);
   }
 
   /** Closes the sockets, once relayed addresses of closed connections were given back. */
-  async close(): Promise<void> {
-    await Promise.all(this.#releasing);
-    await this.#shared.mux.close();
+  close(): Promise<void> {
+    return this.#engine.close();
   }
+}
 
-  #interfaces(): NodeJS.Dict<NetworkInterfaceInfo[]> {
-    return (this.#options.interfaces ?? networkInterfaces)();
+async function openEngine(choice: EngineChoice, settings: NetworkSettings, options: WebRtcOptions): Promise<WebRtc> {
+  if (choice.file === undefined) return new WebRtc(choice, await WeriftEngine.open(settings, options));
+  const [{ NativeEngine }, { importNative }] = await Promise.all([
+    import('./native-engine.ts'),
+    import('./native-types.ts'),
+  ]);
+  try {
+    const library = await importNative(pathToFileURL(choice.file));
+    return new WebRtc(choice, await NativeEngine.open(settings, { ...options, library }));
+  } catch (error) {
+    if (error instanceof NoPortError) throw error;
+    const problem = `node-datachannel cannot be loaded: ${error instanceof Error ? firstLine(error) : 'unknown reason'}`;
+    if (settings.engine === 'node-datachannel') throw noNative(settings, problem);
+    return new WebRtc({ name: 'werift', why: problem }, await WeriftEngine.open(settings, options));
   }
+}
 
-  /** The machine's addresses as they are now, with sockets. */
-  async #addresses(): Promise<readonly LocalAddress[]> {
-    const { settings, mux } = this.#shared;
-    const { used } = chooseAddresses(this.#interfaces(), settings);
-    try {
-      if (!settings.relayOnly) await mux.open(used);
-    } catch (error) {
-      if (!(error instanceof NoPortError)) throw error;
-      this.#options.log(`webrtc: ${error.message}`);
-    }
-    return used;
-  }
+function firstLine({ message }: Error): string {
+  return message.split('\n', 1)[0] ?? '';
 }

@@ -163,14 +163,14 @@ class Case {
 
   // ---- the network ----------------------------------------------------------------------------
 
-  #connect({ kind, becomes, delayMs, jitterMs, queueBytes, maxMessageBytes, stall, end }: PathPlan): Wire {
+  #connect({ kind, becomes, delayMs, jitterMs, queueBytes, maxMessageBytes, lanes, stall, end }: PathPlan): Wire {
     const from = this.world.now() + (stall?.afterMs ?? 0);
     const until = from + (stall?.forMs ?? 0);
     const jitter = () => {
       const now = this.world.now();
       return this.#draw(jitterMs) + (now >= from ? Math.max(0, until - now) : 0);
     };
-    const wire = new Wire(this.world, { delayMs, jitterMs: jitter, queueBytes, maxMessageBytes });
+    const wire = new Wire(this.world, { delayMs, jitterMs: jitter, queueBytes, maxMessageBytes, lanes });
     this.wires.push(wire);
     if (!this.established) this.#early.add(wire);
     const options = { sessionId: SIGNALING, kind };
@@ -200,7 +200,7 @@ class Case {
   #rescue(): void {
     if (this.client.error !== undefined) return;
     const plan = { kind: 'relay' as const, delayMs: 20, jitterMs: 0, queueBytes: 65_536, maxMessageBytes: 65_536 };
-    const wire = this.#connect({ ...plan, atMs: 0, becomes: undefined, stall: undefined, end: undefined });
+    const wire = this.#connect({ ...plan, lanes: 1, atMs: 0, becomes: undefined, stall: undefined, end: undefined });
     this.world.timer(HANDSHAKE_TIMEOUT_MS + 1000, () => {
       if (wire.client.isClosed) this.#rescue();
     });

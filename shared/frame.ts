@@ -20,7 +20,9 @@ export type Frame =
   | { type: 'CONNECTION_CLOSE'; code: number; reason: string }
   | { type: 'HELLO'; json: string }
   /** The client's `sequence`-th choice is this path: both ends send on it from now on. */
-  | { type: 'USE_PATH'; sequence: number };
+  | { type: 'USE_PATH'; sequence: number }
+  /** What the client sends of the stream on this path comes in `lane`, and it wants to hear it there. */
+  | { type: 'LANE'; id: number; lane: number };
 
 export type StreamFrame = Extract<Frame, { type: 'STREAM' }>;
 
@@ -36,6 +38,7 @@ const MAX_STREAMS = 0x12;
 const CONNECTION_CLOSE = 0x1c;
 const HELLO = 0x20;
 const USE_PATH = 0x21;
+const LANE = 0x22;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -77,6 +80,8 @@ function layout(frame: Frame): Layout {
       return { type: HELLO, numbers: [], bytes: encoder.encode(frame.json) };
     case 'USE_PATH':
       return { type: USE_PATH, numbers: [frame.sequence] };
+    case 'LANE':
+      return { type: LANE, numbers: [frame.id, frame.lane] };
   }
 }
 
@@ -147,6 +152,8 @@ function readFrame(reader: ByteReader): Frame {
       return { type: 'HELLO', json: readText(reader, MAX_HELLO_BYTES, 'HELLO') };
     case USE_PATH:
       return { type: 'USE_PATH', sequence: reader.varint() };
+    case LANE:
+      return { type: 'LANE', id: reader.varint(), lane: reader.varint() };
     default:
       throw new ProtocolError(`unknown frame type ${type}`);
   }

@@ -3,7 +3,7 @@ import { decodeBase64url, encodeBase64url } from './base64url.ts';
 import { type DeviceProof, parseDeviceProof } from './device-identity.ts';
 import { ProtocolError } from './errors.ts';
 import type { Frame } from './frame.ts';
-import { PROTOCOL_VERSION, SESSION_SURVIVAL_MS } from './limits.ts';
+import { MAX_LANES, PROTOCOL_VERSION, SESSION_SURVIVAL_MS } from './limits.ts';
 import { isId } from './signal.ts';
 
 /** The present ones have 40 bytes (sealing.ts); room for those of another KEM. */
@@ -26,22 +26,39 @@ export interface ClientHello {
   preface?: Uint8Array | undefined;
   /** How long the client keeps the session without any path, in milliseconds. */
   survivalMs: number;
+  /** Lanes of the path that the client takes frames in; absent: one. */
+  lanes?: number | undefined;
   /** The client's device; its shape is checked, and nothing else. */
   device?: DeviceProof;
 }
 
-export function clientHello({ sessionId, session, resumed, preface, survivalMs, device }: ClientHello): HelloFrame {
+export function clientHello({
+  sessionId,
+  session,
+  resumed,
+  preface,
+  survivalMs,
+  lanes,
+  device,
+}: ClientHello): HelloFrame {
   const sealed = preface && encodeBase64url(preface);
-  return hello({ session_id: sessionId, session, resumed, preface: sealed, survival_ms: survivalMs, device });
+  const survival_ms = survivalMs;
+  return hello({ session_id: sessionId, session, resumed, preface: sealed, survival_ms, ...several(lanes), device });
 }
 
-export function agentHello(sessionId: string): HelloFrame {
-  return hello({ session_id: sessionId });
+/** `lanes`: of the path, if it has more than one. */
+export function agentHello(sessionId: string, lanes?: number): HelloFrame {
+  return hello({ session_id: sessionId, ...several(lanes) });
+}
+
+function several(lanes = 1): { lanes?: number } {
+  return lanes > 1 ? { lanes } : {};
 }
 
 /** @throws ProtocolError `E_VERSION`, `E_SESSION_UNKNOWN` when it is not for `sessionId`, or `E_PROTOCOL` */
 export function parseClientHello(json: string, sessionId: string): ClientHello {
-  const { session, resumed, preface, survival_ms: survival = SESSION_SURVIVAL_MS, device } = parse(json, sessionId);
+  const members = parse(json, sessionId);
+  const { session, resumed, preface, survival_ms: survival = SESSION_SURVIVAL_MS, device } = members;
   if (!isId(session)) throw new ProtocolError('HELLO names no session');
   if (typeof survival !== 'number' || !(survival >= 0)) throw new ProtocolError('survival_ms is no duration');
   return {
@@ -50,6 +67,7 @@ export function parseClientHello(json: string, sessionId: string): ClientHello {
     resumed: resumed === true,
     ...(preface === undefined ? {} : { preface: parsePreface(preface) }),
     survivalMs: Math.min(survival, SESSION_SURVIVAL_MS),
+    lanes: parseLanes(members.lanes),
     ...(device === undefined ? {} : { device: parseDeviceProof(device) }),
   };
 }
@@ -61,9 +79,14 @@ function parsePreface(text: unknown): Uint8Array {
   return bytes;
 }
 
-/** @throws ProtocolError as above */
-export function checkAgentHello(json: string, sessionId: string): void {
-  parse(json, sessionId);
+/** How many lanes the agent takes. @throws ProtocolError as above */
+export function parseAgentHello(json: string, sessionId: string): number {
+  return parseLanes(parse(json, sessionId).lanes);
+}
+
+function parseLanes(lanes: unknown = 1): number {
+  if (typeof lanes !== 'number' || !Number.isInteger(lanes) || lanes < 1) throw new ProtocolError('lanes is no number');
+  return Math.min(lanes, MAX_LANES);
 }
 
 function hello(members: Record<string, unknown>): HelloFrame {

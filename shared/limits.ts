@@ -57,6 +57,11 @@ export const MAX_UNACKNOWLEDGED_STREAM_BYTES = INITIAL_STREAM_CREDIT;
 export const MAX_UNACKNOWLEDGED_SESSION_BYTES = INITIAL_SESSION_CREDIT;
 /** Streams a client may have open at once; a browser page rarely has 10. Opening more is a violation. */
 export const MAX_CONCURRENT_STREAMS = 128;
+/**
+ * Lanes of one path: a lane of its own for each stream that a client may have open, and one for what belongs to none. They
+ * are SCTP streams below one association, of which browsers have 1,024.
+ */
+export const MAX_LANES = MAX_CONCURRENT_STREAMS + 1;
 /** A request or response head as JSON. Node's own HTTP parser stops at 16 KiB; cookies may be larger behind proxies. */
 export const MAX_HEAD_BYTES = 64 * 1024;
 /** Header fields in one head; nginx and Node stop at 100 and 2,000. Bounds the work per head. */

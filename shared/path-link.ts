@@ -44,10 +44,10 @@ export interface LinkOwner {
    * @throws ProtocolError at once for what is malformed, or rejects with a DirectError to refuse.
    */
   admit?(link: PathLink, json: string): Promise<void> | undefined;
-  /** The peer's HELLO, when it was admitted. @throws ProtocolError */
+  /** The peer's HELLO, when it was admitted; the owner says `openLanes`. @throws ProtocolError */
   hello(link: PathLink, json: string): void;
   /** @throws ProtocolError */
-  frame(link: PathLink, frame: SessionFrame): void;
+  frame(link: PathLink, frame: SessionFrame, lane: number): void;
   /** The link takes messages now. */
   flush(link: PathLink): void;
   /** It came into doubt or is heard again, or its kind is another one. */
@@ -88,8 +88,17 @@ export class PathLink {
   #state: 'greeting' | 'admitting' | 'open' | 'ended' = 'greeting';
   /** What came after HELLO in its message, and the messages after that, until the path is admitted. */
   #rest: readonly Frame[] = [];
-  readonly #held: Uint8Array[] = [];
+  readonly #held: { message: Uint8Array; lane: number }[] = [];
   #heldBytes = 0;
+  /** As many as both ends have; known with the peer's HELLO. */
+  #lanes = 1;
+  /** By stream: the lane that this end sends its frames in. */
+  readonly #laneOf = new Map<number, number>();
+  /** Client: that this path is used, and the lanes in which that was said. */
+  #use: Extract<Frame, { type: 'USE_PATH' }> | undefined;
+  readonly #usedLanes = new Set<number>();
+  /** Client: lanes of streams that are there already, to be said together with it. */
+  #lanesToSay: Frame[] = [];
   #provenAt: number;
   #heardAt: number;
   #sentBytes = 0;
@@ -122,7 +131,7 @@ export class PathLink {
   /** Starts to listen; called once, when the owner is ready for what comes. */
   start(): void {
     this.path.start({
-      message: (message) => this.#receive(message),
+      message: (message, lane = 0) => this.#receive(message, lane),
       drained: () => this.owner.flush(this),
       closed: (reason) => this.end(new DirectError('E_PATH_LOST', reason)),
     });
@@ -190,12 +199,60 @@ export class PathLink {
     this.#liveness.start();
   }
 
-  /** Sends one message. */
-  send(frames: readonly Frame[]): void {
-    const message = encodeFrames(frames);
+  /**
+   * Client: from now on both ends send on this path. It is the first that the agent hears in any lane, and with it come
+   * the lanes of `streams`, since the agent goes on with them at once.
+   */
+  use(sequence: number, streams: Iterable<number>): void {
+    this.#use = { type: 'USE_PATH', sequence };
+    this.#usedLanes.clear();
+    this.#lanesToSay = [];
+    if (this.#lanes > 1) for (const id of streams) this.#lanesToSay.push({ type: 'LANE', id, lane: this.laneOf(id) });
+    this.put(this.#use);
+  }
+
+  /** So many lanes the peer takes. */
+  openLanes(lanes: number): void {
+    this.#lanes = Math.min(this.path.lanes ?? 1, lanes);
+  }
+
+  /** Sends one message in `lane`. */
+  send(frames: readonly Frame[], lane = 0): void {
+    const isFirst = lane !== 0 && this.#use !== undefined && !this.#usedLanes.has(lane);
+    if (isFirst) this.#usedLanes.add(lane);
+    const message = encodeFrames(isFirst && this.#use !== undefined ? [this.#use, ...frames] : frames);
     if (frames.some(({ type }) => type === 'PING')) this.#liveness.asks(message.length);
     this.#sentBytes += message.length;
-    this.path.send(message);
+    this.path.send(message, lane);
+  }
+
+  /**
+   * The lane for what this end sends of a stream. A client gives each stream one of its own, as far as they reach, once
+   * it knows that the agent takes them; an agent answers in the lane in which the client has spoken.
+   */
+  laneOf(stream: number): number {
+    const known = this.#laneOf.get(stream);
+    if (known !== undefined) return known;
+    if (this.owner.role === 'agent' || this.#lanes === 1) return 0;
+    const lane = this.#freeLane();
+    this.keepLane(stream, lane);
+    return lane;
+  }
+
+  #freeLane(): number {
+    const taken = new Set(this.#laneOf.values());
+    for (let lane = 1; lane < this.#lanes; lane++) if (!taken.has(lane)) return lane;
+    return 1 + (this.#laneOf.size % (this.#lanes - 1));
+  }
+
+  /** Frames of an open stream leave in `lane` from now on, whatever comes: on one path they keep their order. */
+  keepLane(stream: number, lane: number): void {
+    if (lane < this.#lanes && !this.#laneOf.has(stream)) this.#laneOf.set(stream, lane);
+  }
+
+  /** The stream has ended. */
+  forget(stream: number): void {
+    this.#laneOf.delete(stream);
   }
 
   /** Sends `frame`, in place of one of its type that has not left yet. */
@@ -220,6 +277,8 @@ export class PathLink {
     const frames: Frame[] = [...this.#control.values()];
     const room = this.#control.has('HELLO') ? 0 : Math.floor(this.path.maxMessageBytes / CONTROL_BYTES);
     this.#control.clear();
+    frames.push(...this.#lanesToSay.slice(0, Math.max(0, room - frames.length)));
+    this.#lanesToSay = [];
     for (const [id, frame] of this.#acknowledgements) {
       if (frames.length >= room) break;
       this.#acknowledgements.delete(id);
@@ -287,13 +346,13 @@ export class PathLink {
     return this.#kind === 'relay' ? BUSY_RELAY_IDLE_MS : BUSY_DIRECT_IDLE_MS;
   }
 
-  #receive(message: Uint8Array): void {
+  #receive(message: Uint8Array, lane: number): void {
     if (this.hasEnded) return;
     this.#heardAt = this.#environment.now();
     this.#liveness.heard();
     this.#run(() => {
-      if (this.#state === 'admitting') this.#hold(message);
-      else this.#handleAll(decodeFrames(message));
+      if (this.#state === 'admitting') this.#hold(message, lane);
+      else this.#handleAll(decodeFrames(message), lane);
     });
   }
 
@@ -307,17 +366,17 @@ export class PathLink {
     }
   }
 
-  #hold(message: Uint8Array): void {
+  #hold(message: Uint8Array, lane: number): void {
     this.#heldBytes += message.length + UNOPENED_MESSAGE_BYTES;
     if (this.#heldBytes > MAX_UNADMITTED_BYTES) {
       throw new ProtocolError('too much before the path was admitted', 'E_FLOW_CONTROL');
     }
-    this.#held.push(message);
+    this.#held.push({ message, lane });
   }
 
-  #handleAll(frames: readonly Frame[]): void {
+  #handleAll(frames: readonly Frame[], lane: number): void {
     for (const [index, frame] of frames.entries()) {
-      this.#handle(frame);
+      this.#handle(frame, lane);
       if (this.hasEnded) return;
       if (this.#state === 'admitting') {
         this.#rest = frames.slice(index + 1);
@@ -348,11 +407,11 @@ export class PathLink {
 
   #admitted(json: string): void {
     this.#open(json);
-    this.#handleAll(this.#rest);
+    this.#handleAll(this.#rest, 0);
     this.#rest = [];
-    for (const message of this.#held.splice(0)) {
+    for (const { message, lane } of this.#held.splice(0)) {
       if (this.hasEnded) return;
-      this.#handleAll(decodeFrames(message));
+      this.#handleAll(decodeFrames(message), lane);
     }
   }
 
@@ -362,7 +421,7 @@ export class PathLink {
     this.owner.hello(this, json);
   }
 
-  #handle(frame: Frame): void {
+  #handle(frame: Frame, lane: number): void {
     switch (frame.type) {
       case 'CONNECTION_CLOSE': {
         const reason = frame.reason === '' ? undefined : frame.reason;
@@ -383,7 +442,7 @@ export class PathLink {
       this.#rtt = rtt;
       this.owner.rtt(this, rtt);
     } else {
-      this.owner.frame(this, frame);
+      this.owner.frame(this, frame, lane);
     }
   }
 }

@@ -13,6 +13,19 @@ export interface ReceiveOwner {
   consumed(bytes: number): void;
 }
 
+/**
+ * What waits to be read is copied together if it is smaller: credit counts bytes, and a peer that sends them one by one,
+ * each in a message of 64 kB, would make this end hold 64,000 times as much.
+ */
+const BY_REFERENCE_BYTES = 4 * 1024;
+
+/** Bytes that wait; more may be appended up to `bytes.length` if they are a copy. */
+interface Piece {
+  readonly bytes: Uint8Array;
+  length: number;
+  readonly isCopy: boolean;
+}
+
 interface Reader {
   resolve(bytes: Uint8Array | null): void;
   reject(error: Error): void;
@@ -21,7 +34,7 @@ interface Reader {
 export class ReceiveHalf {
   readonly #id: number;
   readonly #owner: ReceiveOwner;
-  #queue: Uint8Array[] = [];
+  #queue: Piece[] = [];
   #received = 0;
   #read = 0;
   /** Known from FIN or RESET_STREAM on. */
@@ -101,7 +114,7 @@ export class ReceiveHalf {
     if (news > 0) {
       this.#owner.arrived(news);
       this.#received = end;
-      if (this.#error === undefined) this.#queue.push(data.subarray(data.length - news));
+      if (this.#error === undefined) this.#keep(data.subarray(data.length - news));
       else this.#consume(news);
     }
     if (fin) this.#finalSize = end;
@@ -147,6 +160,24 @@ export class ReceiveHalf {
     return frames;
   }
 
+  #keep(bytes: Uint8Array): void {
+    const isLarge = bytes.length >= BY_REFERENCE_BYTES;
+    // Who waits takes it at once.
+    if (this.#reader !== undefined || (isLarge && 2 * bytes.length >= bytes.buffer.byteLength)) {
+      this.#queue.push({ bytes, length: bytes.length, isCopy: false });
+      return;
+    }
+    const last = this.#queue.at(-1);
+    if (last?.isCopy === true && last.bytes.length - last.length >= bytes.length) {
+      last.bytes.set(bytes, last.length);
+      last.length += bytes.length;
+      return;
+    }
+    const copy = new Uint8Array(Math.max(bytes.length, BY_REFERENCE_BYTES));
+    copy.set(bytes);
+    this.#queue.push({ bytes: copy, length: bytes.length, isCopy: true });
+  }
+
   #checkCredit(end: number): void {
     if (end > this.#granted) throw new ProtocolError(`stream ${this.#id} exceeds its credit`, 'E_FLOW_CONTROL');
   }
@@ -154,7 +185,8 @@ export class ReceiveHalf {
   #settle(): void {
     const reader = this.#reader;
     if (reader === undefined) return;
-    const next = this.#queue.shift();
+    const piece = this.#queue.shift();
+    const next = piece?.bytes.subarray(0, piece.length);
     if (next === undefined && this.#error === undefined && !this.isDone) return;
     this.#reader = undefined;
     if (next !== undefined) {

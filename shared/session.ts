@@ -9,7 +9,7 @@
 import type { DeviceProof } from './device-identity.ts';
 import { DirectError, type ErrorCode, ProtocolError } from './errors.ts';
 import type { Frame } from './frame.ts';
-import { checkAgentHello, clientHello } from './hello.ts';
+import { clientHello, parseAgentHello } from './hello.ts';
 import {
   INITIAL_SESSION_CREDIT,
   INITIAL_STREAM_CREDIT,
@@ -271,14 +271,15 @@ export class Session implements LinkOwner {
     const { sessionId } = link;
     const resumed = this.#established || this.#spoken;
     const preface = this.#established ? undefined : this.#spokenBehind;
-    const hello = { sessionId, session: this.id, resumed, preface, survivalMs: this.#survivalMs };
+    const { lanes } = link.path;
+    const hello = { sessionId, session: this.id, resumed, preface, survivalMs: this.#survivalMs, lanes };
     link.sayHello(clientHello(device === undefined ? hello : { ...hello, device }));
     // In one message with HELLO: the answer brings the first round-trip time, and none ends the path.
     link.probe(LIVENESS_TIMEOUT_MS);
   }
 
   hello(link: PathLink, json: string): void {
-    checkAgentHello(json, link.sessionId);
+    link.openLanes(parseAgentHello(json, link.sessionId));
     this.#established = true;
     this.#opened();
     this.#events.opened?.(link);
@@ -358,7 +359,7 @@ export class Session implements LinkOwner {
     const { link, againMs } = this.#choice.choose(usable, this.#environment.now());
     if (againMs !== undefined) this.#cancelChoice = this.#environment.timer(againMs, () => this.#choose());
     if (link === this.#active) return;
-    if (this.#sequence++ > 0) link?.put({ type: 'USE_PATH', sequence: this.#sequence });
+    if (this.#sequence++ > 0) link?.use(this.#sequence, this.#streams.keys());
     // In the same message: an idle relay may have died long ago, and nobody else would ask.
     link?.probe(LIVENESS_TIMEOUT_MS);
     this.#use(link);
@@ -387,9 +388,15 @@ export class Session implements LinkOwner {
 
   // ---- receiving ------------------------------------------------------------------------------
 
-  frame(link: PathLink, frame: SessionFrame): void {
+  frame(link: PathLink, frame: SessionFrame, lane: number): void {
     if (this.#error !== undefined) return;
     if (this.role === 'client') this.#follow(link);
+    this.#take(link, frame);
+    if (this.role === 'client' || !('id' in frame) || !this.#streams.has(frame.id)) return;
+    link.keepLane(frame.id, frame.type === 'LANE' ? frame.lane : lane);
+  }
+
+  #take(link: PathLink, frame: SessionFrame): void {
     switch (frame.type) {
       case 'STREAM':
         this.#accept(frame.id, frame.offset + frame.data.length + (frame.fin ? 1 : 0))?.receive(frame);
@@ -406,13 +413,17 @@ export class Session implements LinkOwner {
         if (this.#capped) this.#wakeAll();
         break;
       case 'MAX_DATA':
-        this.#sendMax = Math.max(this.#sendMax, frame.max);
+        if (frame.max <= this.#sendMax) break;
+        this.#sendMax = frame.max;
         this.#wakeAll();
         break;
       case 'MAX_STREAMS':
         if (this.role !== 'client') throw new ProtocolError('MAX_STREAMS comes from agents only');
         this.#maxStreams = Math.max(this.#maxStreams, frame.max);
         this.#wakeAll();
+        break;
+      case 'LANE':
+        if (this.role !== 'agent') throw new ProtocolError('LANE comes from clients only');
         break;
       case 'USE_PATH':
         if (this.role !== 'agent') throw new ProtocolError('USE_PATH comes from clients only');
@@ -499,6 +510,7 @@ export class Session implements LinkOwner {
       if (frame.type === 'MAX_STREAM_DATA') this.#acknowledge(frame.id, frame.received);
     }
     this.#outbox.delete(stream);
+    for (const link of this.#links) link.forget(stream.id);
     if (this.role === 'agent') this.#grantStreams();
     if (this.#streams.size === 0) this.#awaitsChanged();
     this.#flushSoon();
@@ -537,20 +549,20 @@ export class Session implements LinkOwner {
   }
 
   flush(link: PathLink): void {
-    while (this.#error === undefined && !link.hasEnded && link.path.capacity() > 0) {
-      const control = link.takeControl();
-      const frames = link === this.#active ? this.#nextFrames(control, link.path.maxMessageBytes) : control;
+    while (this.#error === undefined && !link.hasEnded) {
+      const control = link.path.capacity() > 0 ? link.takeControl() : [];
+      const { frames, lane } = link === this.#active ? this.#next(link, control) : { frames: control, lane: 0 };
       if (frames.length === 0) return;
       if (frames.length > control.length && !this.#spoken) {
         this.#spoken = true;
         this.#spokenBehind = this.#prefaces.get(link);
       }
-      link.send(frames);
+      link.send(frames, lane);
     }
   }
 
-  /** The frames of the next message on the active path, after `control`. */
-  #nextFrames(control: readonly Frame[], maxBytes: number): readonly Frame[] {
+  /** The next message on the active path; `control` comes first in it. */
+  #next(link: PathLink, control: readonly Frame[]): { frames: readonly Frame[]; lane: number } {
     // Only clients open streams, and only they have to wait for the peer to allow it.
     const maxStreams = this.role === 'client' ? this.#maxStreams : Number.POSITIVE_INFINITY;
     let unacknowledged = 0;
@@ -558,9 +570,9 @@ export class Session implements LinkOwner {
     const credit = this.#sendMax - this.#sentData;
     const room = MAX_UNACKNOWLEDGED_SESSION_BYTES - unacknowledged;
     if (room < credit) this.#capped = true;
-    const { frames, fresh } = this.#outbox.next(control, maxBytes, Math.min(credit, room), maxStreams);
+    const { frames, fresh, lane } = this.#outbox.next(control, link, Math.min(credit, room), maxStreams);
     this.#sentData += fresh;
-    return frames;
+    return { frames, lane };
   }
 
   // ---- end ------------------------------------------------------------------------------------

@@ -188,7 +188,7 @@ export class Sessions {
   }
 
   #hello(link: PathLink, json: string): void {
-    const { session: id, resumed, preface, survivalMs } = parseClientHello(json, link.sessionId);
+    const { session: id, resumed, preface, survivalMs, lanes = 1 } = parseClientHello(json, link.sessionId);
     if (this.#closed !== undefined) throw new ProtocolError('no more sessions', this.#closed);
     let entry = this.#sessions.get(id);
     if (entry === undefined && resumed && !this.#hasHeardNothing(preface)) {
@@ -202,8 +202,9 @@ export class Sessions {
     // Whoever learned the session's id has not learned its owner's key.
     if (entry.owner !== accepted?.owner) throw new ProtocolError('the session is another’s', 'E_DEVICE_UNKNOWN');
     entry.grant = accepted?.grant;
+    link.openLanes(lanes);
     entry.session.adopt(link);
-    link.sayHello(agentHello(link.sessionId));
+    link.sayHello(agentHello(link.sessionId, link.path.lanes));
     accepted?.opened();
   }
 

@@ -24,5 +24,6 @@ export function arbitraryFrame(number: fc.Arbitrary<number>, maxData: number): f
     fc.record({ type: fc.constant('CONNECTION_CLOSE' as const), code: number, reason: text }),
     fc.record({ type: fc.constant('HELLO' as const), json: text }),
     fc.record({ type: fc.constant('USE_PATH' as const), sequence: number }),
+    fc.record({ type: fc.constant('LANE' as const), id: number, lane: number }),
   );
 }

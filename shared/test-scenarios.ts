@@ -1,6 +1,6 @@
 /** For the chaos test: what may happen to a session, and what its streams carry. */
 import fc from 'fast-check';
-import { INITIAL_STREAM_CREDIT, MAX_CONCURRENT_STREAMS, SESSION_SURVIVAL_MS } from './limits.ts';
+import { INITIAL_STREAM_CREDIT, MAX_CONCURRENT_STREAMS, MAX_LANES, SESSION_SURVIVAL_MS } from './limits.ts';
 import type { PathKind } from './path.ts';
 
 export interface PathPlan {
@@ -12,6 +12,7 @@ export interface PathPlan {
   jitterMs: number;
   queueBytes: number;
   maxMessageBytes: number;
+  lanes: number;
   /** For a while nothing arrives, but later it does. */
   stall: { afterMs: number; forMs: number } | undefined;
   end: { afterMs: number; how: Ending; up: number; down: number } | undefined;
@@ -62,6 +63,7 @@ const pathPlan: fc.Arbitrary<PathPlan> = fc.record({
   jitterMs: often(fc.constant(0), 1, fc.nat(60)),
   queueBytes: fc.constantFrom(256 * 1024, 32 * 1024, 2000),
   maxMessageBytes: fc.constantFrom(65_536, 16_384, 1200),
+  lanes: fc.constantFrom(1, 3, MAX_LANES),
   stall: rarely(fc.record({ afterMs: fc.nat(1000), forMs: fc.nat(6000) }), 4),
   end: fc.option(
     fc.record({

@@ -41,9 +41,10 @@ export function adopt(
     role: 'agent',
     awaits: () => false,
     hello: (link, json) => {
-      parseClientHello(json, sessionId);
+      const { lanes = 1 } = parseClientHello(json, sessionId);
+      link.openLanes(lanes);
       session.adopt(link);
-      link.sayHello(agentHello(sessionId));
+      link.sayHello(agentHello(sessionId, path.lanes));
     },
     frame: () => {},
     flush: () => {},

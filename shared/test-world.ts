@@ -117,11 +117,15 @@ export class World implements SessionEnvironment {
 export interface WireOptions {
   /** One way. */
   delayMs?: number;
-  /** Added to the delay of each message; the order stays. */
-  jitterMs?: () => number;
+  /** Each keeps its order, and no other. */
+  lanes?: number;
+  /** Added to the delay of each message; the order in a lane stays. */
+  jitterMs?: (lane: number) => number;
   /** Bytes in flight in one direction before `capacity()` reaches 0. */
   queueBytes?: number;
   maxMessageBytes?: number;
+  /** Data of one message in a lane; any that fits unless told otherwise. */
+  chunkBytes?: number;
 }
 
 /** What is on its way; without a message it is the end of the path. */
@@ -133,13 +137,16 @@ interface Flight {
 
 class End implements Path {
   readonly maxMessageBytes: number;
+  readonly lanes: number;
   readonly #world: World;
   readonly #options: WireOptions;
   #peer: End | undefined;
   #events: PathEvents | undefined;
-  #early: Uint8Array[] = [];
+  #early: { message: Uint8Array; lane: number }[] = [];
   #closed: string | undefined;
-  #flights: Flight[] = [];
+  readonly #flights: Flight[] = [];
+  /** When the last message of each lane arrives. */
+  readonly #lastAt = new Map<number, number>();
   #queued = 0;
   /** Nothing that is sent from now on arrives. */
   #silent = false;
@@ -151,6 +158,7 @@ class End implements Path {
     this.#world = world;
     this.#options = options;
     this.maxMessageBytes = options.maxMessageBytes ?? MAX_MESSAGE_BYTES;
+    this.lanes = options.lanes ?? 1;
   }
 
   join(peer: End): void {
@@ -169,25 +177,30 @@ class End implements Path {
     return this.isClosed ? 0 : (this.#options.queueBytes ?? 256 * 1024) - this.#queued;
   }
 
+  chunkBytes(): number {
+    return this.#options.chunkBytes ?? this.maxMessageBytes;
+  }
+
   start(events: PathEvents): void {
     this.#events = events;
-    for (const message of this.#early.splice(0)) this.#deliver(message);
+    for (const { message, lane } of this.#early.splice(0)) this.#deliver(message, lane);
     if (this.#closed !== undefined) events.closed(this.#closed);
   }
 
-  send(message: Uint8Array): void {
+  send(message: Uint8Array, lane = 0): void {
     if (this.isClosed) return;
+    if (lane >= this.lanes) throw new RangeError(`lane ${lane}`);
     if (message.length > this.maxMessageBytes) throw new RangeError(`a message of ${message.length} bytes`);
     this.messages++;
     this.bytes += message.length;
     this.#queued += message.length;
-    this.#fly(message);
+    this.#fly(message, lane);
   }
 
   close(): void {
     if (this.isClosed) return;
     this.end('closed');
-    this.#fly(undefined);
+    this.#fly(undefined, 0);
   }
 
   /** This end sees that the path has ended. */
@@ -212,35 +225,37 @@ class End implements Path {
 
   /** What is on its way arrives; then the peer sees the end. */
   endPeer(reason: string): void {
-    const at = this.#flights.at(-1)?.at ?? this.#world.now();
+    const at = Math.max(this.#world.now(), ...this.#flights.map((flight) => flight.at));
     this.#world.timer(at - this.#world.now(), () => this.#peer?.end(reason));
   }
 
-  #fly(message: Uint8Array | undefined): void {
+  #fly(message: Uint8Array | undefined, lane: number): void {
     const peer = this.#peer;
     if (this.#silent || peer === undefined) return;
     const { delayMs = 0, jitterMs } = this.#options;
     const now = this.#world.now();
-    const at = Math.max(now + delayMs + (jitterMs?.() ?? 0), this.#flights.at(-1)?.at ?? 0);
+    const at = Math.max(now + delayMs + (jitterMs?.(lane) ?? 0), this.#lastAt.get(lane) ?? 0);
+    this.#lastAt.set(lane, at);
     const cancel = this.#world.timer(at - now, () => {
-      this.#flights.shift();
+      this.#flights.splice(this.#flights.indexOf(flight), 1);
       if (message === undefined) peer.end('closed by the peer');
-      else this.#arrived(message, peer);
+      else this.#arrived(message, lane, peer);
     });
-    this.#flights.push({ message, at, cancel });
+    const flight: Flight = { message, at, cancel };
+    this.#flights.push(flight);
   }
 
-  #arrived(message: Uint8Array, peer: End): void {
+  #arrived(message: Uint8Array, lane: number, peer: End): void {
     const blocked = this.capacity() <= 0;
     this.#queued -= message.length;
-    peer.#deliver(message);
+    peer.#deliver(message, lane);
     if (blocked && this.capacity() > 0) this.#events?.drained();
   }
 
-  #deliver(message: Uint8Array): void {
+  #deliver(message: Uint8Array, lane: number): void {
     if (this.isClosed) return;
-    if (this.#events === undefined) this.#early.push(message);
-    else this.#events.message(message);
+    if (this.#events === undefined) this.#early.push({ message, lane });
+    else this.#events.message(message, lane);
   }
 }
 

@@ -6,10 +6,11 @@ import { networkInterfaces } from 'node:os';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { RTCPeerConnection } from 'werift';
 import type { NetworkSettings } from '../agent/network-settings.ts';
-import { PLAIN_NETWORK } from '../agent/test-network.ts';
+import type { Peer } from '../agent/peer.ts';
+import { IS_NATIVE, PLAIN_NETWORK } from '../agent/test-network.ts';
 import { Allocation } from '../agent/turn-allocation.ts';
 import { openCarrier } from '../agent/turn-carrier.ts';
-import { type Peer, WebRtc } from '../agent/webrtc.ts';
+import { WebRtc } from '../agent/webrtc.ts';
 import type { IceServer } from '../shared/signal.ts';
 import { Coturn, coturnMissing } from './nat/coturn.ts';
 
@@ -49,7 +50,9 @@ describe.skipIf(missing)(`through coturn${missing ? ` (${missing})` : ''}`, () =
     iceServers: IceServer[],
     ca = certificate,
   ): Promise<Agent> {
-    const webRtc = await WebRtc.open({ ...PLAIN_NETWORK, ...settings }, { log: () => {}, extraCa: [ca] });
+    // relay_only is werift's, whatever is tested.
+    const { engine } = settings.relayOnly ? { engine: 'auto' as const } : PLAIN_NETWORK;
+    const webRtc = await WebRtc.open({ ...PLAIN_NETWORK, engine, ...settings }, { log: () => {}, extraCa: [ca] });
     await webRtc.load();
     const [candidates, steps, kinds]: [string[], string[], string[]] = [[], [], []];
     const peer = webRtc.peer(iceServers, {
@@ -139,6 +142,16 @@ describe.skipIf(missing)(`through coturn${missing ? ` (${missing})` : ''}`, () =
     await wrong.peer.answer(await offer());
     await expect.poll(() => wrong.steps.join()).toContain('no relayed IPv4 address: the TURN server answers 401');
     expect(wrong.steps.join()).not.toContain(username);
+  });
+
+  test.runIf(IS_NATIVE)('node-datachannel asks for one over UDP, and says where it cannot', async () => {
+    const agent = await startAgent({}, [coturn.iceServer(['udp'])]);
+    await connect(agent);
+    await expect.poll(() => agent.candidates.filter((line) => line.includes('typ relay')).length).toBe(1);
+    const other = await startAgent({}, [coturn.iceServer(['tcp'])]);
+    await connect(other);
+    expect(other.steps.join()).toContain('no relayed address by node-datachannel: it knows TURN over UDP only');
+    expect(other.candidates.join()).not.toContain('typ relay');
   });
 
   test('the relayed address is given back when the connection ends', async () => {

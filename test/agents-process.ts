@@ -39,7 +39,7 @@ process.send?.({ up: true } satisfies FromAgents);
 async function start(host: string, flags: Record<string, unknown>): Promise<void> {
   const config = loadConfig({
     flags: { signalingUrl: `${origin}/_direct/h/${host}`, upstream: [upstream.url], logLevel: 'debug', ...flags },
-    env: { DIRECT_AGENT_TOKEN: agentToken },
+    env: { DIRECT_AGENT_TOKEN: agentToken, DIRECT_AGENT_ENGINE: process.env.DIRECT_AGENT_ENGINE },
     readFile: () => {
       throw Object.assign(new Error('no file in tests'), { code: 'ENOENT' });
     },

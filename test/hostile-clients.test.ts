@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ERRORS, type ErrorCode } from '../shared/errors.ts';
-import { decodeFrames, type Frame } from '../shared/frame.ts';
+import { decodeFrames, encodeFrames, type Frame } from '../shared/frame.ts';
 import { MAX_CONCURRENT_STREAMS, MAX_HEAD_BYTES } from '../shared/limits.ts';
 import { type FakeLlm, startFakeLlm } from './fake-llm.ts';
 import { AgentProcess, RawClient } from './raw-client.ts';
@@ -57,6 +57,13 @@ describe('a client that breaks the rules loses its session with a code, and the 
       'E_FLOW_CONTROL',
       (client) => client.hello().say({ type: 'RESET_STREAM', id: 0, code: 4014, finalSize: 2 ** 30 }),
     ],
+    ['a frame ahead of its stream', 'E_PROTOCOL', (client) => client.hello().say(stream(0, 100, new Uint8Array(1)))],
+    ['random bytes in a lane', 'E_PROTOCOL', (client) => client.hello().inStream(5, 53, Buffer.alloc(99, 0xff))],
+    [
+      'HELLO in a lane',
+      'E_PROTOCOL',
+      (client) => client.hello().inStream(5, 53, encodeFrames([{ type: 'HELLO', json: '{}' }])),
+    ],
   ];
   test.each(attacks)('%s', async (_name, code, attack) => {
     const client = await new RawClient(agent).open();
@@ -76,6 +83,46 @@ describe('a client that breaks the rules loses its session with a code, and the 
     await client.until(() => text().includes('E_HEAD_TOO_LARGE') && text().includes('"object":"list"'));
     expect(MAX_HEAD_BYTES).toBeLessThan(0x10_0000);
     await client.close();
+  });
+});
+
+describe('a client that uses lanes as it should not', () => {
+  const text = (client: RawClient) => Buffer.concat(client.messages).toString('latin1');
+
+  test('is answered where the agent can, and nothing else happens', async () => {
+    const client = await new RawClient(agent).open();
+    client.hello();
+    // Lanes that are none, of streams that are none; channels that nobody wants to open are another test's.
+    for (const lane of [0, 1, 128, 129, 65_535, 2 ** 30]) {
+      client.say({ type: 'LANE', id: 0, lane }, { type: 'LANE', id: 77, lane });
+    }
+    for (const lane of [129, 500, 65_000]) client.inStream(lane, 53, Buffer.alloc(99, 0xff));
+    for (const protocol of [0, 51, 54, 56, 57, 2 ** 31]) client.inStream(7, protocol, Buffer.alloc(9, 0xff));
+    client.say(stream(0, 0, request('/v1/models'), true));
+    await client.until(() => text(client).includes('"object":"list"'));
+    await client.close();
+  });
+
+  test('may send the parts of a stream in several lanes as long as they come in order', async () => {
+    const client = await new RawClient(agent).open();
+    client.hello();
+    const bytes = request('/v1/models');
+    for (const [at, byte] of bytes.entries()) {
+      const last = at === bytes.length - 1;
+      client.inStream(1 + (at % 128), 53, encodeFrames([stream(0, at, Uint8Array.of(byte), last)]));
+    }
+    await client.until(() => text(client).includes('"object":"list"') || client.closed);
+    await client.close();
+    expect(agent.exited).toBe(false);
+  });
+
+  test('is closed when it opens a data channel', async () => {
+    const client = await new RawClient(agent).open();
+    client.hello();
+    client.connection.createDataChannel('another');
+    await client.until(() => agent.log.includes('opened another data channel'));
+    await client.close();
+    expect(agent.exited).toBe(false);
   });
 });
 

@@ -94,6 +94,7 @@ export class LoggedInHost implements AsyncDisposable {
         DIRECT_AGENT_FOLDER: this.folder,
         // The router of the machine that runs the tests is none of theirs.
         DIRECT_AGENT_PORT_MAPPING: 'no',
+        DIRECT_AGENT_ENGINE: process.env.DIRECT_AGENT_ENGINE,
         ...this.#environment,
         ...environment,
       },

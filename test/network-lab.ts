@@ -106,10 +106,11 @@ export class NetworkLab {
 
   /**
    * Chromium inside. Its `localhost` is the host's end of the link, so that pages have a secure context without
-   * certificates, and with it `crypto.subtle`, at the address at which other tests open them.
+   * certificates, and with it `crypto.subtle`, at the address at which other tests open them. Names below it are the
+   * same address: each has connections of its own.
    */
   async launchChromium(): Promise<Browser> {
-    const rules = `--host-resolver-rules=MAP localhost ${this.hostAddress}`;
+    const rules = `--host-resolver-rules=MAP localhost ${this.hostAddress}, MAP *.localhost ${this.hostAddress}`;
     const browser = await launchChromiumInside(this.#namespace, [rules]);
     this.#browsers.push(browser);
     return browser;

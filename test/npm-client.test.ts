@@ -98,7 +98,7 @@ test('Node gets WebRTC with it, with the mended DTLS, and ends when the client i
      client.close();`,
   );
   expect((await node(['program.mjs'])).stdout).toBe('200 direct\n');
-  // The patch's own words (patches/werift+0.25.2.patch).
+  // The patch's own words (patches/werift+0.25.2+001+dtls-proof.patch).
   expect(readFileSync(join(project, 'package/dist/client/node.js'), 'utf8')).toContain('handshake signature is wrong');
 });
 

@@ -146,6 +146,15 @@ export class RawClient {
     return this;
   }
 
+  /** A message in an SCTP stream of any number and with any payload protocol: no channel is needed. */
+  inStream(stream: number, protocol: number, message: Uint8Array): this {
+    const sctp = this.connection.sctpTransport?.sctp as unknown as {
+      enqueue(stream: number, protocol: number, message: Buffer, options: { ordered: boolean }): void;
+    };
+    sctp.enqueue(stream, protocol, Buffer.from(message), { ordered: true });
+    return this;
+  }
+
   async until(condition: () => boolean, ms = 30_000): Promise<void> {
     const end = performance.now() + ms;
     while (!condition()) {

@@ -16,6 +16,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { FakeEdge } from '../agent/commands/test-fake-edge.ts';
 import type { ServiceStatus } from '../agent/service/manager.ts';
 import { systemdUnit } from '../agent/service/systemd-unit.ts';
+import { forNode } from '../scripts/bundle.ts';
 import { NOBODY, UserSystemd } from './user-systemd.ts';
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 120_000 });
@@ -43,7 +44,7 @@ beforeAll(async () => {
     outfile: main,
     external: ['#client'],
     define: { DIRECT_AGENT_VERSION: '"0.0.0"' },
-    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+    banner: forNode.banner ?? {},
     logLevel: 'error',
   });
   for (const path of [home, place, main]) chownSync(path, NOBODY, NOBODY);

@@ -88,6 +88,9 @@ export class Stack {
     flags: Record<string, unknown> = {},
     linkTiming: NonNullable<AgentOptions['linkTiming']> = {},
   ): Promise<void> {
+    const all = { ...this.#options.flags, ...flags };
+    // Whatever is tested, `auto` keeps relay_only with the engine that can: engine.test.ts.
+    const engine = all.relayOnly === true ? 'auto' : process.env.DIRECT_AGENT_ENGINE;
     const config = loadConfig({
       flags: {
         signalingUrl: this.signalingUrl,
@@ -95,10 +98,9 @@ export class Stack {
         logLevel: 'debug',
         // The router of the machine that runs the tests is none of theirs.
         portMapping: false,
-        ...this.#options.flags,
-        ...flags,
+        ...all,
       },
-      env: { DIRECT_AGENT_TOKEN: AGENT_TOKEN },
+      env: { DIRECT_AGENT_TOKEN: AGENT_TOKEN, DIRECT_AGENT_ENGINE: engine },
       readFile: () => {
         throw Object.assign(new Error('no file in tests'), { code: 'ENOENT' });
       },

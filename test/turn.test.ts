@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { type Browser, chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { IS_NATIVE } from '../agent/test-network.ts';
 import { CHROMIUM_OPTIONS, withoutChromium } from './chromium.ts';
 import { connectClient, openLibraryPage, untilPath } from './client-page.ts';
 import { Coturn, coturnMissing, type TurnTransport } from './nat/coturn.ts';
@@ -40,7 +41,9 @@ describe.skipIf(missing).each(TRANSPORTS)(`TURN over %s (${missing || 'real'})`,
     await Promise.all([stack?.close(), coturn?.close()]);
   });
 
-  test.each(SIDES)('$name with relay candidates only', async (only) => {
+  test.for(SIDES)('$name with relay candidates only', async (only, { skip }) => {
+    const isRefused = IS_NATIVE && !only.agent && transport !== 'udp';
+    skip(isRefused, 'over TCP and TLS Chromium’s checks have 0 for a tiebreaker, which libjuice refuses');
     await stack.stopAgent();
     await stack.startAgent(only.agent ? { relayOnly: true } : {});
     const query = `?webrtc_diag=1${only.browser ? '&webrtc_turn=1' : ''}`;

@@ -7,6 +7,7 @@ import { deviceFlow } from '../device-flow.ts';
 import type { LocalServer } from '../discovery.ts';
 import { approvePage, dashboard, hostLink, parseEdge } from '../edge-address.ts';
 import { EdgeApi } from '../edge-api.ts';
+import { chooseEngine } from '../engine.ts';
 import { checkUsable } from '../local-addresses.ts';
 import type { Credentials } from '../store.ts';
 import { type Context, configSources, connectionOf, type Flags, hostApi, openStore, showQr } from './context.ts';
@@ -26,7 +27,10 @@ export async function login(context: Context, typedEdge: string, flags: Flags): 
   const edge = parseEdge(typedEdge);
   const settings = loadSettings(configSources(context, flags));
   // Before anybody approves; without serving, the network of this moment may be another one than that of the service.
-  if (flags.serve !== false) checkUsable(settings.network, context.interfaces());
+  if (flags.serve !== false) {
+    checkUsable(settings.network, context.interfaces());
+    chooseEngine(settings.network);
+  }
   const store = openStore(context, flags);
   const before = store.credentials();
   if (before !== undefined) err(sayWhatItReplaces(before, edge));

@@ -138,6 +138,7 @@ function describe(found: Status, servers: readonly LocalServer[]): string[] {
     `Online:       ${online[`${found.online}`]}`,
     `Access:       ${access[found.access]}; ${found.paired_devices} paired`,
     `Open:         ${found.url}`,
+    ...(found.agent?.engine == null ? [] : [`Direct:       by ${found.agent.engine.name}: ${found.agent.engine.why}`]),
     ...(servers.length === 0 ? ['Serves:       no local LLM server found'] : []),
     ...servers.map(({ name, url, models }, index) => {
       const title = index === 0 ? 'Serves:     ' : '            ';

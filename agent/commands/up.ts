@@ -1,6 +1,7 @@
 /** `direct-agent up`: serves with the login or the configured token. */
 import type { ExitCode } from '../command-error.ts';
 import { edgeOf, hostLink } from '../edge-address.ts';
+import { chooseEngine } from '../engine.ts';
 import { checkUsable } from '../local-addresses.ts';
 import { type Context, type Flags, openStore, readConfig } from './context.ts';
 import { findServers, serve } from './serve.ts';
@@ -10,6 +11,7 @@ export async function up(context: Context, flags: Flags): Promise<ExitCode> {
   const store = openStore(context, flags);
   const config = readConfig(context, flags, store);
   checkUsable(config.network, context.interfaces());
+  chooseEngine(config.network);
   const identity = await store.identity();
   const servers = await findServers(config);
   return await serve(context, {

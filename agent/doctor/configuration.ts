@@ -3,6 +3,7 @@ import { CommandError } from '../command-error.ts';
 import { type Context, configSources, type Flags } from '../commands/context.ts';
 import { type AgentSettings, type Connection, loadConfig, loadSettings } from '../config.ts';
 import { ConfigError } from '../config-error.ts';
+import { chooseEngine } from '../engine.ts';
 import { checkUsable } from '../local-addresses.ts';
 import type { Credentials, Store } from '../store.ts';
 import { type Finding, failure, inParts, ok, warning } from './finding.ts';
@@ -65,11 +66,13 @@ function settingsAlone(context: Context, flags: Flags): AgentSettings {
 }
 
 function unusableNetwork(context: Context, { network }: AgentSettings): Finding[] {
-  try {
-    checkUsable(network, context.interfaces());
-    return [];
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return error.problems.map((problem) => ({ ...failure(CHECK, ''), ...inParts(problem) }));
-  }
+  return [() => checkUsable(network, context.interfaces()), () => void chooseEngine(network)].flatMap((check) => {
+    try {
+      check();
+      return [];
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      return error.problems.map((problem) => ({ ...failure(CHECK, ''), ...inParts(problem) }));
+    }
+  });
 }

@@ -1,4 +1,6 @@
 /** The addresses of this machine: which of them clients are told, which not and why, and what IPv6 is worth here. */
+import { ConfigError } from '../config-error.ts';
+import { chooseEngine, type Installed } from '../engine.ts';
 import { chooseAddresses, type Interfaces, idlePatterns, type LeftAddress } from '../local-addresses.ts';
 import type { NetworkSettings } from '../network-settings.ts';
 import { isGlobal } from '../port-mapping/ip-address.ts';
@@ -36,6 +38,17 @@ export function checkInterfaces(interfaces: Interfaces, network: NetworkSettings
   for (const [why, all] of Map.groupBy(unusual, (one) => one.why))
     findings.push(ok('network.interfaces', leftOut(why, all)));
   return findings;
+}
+
+/** Which library makes direct connections. Where the configuration names one that is not there, that says so. */
+export function checkEngine(network: NetworkSettings, installed?: Installed): Finding[] {
+  try {
+    const { name, why } = chooseEngine(network, installed);
+    return [ok('network.engine', `Direct connections are made by ${name}: ${why}.`, { data: { engine: name } })];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return [skipped('network.engine', 'No engine for direct connections: see the configuration above.')];
+  }
 }
 
 function leftOut(why: string, all: readonly LeftAddress[]): string {

@@ -12,7 +12,7 @@ import { VERSION } from '../version.ts';
 import { edgeSections, meetEdge, pathSections, versionChecks } from './edge-sections.ts';
 import type { Section } from './examination.ts';
 import { type Finding, ok, skipped } from './finding.ts';
-import { checkInterfaces, checkIpv6, checkProxy } from './interfaces.ts';
+import { checkEngine, checkInterfaces, checkIpv6, checkProxy } from './interfaces.ts';
 import { noLoopBack } from './loop-back.ts';
 import { natSection } from './nat-section.ts';
 import { once } from './once.ts';
@@ -63,6 +63,7 @@ export function sectionsOf(options: SectionsOptions): Sections {
       title: 'Network',
       checks: [
         { name: 'network.interfaces', run: async () => checkInterfaces(interfaces(), network) },
+        { name: 'network.engine', run: async () => checkEngine(network) },
         {
           name: 'network.ipv6',
           run: (signal) => checkIpv6({ interfaces: interfaces(), network, edge: met?.edge, look: lookUp, signal }),

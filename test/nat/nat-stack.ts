@@ -157,6 +157,8 @@ export class Host {
       DIRECT_AGENT_UPSTREAM: host.fake.url,
       DIRECT_AGENT_LOG_LEVEL: 'debug',
       DIRECT_AGENT_FOLDER: host.#folder,
+      // What is tested: node-datachannel is installed here.
+      DIRECT_AGENT_ENGINE: process.env.DIRECT_AGENT_ENGINE ?? 'werift',
       ...environment,
     });
     return host;

@@ -6,27 +6,35 @@ import { TestChannel } from './test-webrtc.ts';
 
 function open(maxMessageBytes?: number) {
   const channel = new TestChannel();
-  const path = new ChannelPath(channel, maxMessageBytes);
+  const path = new ChannelPath(channel, maxMessageBytes, () => new TestChannel());
   channel.open();
   const events = { message: vi.fn<PathEvents['message']>(), drained: vi.fn(), closed: vi.fn() };
   return { channel, path, events };
 }
 
-test('takes 256 KiB less what the channel holds, and nothing before it is open', () => {
+test('takes as much as its pace allows less what the channel holds, and nothing before it is open', () => {
   const channel = new TestChannel();
-  const path = new ChannelPath(channel, undefined);
+  const path = new ChannelPath(channel, undefined, () => new TestChannel());
   expect(path.capacity()).toBe(0);
   channel.open();
-  expect(path.capacity()).toBe(262_144);
-  channel.bufferedAmount = 262_144;
+  expect(path.capacity()).toBe(160 * 1024);
+  channel.bufferedAmount = 160 * 1024;
   expect(path.capacity()).toBe(0);
 });
 
-test('says when it can take more', () => {
+test('says when it can take more, also when a slow path has made the queue shorter', async () => {
   const { channel, path, events } = open();
   path.start(events);
-  expect(channel.bufferedAmountLowThreshold).toBeGreaterThan(0);
-  expect(channel.bufferedAmountLowThreshold).toBeLessThan(262_144);
+  const { bufferedAmountLowThreshold } = channel;
+  expect(bufferedAmountLowThreshold).toBeGreaterThan(0);
+  expect(bufferedAmountLowThreshold).toBeLessThan(path.capacity());
+  path.send(new Uint8Array(65_536));
+  channel.bufferedAmount = 65_000;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  path.send(new Uint8Array(1));
+  expect(channel.bufferedAmountLowThreshold).toBeLessThan(bufferedAmountLowThreshold);
+  expect(channel.bufferedAmountLowThreshold).toBeLessThan(path.capacity() + channel.bufferedAmount);
+  expect(path.chunkBytes(0)).toBeLessThan(16 * 1024);
   channel.dispatchEvent(new Event('bufferedamountlow'));
   expect(events.drained).toHaveBeenCalledOnce();
 });

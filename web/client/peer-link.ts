@@ -7,8 +7,8 @@ import { ChannelPath } from './channel-path.ts';
 import type { Fact } from './report.ts';
 import type { DataChannel, PeerConnection, PeerConnectionClass } from './webrtc.ts';
 
-/** Both ends create the channel themselves, which saves the round trip of DCEP (RFC 8832). The agent knows the id. */
-const CHANNEL = { label: 'direct-agent', options: { negotiated: true, id: 0, ordered: true } } as const;
+/** Both ends create the channels themselves, which saves the round trip of DCEP (RFC 8832). The agent knows the ids. */
+const LABEL = 'direct-agent';
 
 /** `close` on the connection drops what the channel still holds, so the last message gets this long to leave. */
 const LINGER_MS = 500;
@@ -57,8 +57,7 @@ export class PeerLink {
     this.#events = events;
     // The edge's ICE servers are not known yet; nothing is gathered before `gather`.
     this.#connection = new options.RTCPeerConnection({ iceTransportPolicy: options.iceTransportPolicy });
-    this.#channel = this.#connection.createDataChannel(CHANNEL.label, CHANNEL.options);
-    this.#channel.binaryType = 'arraybuffer';
+    this.#channel = this.#lane(0);
     this.#observe();
   }
 
@@ -109,7 +108,7 @@ export class PeerLink {
 
   /** The path over the channel, once it is open. */
   path(): ChannelPath {
-    return new ChannelPath(this.#channel, this.#connection.sctp?.maxMessageSize);
+    return new ChannelPath(this.#channel, this.#connection.sctp?.maxMessageSize, (lane) => this.#lane(lane));
   }
 
   selectedPair(): Promise<SelectedPair> {
@@ -138,6 +137,12 @@ export class PeerLink {
       },
       (error: unknown) => this.#events.step(`remote candidate refused: ${error}`),
     );
+  }
+
+  #lane(id: number): DataChannel {
+    const channel = this.#connection.createDataChannel(LABEL, { negotiated: true, id, ordered: true });
+    channel.binaryType = 'arraybuffer';
+    return channel;
   }
 
   #observe(): void {

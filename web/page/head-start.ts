@@ -94,6 +94,7 @@ export function headStart(origin: string, host: string, servers: KnownServers, p
   });
   named.catch(() => {});
   // Bound now: the client gets the connection with its own methods.
+  const create = connection.createDataChannel.bind(connection);
   const configure = connection.setConfiguration.bind(connection);
   const describe = connection.setLocalDescription.bind(connection);
   const begin = async (iceServers: RTCIceServer[]) => {
@@ -135,9 +136,9 @@ export function headStart(origin: string, host: string, servers: KnownServers, p
   // Whoever goes on with it hears of the one by the other.
   gathered.catch(() => {});
 
-  const [ids, connections, responses] = [[id], [connection], [asked]];
+  const [ids, connections, channels, responses] = [[id], [connection], [channel], [asked]];
   const begun = {
-    createDataChannel: () => channel,
+    createDataChannel: (...its: Parameters<typeof create>) => channels.shift() ?? create(...its),
     createOffer: () => offered,
     setConfiguration: () => {},
     setLocalDescription: () => gathered,
