@@ -231,3 +231,8 @@ export const DIRECT_DEADLINE_MS = 8_000;
 export const RELAY_RETRY_DELAYS_MS: readonly number[] = [100, 250, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
 /** Pauses between attempts at a direct path in the background, in order; the last one repeats. */
 export const RETRY_DELAYS_MS: readonly number[] = [2_000, 5_000, 10_000, 30_000, 60_000];
+/**
+ * While requests run and no path is open, attempts at each path begin at least so often: the longest pauses above are as
+ * long as such a session lives (SESSION_SURVIVAL_MS), so that no more than that comes of it.
+ */
+export const STRANDED_RETRY_MS = 5_000;

@@ -185,7 +185,8 @@ describe.skipIf(missing)(`50 kills (${missing || `seed ${SEED}`})`, () => {
       run = { ...result, kills };
     } catch (error) {
       console.log([...lines, ...stack.log].join('\n'));
-      throw error;
+      // In the report too: it tells what the client did about its paths at the end.
+      throw new Error(`the last that the page said:\n${lines.slice(-40).join('\n')}`, { cause: error });
     } finally {
       lab.restore();
     }

@@ -121,6 +121,10 @@ export class Connector {
         this.#direct.look();
         this.#changed();
       },
+      stranded: () => {
+        this.#relay.hurry();
+        this.#direct.hurry();
+      },
       rtt: (ms) => events.rtt(ms),
     });
     // One signaling session serves both paths at first, and what the edge refuses once it need not be asked twice.

@@ -4,7 +4,7 @@
  * failure of a request.
  */
 import { DirectError } from '../../shared/errors.ts';
-import { RETRY_DELAYS_MS } from '../../shared/limits.ts';
+import { RETRY_DELAYS_MS, STRANDED_RETRY_MS } from '../../shared/limits.ts';
 import { type AttemptOptions, attempt } from './attempt.ts';
 import type { SelectedPair } from './candidate-pair.ts';
 import type { DirectPath } from './direct-path.ts';
@@ -51,7 +51,7 @@ interface Connected {
 type State =
   | { name: 'connecting'; running: Running }
   | Connected
-  | { name: 'waiting'; cancel: () => void }
+  | { name: 'waiting'; at: number; cancel: () => void }
   | { name: 'failed' | 'off' | 'closed' };
 
 export type DirectOptions = Omit<AttemptOptions, 'signal' | 'RTCPeerConnection' | 'isHopeful' | 'lost'> & {
@@ -115,6 +115,15 @@ export class Direct {
       state.cancel();
       this.#wait(this.#soonestMs());
     }
+  }
+
+  /** Requests have no path any more, so the next attempt is due sooner than it was. */
+  hurry(): void {
+    const state = this.#state;
+    const { now } = this.#options.signaling.environment;
+    if (state.name !== 'waiting' || state.at <= now() + STRANDED_RETRY_MS) return;
+    state.cancel();
+    this.#wait(this.#soonestMs());
   }
 
   /** A path of the session came into doubt, is heard again or is of another kind. */
@@ -308,7 +317,9 @@ export class Direct {
   }
 
   #waitForNext(): void {
-    this.#wait(this.#woken ? this.#soonestMs() : pauseMs(this.#failures));
+    const pause = pauseMs(this.#failures);
+    const most = this.#options.host.isStranded ? STRANDED_RETRY_MS : pause;
+    this.#wait(this.#woken ? this.#soonestMs() : Math.min(pause, most));
   }
 
   /** Events come in bursts, and attempts do not. */
@@ -319,9 +330,10 @@ export class Direct {
   #wait(ms: number): void {
     const { trust, signaling } = this.#options;
     const { environment } = signaling;
+    const at = environment.now() + ms;
     if (trust.isAsking) {
       this.#held = true;
-      this.#enter({ name: 'waiting', cancel: () => {} });
+      this.#enter({ name: 'waiting', at, cancel: () => {} });
       return;
     }
     const cancel = environment.timer(Math.max(0, ms), () => {
@@ -329,7 +341,7 @@ export class Direct {
       if (environment.network.online()) this.#attempt();
       else this.#waitForNext();
     });
-    this.#enter({ name: 'waiting', cancel });
+    this.#enter({ name: 'waiting', at, cancel });
   }
 
   #enter(state: State): void {

@@ -32,6 +32,8 @@ export interface HostSessionEvents {
   moved(): void;
   /** A path came into doubt, or is heard again. */
   changed(): void;
+  /** The last open path has ended while requests run. */
+  stranded(): void;
   /** A PING was answered on the path in use after `ms`. */
   rtt(ms: number): void;
 }
@@ -84,6 +86,11 @@ export class HostSession {
   /** Requests run. */
   get isBusy(): boolean {
     return this.#session !== undefined && this.#session.streamCount > 0;
+  }
+
+  /** Requests run, and no path is open: the session lives for SESSION_SURVIVAL_MS. */
+  get isStranded(): boolean {
+    return this.isBusy && this.#session?.links.every(({ isOpen }) => !isOpen) === true;
   }
 
   /** The path in use; a session's first one is used before the agent has answered on it. */
@@ -168,5 +175,6 @@ export class HostSession {
     if (isDeviceRefusal(known)) this.#events.refused?.(known);
     // What no agent has heard of need not wait for another path of this session: it may go any way.
     if (!this.#begun && this.#session?.links.length === 0) this.#session.close('E_PATH_LOST', known.detail);
+    if (this.isStranded) this.#events.stranded();
   }
 }

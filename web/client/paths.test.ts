@@ -117,6 +117,22 @@ describe('a direct path that dies', () => {
     expect([paths, edge.agent.heads.length, edge.agent.sessions.length]).toEqual([['relay', 'direct'], 1, 1]);
   });
 
+  test('while the relay has a long pause between attempts ends that pause for what runs', async () => {
+    const { edge, client, paths } = await direct();
+    edge.relayFate = 'refused';
+    edge.relay.end(1006);
+    // Until the pauses are the longest.
+    await edge.clock.advance(300 * SECOND);
+    const expected = lines(edge, 100);
+    const { text } = await reading(edge, client);
+    edge.relayFate = 'open';
+    edge.connection.channel.close();
+    await edge.clock.advance(SECOND);
+    expect(paths.at(-1)).toBe('relay');
+    await edge.clock.advance(30 * SECOND);
+    expect([await text, edge.agent.heads.length]).toEqual([expected, 1]);
+  });
+
   test('while a request has no answer yet costs that request nothing', async () => {
     const { edge, client } = await direct();
     const answer = Promise.withResolvers<void>();
@@ -287,6 +303,24 @@ describe('a relay that is lost before its first message has arrived', () => {
     await edge.clock.advance(5 * SECOND);
     expect((await response).code).toBe('E_HOST_RESTARTED');
     expect(edge.agent.heads).toEqual([]);
+  });
+});
+
+describe('a relay that dies', () => {
+  test('while the direct path has a long pause between attempts ends that pause for what runs', async () => {
+    const edge = new TestEdge();
+    edge.outcome = 'E_HOST_BUSY';
+    const { client, paths } = connected(edge);
+    await edge.clock.advance(300 * SECOND);
+    const expected = lines(edge, 100);
+    const { text } = await reading(edge, client);
+    edge.outcome = 'open';
+    edge.relayFate = 'refused';
+    edge.relay.end(1006);
+    await edge.clock.advance(SECOND);
+    expect(paths.at(-1)).toBe('direct');
+    await edge.clock.advance(30 * SECOND);
+    expect([await text, edge.agent.heads.length]).toEqual([expected, 1]);
   });
 });
 

@@ -121,6 +121,29 @@ describe('the relay', () => {
     expect(edge.relays.length).toBeLessThan(16);
   });
 
+  test('that fails again and again is tried often enough that a session whose requests run does not end for it', async () => {
+    const { edge, client } = await onRelay();
+    edge.answer = async (exchange) => {
+      await exchange.sendHead({ status: 200, statusText: '', headers: [] });
+      await new Promise<void>((resolve) => edge.clock.timer(300 * SECOND, resolve));
+      await exchange.sendData(new TextEncoder().encode('whole'));
+      exchange.finish();
+    };
+    const response = client.fetch('/v1/x', { method: 'POST' });
+    await edge.clock.advance(SECOND);
+    const text = (await response).text();
+    // Each socket works for a second, and the network is gone for most of the time between.
+    for (let minute = 0; minute < 6; minute++) {
+      edge.relayFate = 'refused';
+      edge.relay.end(1006);
+      await edge.clock.advance(50 * SECOND);
+      edge.relayFate = 'open';
+      await edge.clock.advance(6 * SECOND);
+      expect([minute, client.path]).toEqual([minute, 'relay']);
+    }
+    expect([await text, edge.agent.heads.length]).toEqual(['whole', 1]);
+  });
+
   test('that the edge refuses for good is not tried again', async () => {
     for (const code of ['E_UNAUTHORIZED', 'E_NOT_FOUND'] as const) {
       const edge = new TestEdge();

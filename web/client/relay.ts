@@ -8,6 +8,7 @@ import {
   LIVENESS_PROBE_MS,
   LIVENESS_TIMEOUT_MS,
   RELAY_RETRY_DELAYS_MS,
+  STRANDED_RETRY_MS,
 } from '../../shared/limits.ts';
 import type { PathLink } from '../../shared/path-link.ts';
 import type { Diagnostics } from './diagnostics.ts';
@@ -61,6 +62,8 @@ export class Relay {
   /** When the last attempt began. */
   #startedAt = Number.NEGATIVE_INFINITY;
   #cancelRetry: () => void = () => {};
+  /** When the next attempt is due, while it waits for its time. */
+  #retryAt = 0;
   /** The next attempt waits for the person who was asked about the host's key. */
   #held = false;
   #cancelReplacement: (() => void) | undefined;
@@ -110,6 +113,13 @@ export class Relay {
     if (current === undefined || current.link !== host.active) return;
     const silentMs = signaling.environment.now() - current.link.heardAt;
     if (silentMs >= REPLACE_AFTER_MS) this.#ask(current.socket, LIVENESS_TIMEOUT_MS);
+  }
+
+  /** Requests have no path any more, so the next attempt is due sooner than it was. */
+  hurry(): void {
+    const { now } = this.#options.signaling.environment;
+    if (this.#state !== 'waiting' || this.#attempt !== undefined || this.#retryAt <= now() + STRANDED_RETRY_MS) return;
+    this.#wait(this.#startedAt + MIN_INTERVAL_MS - now());
   }
 
   /** The person who was asked about the host's key has agreed: requests wait for what comes of it. */
@@ -285,18 +295,21 @@ export class Relay {
 
   /** With jitter: after a deploy all sockets drop at once, and must not all come back at once. */
   #pause(): number {
+    const { host, signaling } = this.#options;
     const pause = RELAY_RETRY_DELAYS_MS[Math.min(this.#failures, RELAY_RETRY_DELAYS_MS.length - 1)] ?? 0;
-    return pause * (0.5 + this.#options.signaling.environment.random() / 2);
+    const most = host.isStranded ? STRANDED_RETRY_MS : pause;
+    return Math.min(pause, most) * (0.5 + signaling.environment.random() / 2);
   }
 
   #wait(ms: number): void {
-    const { timer, network } = this.#options.signaling.environment;
+    const { timer, network, now } = this.#options.signaling.environment;
     this.#cancelRetry();
     this.#held = this.#options.trust.isAsking;
     if (this.#held) {
       this.#enter('waiting');
       return;
     }
+    this.#retryAt = now() + ms;
     this.#cancelRetry = timer(Math.max(0, ms), () => {
       if (network.online()) {
         // Who has just lost a working path waits for the next one; where it fails, requests go by HTTPS meanwhile.
