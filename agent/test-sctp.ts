@@ -27,6 +27,8 @@ interface Sctp {
   readonly flightSize: number;
   readonly timer3Handle: unknown;
   cwnd: number;
+  /** Packets that may leave now where they are spread over the round trip. */
+  readonly paceCredit: number;
   _inboundStreamsMax: number;
   readonly inboundStreams: Record<string, InboundStream>;
   readonly waitingChunks: number;
