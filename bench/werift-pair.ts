@@ -1,93 +1,89 @@
-/**
- * One of the two processes of bench/werift-patches.ts: `werift-pair.ts ROLE FOLDER BYTES SIZE QUEUE`. The sender passes
- * BYTES in messages of SIZE to the receiver and keeps at most QUEUE bytes unsent, both with the copy of werift in FOLDER.
- * Their descriptions go through the parent, which also gets each one's Figures at the end.
- */
+/** Two Node processes with one copy of werift and a data channel between them: bulk, and what it costs each of them. */
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { PairMessage } from './werift-node.ts';
 
-const [role, folder = '', ...numbers] = process.argv.slice(2);
-const [bytes = 0, size = 0, queue = 0] = numbers.map(Number);
-const { RTCPeerConnection } = (await import(join(folder, 'lib/index.mjs'))) as typeof import('werift');
+const ANSWER_MS = 30_000;
+/** What is on its way when the sender stops. */
+const REST_MS = 500;
 
-export interface Figures {
-  /** From the first byte asked for to the last one there (receiver), or out of the queue (sender). */
-  seconds: number;
-  cpuSeconds: number;
-}
-export type PairMessage =
-  | { kind: 'description'; type: 'offer' | 'answer'; sdp: string }
-  | { kind: 'begin' }
-  | { kind: 'figures'; figures: Figures };
-
-const tell = (message: PairMessage) => process.send?.(message);
-
-/** Counts from now. */
-function stopwatch(): () => Figures {
-  const [start, cpu] = [performance.now(), process.cpuUsage()];
-  return () => {
-    const { user, system } = process.cpuUsage(cpu);
-    return { seconds: (performance.now() - start) / 1e3, cpuSeconds: (user + system) / 1e6 };
-  };
+export interface Bulk {
+  /** Bytes of a message. */
+  chunk: number;
+  /** Bytes that the sender keeps unsent, at most. */
+  queue: number;
+  /** Milliseconds before anything is counted. */
+  warmMs: number;
+  /** Milliseconds for which it is counted. */
+  ms: number;
 }
 
-const LOOPBACK = '127.0.0.1';
-const connection = new RTCPeerConnection({
-  iceServers: [],
-  iceUseIpv6: false,
-  // Other interfaces may go while it runs, as those of network labs do.
-  iceAdditionalHostAddresses: [LOOPBACK],
-  iceFilterCandidatePair: ({ localCandidate, remoteCandidate }) =>
-    localCandidate.host === LOOPBACK && remoteCandidate.host === LOOPBACK,
-});
-const channel = connection.createDataChannel('bulk', { negotiated: true, id: 0 });
-
-/** With all its candidates. */
-async function describe(type: 'offer' | 'answer'): Promise<void> {
-  const description = type === 'offer' ? await connection.createOffer() : await connection.createAnswer();
-  await connection.setLocalDescription(description);
-  while (connection.iceGatheringState !== 'complete') await new Promise((resolve) => setTimeout(resolve, 5));
-  tell({ kind: 'description', type, sdp: connection.localDescription?.sdp ?? '' });
+export interface BulkFigures {
+  /** MB/s. */
+  rate: number;
+  /** Milliseconds of processor time for a megabyte. */
+  sender: number;
+  receiver: number;
 }
 
-function send(): void {
-  const took = stopwatch();
-  const message = Buffer.alloc(size, 7);
-  let sent = 0;
-  channel.bufferedAmountLowThreshold = queue / 2;
-  const fill = () => {
-    for (; sent < bytes && channel.bufferedAmount < queue; sent += size) channel.send(message);
-  };
-  channel.bufferedAmountLow.subscribe(fill);
-  fill();
-  const watch = setInterval(() => {
-    if (sent < bytes || channel.bufferedAmount > 0) return;
-    clearInterval(watch);
-    tell({ kind: 'figures', figures: took() });
-  }, 5);
+type Count = Extract<PairMessage, { rate: number }>;
+
+/** The words of a command that starts one end: with the copy of werift in `folder`, at `address` and nowhere else. */
+export function pairCommand(folder: string, role: 'offer' | 'answer', address: string): string[] {
+  return [process.execPath, join(import.meta.dirname, 'werift-node.ts'), folder, role, address];
 }
 
-function receive(): void {
-  const took = stopwatch();
-  let received = 0;
-  channel.onMessage.subscribe((message) => {
-    received += message.length;
-    if (received >= bytes) tell({ kind: 'figures', figures: took() });
-  });
-  tell({ kind: 'begin' });
+export class WeriftPair {
+  readonly #sender: ChildProcess;
+  readonly #receiver: ChildProcess;
+
+  private constructor(sender: ChildProcess, receiver: ChildProcess) {
+    this.#sender = sender;
+    this.#receiver = receiver;
+  }
+
+  /** Connects two processes of `pairCommand` that have IPC; they end with it. Rejects when an end does not answer. */
+  static async connect(sender: ChildProcess, receiver: ChildProcess): Promise<WeriftPair> {
+    const pair = new WeriftPair(sender, receiver);
+    try {
+      receiver.send(await heard(sender));
+      sender.send(await heard(receiver));
+      // Both say that the channel is open.
+      await Promise.all([heard(sender), heard(receiver)]);
+      return pair;
+    } catch (error) {
+      pair.end();
+      throw error;
+    }
+  }
+
+  /** Sends as fast as it goes. Rejects when nothing arrives. */
+  async bulk({ chunk, queue, warmMs, ms }: Bulk): Promise<BulkFigures> {
+    const ask: PairMessage = { ask: { warmMs } };
+    // Begins their counts.
+    for (const one of [this.#sender, this.#receiver]) await question(one, ask);
+    this.#sender.send({ send: { chunk, queue, ms: warmMs + ms } } satisfies PairMessage);
+    await delay(warmMs + ms + REST_MS);
+    const [sent, came] = [await question(this.#sender, ask), await question(this.#receiver, ask)];
+    if (came.megabytes === 0) throw new Error('nothing came');
+    const cost = ({ cpuMs }: Count) => cpuMs / came.megabytes;
+    return { rate: came.rate, sender: cost(sent), receiver: cost(came) };
+  }
+
+  end(): void {
+    for (const one of [this.#sender, this.#receiver]) one.kill();
+  }
 }
 
-process.on('message', (message: PairMessage) => {
-  void (async () => {
-    if (message.kind === 'begin') return send();
-    if (message.kind !== 'description') return;
-    await connection.setRemoteDescription({ type: message.type, sdp: message.sdp });
-    if (message.type === 'offer') await describe('answer');
-  })();
-});
-if (role === 'receiver') {
-  channel.stateChanged.subscribe((state) => {
-    // By then the other one's is open as well.
-    if (state === 'open') setTimeout(receive, 200);
-  });
-  await describe('offer');
+async function question(one: ChildProcess, message: PairMessage): Promise<Count> {
+  const answer = heard(one);
+  one.send(message);
+  return (await answer) as Count;
+}
+
+async function heard(one: ChildProcess): Promise<PairMessage> {
+  const [message] = await once(one, 'message', { signal: AbortSignal.timeout(ANSWER_MS) });
+  return message as PairMessage;
 }

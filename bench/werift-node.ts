@@ -1,27 +1,28 @@
 /**
- * One of two Node processes with a data channel between them and nothing else of ours: `node bench/raw-node.ts <folder of
- * werift> <offer|answer> <address>`, at which it is. The one that offers sends. Descriptions and figures go over IPC.
+ * One of two Node processes with a data channel between them and nothing else of ours: `node bench/werift-node.ts <folder
+ * of werift> <offer|answer> <address>`, at which it is. The one that offers sends. Descriptions and figures go over IPC.
  */
 import { join } from 'node:path';
 
-export type RawMessage =
+export type PairMessage =
   | { sdp: string }
   | { open: true }
-  | { send: { chunk: number; ms: number } }
+  /** Messages of `chunk` bytes for `ms`, of which `queue` bytes at most have not left. */
+  | { send: { chunk: number; queue: number; ms: number } }
   /** Of what came since the last question, without the first `warmMs`. */
   | { ask: { warmMs: number } }
   | { rate: number; cpuMs: number; megabytes: number };
 
-const QUEUE_BYTES = 256 * 1024;
-
 const [folder = '', role, address = ''] = process.argv.slice(2);
 const { RTCPeerConnection } = (await import(join(folder, 'lib/index.mjs'))) as typeof import('werift');
-const tell = (message: RawMessage) => void process.send?.(message);
+const tell = (message: PairMessage) => void process.send?.(message);
 
 const connection = new RTCPeerConnection({
   iceServers: [],
   iceUseIpv6: false,
-  iceInterfaceAddresses: { udp4: address },
+  // Loopback is no interface that werift would take by itself, and other ones may go, as those of network labs do.
+  iceAdditionalHostAddresses: [address],
+  iceFilterCandidatePair: ({ localCandidate }) => localCandidate.host === address,
 });
 const channel = connection.createDataChannel('raw', { negotiated: true, id: 0 });
 let came: { atMs: number; bytes: number }[] = [];
@@ -39,12 +40,12 @@ async function described(): Promise<void> {
   tell({ sdp: connection.localDescription?.sdp ?? '' });
 }
 
-function send(chunk: number, ms: number): void {
+function send({ chunk, queue, ms }: { chunk: number; queue: number; ms: number }): void {
   const message = Buffer.alloc(chunk, 7);
   const end = performance.now() + ms;
-  channel.bufferedAmountLowThreshold = QUEUE_BYTES / 2;
+  channel.bufferedAmountLowThreshold = queue / 2;
   const fill = () => {
-    while (performance.now() < end && channel.bufferedAmount < QUEUE_BYTES) channel.send(message);
+    while (performance.now() < end && channel.bufferedAmount < queue) channel.send(message);
   };
   channel.bufferedAmountLow.subscribe(fill);
   fill();
@@ -66,8 +67,8 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-process.on('message', async (message: RawMessage) => {
-  if ('send' in message) return send(message.send.chunk, message.send.ms);
+process.on('message', async (message: PairMessage) => {
+  if ('send' in message) return send(message.send);
   if ('ask' in message) return answer(message.ask.warmMs);
   if (!('sdp' in message)) return;
   await connection.setRemoteDescription({ type: role === 'offer' ? 'answer' : 'offer', sdp: message.sdp });
