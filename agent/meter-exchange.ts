@@ -11,9 +11,9 @@ export class MeteredExchange extends AgentExchange {
     this.#meter = meter;
   }
 
-  override async sendData(bytes: Uint8Array): Promise<void> {
+  override sendData(bytes: Uint8Array): Promise<void> {
     this.#meter.sent(bytes.length);
-    await super.sendData(bytes);
+    return super.sendData(bytes);
   }
 
   override async readData(): Promise<Uint8Array | null> {

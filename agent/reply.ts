@@ -44,9 +44,9 @@ export class Reply {
     await this.#sink.sendHead(head);
   }
 
-  async data(bytes: Uint8Array): Promise<void> {
+  data(bytes: Uint8Array): Promise<void> {
     this.meter.passed(bytes);
-    await this.#sink.sendData(bytes);
+    return this.#sink.sendData(bytes);
   }
 
   finish(trailers: HeaderList): void {

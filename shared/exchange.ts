@@ -43,9 +43,8 @@ class Exchange {
    * Sends a piece of the body, which the caller must not change afterwards; await it for backpressure.
    * @throws DirectError when the peer stopped reading or the session ended.
    */
-  async sendData(bytes: Uint8Array): Promise<void> {
-    if (bytes.length === 0) return;
-    await writeRecord(this.stream, 'data', bytes);
+  sendData(bytes: Uint8Array): Promise<void> {
+    return bytes.length === 0 ? Promise.resolve() : writeRecord(this.stream, 'data', bytes);
   }
 
   /** Ends this direction. @throws ProtocolError when the trailers are too large. */

@@ -32,12 +32,12 @@ export interface Piece {
  * Sends a record, whose bytes the caller must not change afterwards; await it for backpressure.
  * @throws DirectError when the peer stopped reading or the session ended.
  */
-export async function writeRecord(stream: Stream, type: RecordType, bytes: Uint8Array): Promise<void> {
+export function writeRecord(stream: Stream, type: RecordType, bytes: Uint8Array): Promise<void> {
   const number = NUMBERS[type];
   const prefix = new Uint8Array(varintLength(number) + varintLength(bytes.length));
   writeVarint(prefix, writeVarint(prefix, 0, number), bytes.length);
-  // Both writes are queued before anything is awaited: another writer must not come between them.
-  await Promise.all([stream.write(prefix), stream.write(bytes)]);
+  // At once: another writer must not come between them.
+  return stream.write(prefix, bytes);
 }
 
 interface Incoming {

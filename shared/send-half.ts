@@ -54,14 +54,14 @@ export class SendHalf {
     return Math.max(0, this.#highest - this.#buffer.acknowledged);
   }
 
-  write(bytes: Uint8Array): Promise<void> {
+  write(...parts: readonly Uint8Array[]): Promise<void> {
     const state = this.#state;
     if (state.name === 'failed') return Promise.reject(state.error);
     if ('code' in state && state.code !== undefined) {
       return Promise.reject(new DirectError(codeFromNumber(state.code)));
     }
     if (state.name !== 'open') return Promise.reject(new Error('write after finish'));
-    this.#buffer.append(bytes);
+    for (const bytes of parts) this.#buffer.append(bytes);
     this.#wake();
     if (this.#unsent() <= WRITE_HIGH_WATER) return Promise.resolve();
     return new Promise((resolve, reject) => this.#writers.push({ resolve, reject }));
