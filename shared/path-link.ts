@@ -235,6 +235,8 @@ export class PathLink {
     if (known !== undefined) return known;
     if (this.owner.role === 'agent' || this.#lanes === 1) return 0;
     const lane = this.#freeLane();
+    // The agent may send in it as soon as it is named, and no sooner than this end hears it.
+    this.path.openLane?.(lane);
     this.keepLane(stream, lane);
     return lane;
   }

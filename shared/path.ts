@@ -15,6 +15,10 @@ export interface Path {
   /** How many lanes it has, numbered from 0; absent: one. Lane 0 is there from the start. */
   readonly lanes?: number;
   /**
+   * Client: what the peer sends in `lane` is heard from now on, and may have been lost before. Absent: it always is.
+   */
+  openLane?(lane: number): void;
+  /**
    * Calls `run` when what was written may leave, in place of the end of the event-loop turn: a path whose messages
    * cost money waits a little for more.
    */

@@ -4,7 +4,7 @@
  */
 import { MAX_MESSAGE_BYTES } from './limits.ts';
 import type { Path, PathEvents } from './path.ts';
-import type { SessionEnvironment } from './path-link.ts';
+import type { SessionEnvironment, SessionRole } from './path-link.ts';
 
 export interface Process extends SessionEnvironment {
   /** How many timers wait. */
@@ -148,15 +148,18 @@ class End implements Path {
   /** When the last message of each lane arrives. */
   readonly #lastAt = new Map<number, number>();
   #queued = 0;
+  /** Client: lanes that are heard; what comes in others is lost. Undefined: all are. */
+  readonly #heard: Set<number> | undefined;
   /** Nothing that is sent from now on arrives. */
   #silent = false;
   /** Every message that was sent. */
   messages = 0;
   bytes = 0;
 
-  constructor(world: World, options: WireOptions) {
+  constructor(world: World, options: WireOptions, role: SessionRole) {
     this.#world = world;
     this.#options = options;
+    this.#heard = role === 'client' ? new Set([0]) : undefined;
     this.maxMessageBytes = options.maxMessageBytes ?? MAX_MESSAGE_BYTES;
     this.lanes = options.lanes ?? 1;
   }
@@ -175,6 +178,10 @@ class End implements Path {
 
   capacity(): number {
     return this.isClosed ? 0 : (this.#options.queueBytes ?? 256 * 1024) - this.#queued;
+  }
+
+  openLane(lane: number): void {
+    this.#heard?.add(lane);
   }
 
   chunkBytes(): number {
@@ -253,7 +260,7 @@ class End implements Path {
   }
 
   #deliver(message: Uint8Array, lane: number): void {
-    if (this.isClosed) return;
+    if (this.isClosed || this.#heard?.has(lane) === false) return;
     if (this.#events === undefined) this.#early.push({ message, lane });
     else this.#events.message(message, lane);
   }
@@ -273,8 +280,8 @@ export class Wire {
   readonly agent: End;
 
   constructor(world: World, options: WireOptions = {}) {
-    this.client = new End(world, options);
-    this.agent = new End(world, options);
+    this.client = new End(world, options, 'client');
+    this.agent = new End(world, options, 'agent');
     this.client.join(this.agent);
     this.agent.join(this.client);
   }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { IS_NATIVE } from '../agent/test-network.ts';
 import { ERRORS, type ErrorCode } from '../shared/errors.ts';
 import { decodeFrames, encodeFrames, type Frame } from '../shared/frame.ts';
 import { MAX_CONCURRENT_STREAMS, MAX_HEAD_BYTES } from '../shared/limits.ts';
@@ -86,7 +87,8 @@ describe('a client that breaks the rules loses its session with a code, and the 
   });
 });
 
-describe('a client that uses lanes as it should not', () => {
+// libdatachannel refuses by itself what belongs to no channel, and is silent about an OPEN where one is.
+describe.skipIf(IS_NATIVE)('a client that uses lanes as it should not', () => {
   const text = (client: RawClient) => Buffer.concat(client.messages).toString('latin1');
 
   test('is answered where the agent can, and nothing else happens', async () => {

@@ -35,6 +35,11 @@ export class ChannelPath implements Path {
     return channel?.readyState === 'open' ? (pace?.queueBytes ?? 0) - channel.bufferedAmount : 0;
   }
 
+  /** Browsers drop what comes in an SCTP stream without a data channel. */
+  openLane(lane: number): void {
+    if (this.#closed === undefined) this.#lane(lane);
+  }
+
   chunkBytes(lane: number): number {
     return this.#lane(lane)?.pace.chunkBytes ?? 0;
   }
