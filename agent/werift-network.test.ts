@@ -180,12 +180,15 @@ test('any STUN bytes are read in time that follows their length, and nothing is 
 });
 
 // libdatachannel is silent about an OPEN where a channel is.
-test.skipIf(IS_NATIVE)('a client that opens a data channel of its own is closed, and told apart from one that closes', async () => {
-  await open();
-  client.createDataChannel('mine');
-  await vi.waitUntil(() => agent.closed.length > 0, { timeout: 10_000 });
-  expect(agent.closed).toEqual(['the client has opened another data channel']);
-});
+test.skipIf(IS_NATIVE)(
+  'a client that opens a data channel of its own is closed, and told apart from one that closes',
+  async () => {
+    await open();
+    client.createDataChannel('mine');
+    await vi.waitUntil(() => agent.closed.length > 0, { timeout: 10_000 });
+    expect(agent.closed).toEqual(['the client has opened another data channel']);
+  },
+);
 
 // usrsctp drops it.
 test.skipIf(IS_NATIVE)('a client that sends a message without end is closed, with what it did', async () => {

@@ -37,9 +37,11 @@ await Promise.all(Object.entries(hosts).map(([host, flags]) => start(host, flags
 process.send?.({ up: true } satisfies FromAgents);
 
 async function start(host: string, flags: Record<string, unknown>): Promise<void> {
+  // As in stack.ts: `auto` keeps relay_only with the engine that can.
+  const engine = flags.relayOnly === true ? 'auto' : process.env.DIRECT_AGENT_ENGINE;
   const config = loadConfig({
     flags: { signalingUrl: `${origin}/_direct/h/${host}`, upstream: [upstream.url], logLevel: 'debug', ...flags },
-    env: { DIRECT_AGENT_TOKEN: agentToken, DIRECT_AGENT_ENGINE: process.env.DIRECT_AGENT_ENGINE },
+    env: { DIRECT_AGENT_TOKEN: agentToken, DIRECT_AGENT_ENGINE: engine },
     readFile: () => {
       throw Object.assign(new Error('no file in tests'), { code: 'ENOENT' });
     },

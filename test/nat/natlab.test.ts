@@ -1,5 +1,6 @@
 /** A representative part of the matrix that `npm run natlab` runs whole. */
 import { beforeAll, describe, expect, test } from 'vitest';
+import { IS_NATIVE } from '../../agent/test-network.ts';
 import type { PathKind } from '../../shared/path.ts';
 import { type Cell, type Results, runMatrix } from './matrix.ts';
 import { natStackMissing } from './nat-stack.ts';
@@ -26,14 +27,27 @@ const CELLS: readonly (readonly [client: Place, host: NetworkName, expected: Pat
   ['no-hairpin', 'full-cone', 'turn', 'the router does not lead back'],
 ];
 
+/**
+ * libjuice has TURN over UDP only, and may answer by a relayed pair for a second when the client uses a direct one
+ * already (docs/network.md).
+ */
+const NOT_NATIVE: readonly (readonly [client: Place, host: NetworkName])[] = [
+  ['cgnat', 'full-cone'],
+  ['udp-blocked', 'port-restricted'],
+  ['port-restricted', 'udp-blocked'],
+  ['https-only', 'https-only'],
+];
+const isTested = ([client, host]: (typeof CELLS)[number]) =>
+  !(IS_NATIVE && NOT_NATIVE.some(([ofClient, ofHost]) => ofClient === client && ofHost === host));
+
 describe.skipIf(without)(`clients and hosts in all kinds of networks (${without || 'real'})`, () => {
   let results: Results;
   beforeAll(async () => {
-    results = await runMatrix(CELLS.map(([client, host]): Cell => ({ client, host })));
+    results = await runMatrix(CELLS.filter(isTested).map(([client, host]): Cell => ({ client, host })));
     // Hundreds of seconds on a machine that does much else.
   }, 400_000);
 
-  test.each(CELLS)('client “%s”, host “%s”: %s, %s', (client, host, expected) => {
+  test.each(CELLS.filter(isTested))('client “%s”, host “%s”: %s, %s', (client, host, expected) => {
     const result = results.get(client)?.get(host);
     expect(result?.problem, result?.log).toBeUndefined();
     expect(result?.actual).toBe(expected);
