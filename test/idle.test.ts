@@ -70,6 +70,8 @@ async function openHost(browser: Browser, query: string): Promise<Host> {
       const client = globalThis.library.connect({ url: location.origin, host, token, environment });
       globalThis.directStates = [];
       client.on('state', (state) => globalThis.directStates.push(`${state}: ${client.error?.message ?? 'no error'}`));
+      // A path that is in doubt on a busy machine is left while its state stays.
+      client.on('path', (path) => globalThis.directStates.push(`path: ${path}`));
       globalThis.client = client;
       await globalThis.client.ready;
     },
@@ -217,7 +219,14 @@ describe.skipIf(withoutChromium)(`an idle host with an idle page (${withoutChrom
       expect([wire.agentUp.binaries, wire.pageUp.binaries]).toEqual([0, 0]);
       expect(wire.agentUp.texts).toBeGreaterThan(0);
       expect(wire.pageUp.texts).toBeGreaterThan(0);
-      expect([wire.agentDown, wire.pageDown]).toEqual([wire.agentUp, wire.pageUp]);
+      // The minute may begin or end between a ping and its answer.
+      for (const [up, down] of [
+        [wire.agentUp, wire.agentDown],
+        [wire.pageUp, wire.pageDown],
+      ] as const) {
+        expect(down.binaries).toBe(0);
+        expect(Math.abs(down.texts - up.texts)).toBeLessThanOrEqual(1);
+      }
     });
 
     test('the object was evicted: the next message makes another one, which goes on', () => {

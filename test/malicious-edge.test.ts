@@ -192,7 +192,14 @@ describe('an edge that, on the relay,', () => {
 });
 
 test('an edge with one key for the relay and another one for the answer is refused by a client that knows neither', async () => {
-  edge.lies = { signal: async (signal) => (signal.type === 'answer' ? ownAnswerTo(signal) : undefined) };
+  edge.lies = {
+    signal: async (signal) => {
+      if (signal.type !== 'answer') return;
+      // Else the liar's may be the key that the client knows.
+      await vi.waitUntil(() => client.hostKey !== undefined, PATIENCE);
+      await ownAnswerTo(signal);
+    },
+  };
   // The offer that the answer is to, for which the liar signs properly.
   let offer = '';
   edge.lies.offer = (sdp) => {
