@@ -154,6 +154,20 @@ test('streams that move have their lanes on the new path at once', async () => {
     expect(up.find((said) => said.lane === lane && said.frames[0]?.type !== 'HELLO')?.frames[0]?.type).toBe('USE_PATH');
 });
 
+test('a path that cannot open a lane ends, and the session goes on by the one that it has', async () => {
+  const pair = new Pair();
+  pair.connect('relay', { delayMs: 20 });
+  await pair.world.advance(100);
+  const [stream, other] = await exchange(pair);
+  const { wire } = pair.connect('direct', { delayMs: 5, lanes: MAX_LANES });
+  wire.client.openLane = () => wire.client.end('no data channel');
+  await pair.world.advance(100);
+  expect(pair.client.active?.kind).toBe('relay');
+  await other.write(Buffer.from('more'));
+  await end([stream, other], pair);
+  expect(wire.client.isClosed).toBe(true);
+});
+
 test.each(['0', '-1', '1.5', '"8"', 'null'])('lanes of %s are refused', (lanes) => {
   const json = `{"protocol_version":1,"session_id":"${SIGNALING}","lanes":${lanes}}`;
   expect(() => parseAgentHello(json, SIGNALING)).toThrow('lanes');

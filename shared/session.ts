@@ -360,6 +360,8 @@ export class Session implements LinkOwner {
     if (againMs !== undefined) this.#cancelChoice = this.#environment.timer(againMs, () => this.#choose());
     if (link === this.#active) return;
     if (this.#sequence++ > 0) link?.use(this.#sequence, this.#streams.keys());
+    // It could not open its lanes; whoever heard of its end has chosen another.
+    if (link?.hasEnded === true) return;
     // In the same message: an idle relay may have died long ago, and nobody else would ask.
     link?.probe(LIVENESS_TIMEOUT_MS);
     this.#use(link);
