@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { collectGarbage, collectWhenIdle } from './idle-memory.ts';
 
@@ -46,4 +47,23 @@ test('what is left is really collected', () => {
       resolve();
     });
   });
+});
+
+test('the young generation of an agent that transfers stays small', () => {
+  const size = (prepare: string) => {
+    const script = `
+      import { getHeapSpaceStatistics } from 'node:v8';
+      import { keepYoungGenerationSmall } from '${new URL('idle-memory.ts', import.meta.url)}';
+      ${prepare};
+      const inFlight = [];
+      for (let packet = 0; packet < 500_000; packet++) {
+        inFlight.push({ bytes: new Array(20).fill(packet) });
+        if (inFlight.length > 30_000) inFlight.splice(0, 15_000);
+      }
+      console.log(getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space').space_size);
+    `;
+    return Number(execFileSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' }));
+  };
+  expect(size('')).toBeGreaterThan(16_000_000);
+  expect(size('keepYoungGenerationSmall()')).toBeLessThan(4_000_000);
 });

@@ -36,3 +36,13 @@ export function collectGarbage(): void {
   // Takes what the first one has let go, and gives free pages back to the system.
   collect({ type: 'major', flavor: 'last-resort' });
 }
+
+/**
+ * Keeps the part of the heap for new objects as small as it is at the start. V8 lets it grow to 64 MB while much is in
+ * flight, as during transfers, and a process stays that large. What an agent makes for a packet or a token is soon
+ * gone: with 2 MB a megabyte costs no more time (medians of 3 × 30 MB, each way: 44 and 36 ms with, 44 and 40 without),
+ * and the agent is 40 MB smaller after them.
+ */
+export function keepYoungGenerationSmall(): void {
+  setFlagsFromString('--semi-space-growth-factor=1');
+}

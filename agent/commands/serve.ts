@@ -7,7 +7,7 @@ import type { AgentSettings, Config } from '../config.ts';
 import { discoverServers, type LocalServer, localCandidates } from '../discovery.ts';
 import { dashboard, edgeOf } from '../edge-address.ts';
 import { credentialRefused } from '../edge-api.ts';
-import { collectGarbage } from '../idle-memory.ts';
+import { collectGarbage, keepYoungGenerationSmall } from '../idle-memory.ts';
 import { chooseAddresses, describeAddresses, idlePatterns } from '../local-addresses.ts';
 import { isJournal, makeLog } from '../log.ts';
 import { openMetrics } from '../metrics.ts';
@@ -57,6 +57,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<Ex
       'no local LLM server found yet; one that starts is noticed within seconds. See “upstream” in the docs.',
     );
   }
+  keepYoungGenerationSmall();
   const metrics = config.metrics && (await openMetrics(config.metrics));
   let up = options.up;
   const refused = Promise.withResolvers<DirectError>();
