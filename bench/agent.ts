@@ -9,6 +9,7 @@ import { GCProfiler } from 'node:v8';
 import { startAgent } from '../agent/agent.ts';
 import { loadConfig } from '../agent/config.ts';
 import { discoverServers } from '../agent/discovery.ts';
+import { keepYoungGenerationSmall } from '../agent/idle-memory.ts';
 import { encodeBase64url } from '../shared/base64url.ts';
 import { generateHostKeys, hostKeyBytes } from '../shared/host-identity.ts';
 import { startFakeLlm } from '../test/fake-llm.ts';
@@ -85,6 +86,8 @@ const config = { ...loaded, signalingUrl };
 const search = () => discoverServers({ candidates: config.upstreams });
 const hostKeys = await generateHostKeys();
 const hostKey = encodeBase64url(await hostKeyBytes(hostKeys));
+// As the command does.
+keepYoungGenerationSmall();
 await startAgent({
   config,
   servers: await search(),
