@@ -1,4 +1,5 @@
 /** What anybody may send to the agent's ICE port: nothing of it is signed with a connection's keys. */
+import { Random } from '../shared/test-random.ts';
 import { encodeStun } from './stun.ts';
 
 /** A DTLS 1.2 record (RFC 6347, section 4.1); `length` may lie. */
@@ -140,21 +141,10 @@ export function kindsOfGarbage(ufrag: string): readonly (readonly [name: string,
   return [...checks, ...records, ...others];
 }
 
-/** As many random bytes again and again from the same `seed` (mulberry32). */
-export function randomNumbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** Garbage without end: each kind as it is, cut, with bytes changed, and bytes that are like nothing. */
 export function* garbage(seed: number, ufrag: string): Generator<Buffer> {
-  const random = randomNumbers(seed);
-  const below = (limit: number) => Math.floor(random() * limit);
+  const random = new Random(seed);
+  const below = (limit: number) => random.between(0, limit - 1);
   const kinds = kindsOfGarbage(ufrag);
   const bytes = (length: number) => Buffer.from(Array.from({ length }, () => below(256)));
   for (;;) {

@@ -4,27 +4,24 @@ import type { Path, PathEvents } from './path.ts';
 
 export interface MemoryPathOptions {
   maxMessageBytes?: number;
-  lanes?: number;
   /** Bytes in flight in one direction before `capacity()` reaches 0. */
   queueBytes?: number;
-  /** Delivers a message of so many bytes later: calls `deliver` once, in order in each lane. At once when absent. */
-  carry?(deliver: () => void, bytes: number, lane: number): void;
+  /** Delivers a message of so many bytes later: calls `deliver` once, in order. At once when absent. */
+  carry?(deliver: () => void, bytes: number): void;
 }
 
 class MemoryPath implements Path {
   readonly maxMessageBytes: number;
-  readonly lanes: number;
   readonly #queueBytes: number;
-  readonly #carry: (deliver: () => void, bytes: number, lane: number) => void;
+  readonly #carry: (deliver: () => void, bytes: number) => void;
   #peer: MemoryPath | undefined;
   #events: PathEvents | undefined;
-  #early: { message: Uint8Array; lane: number }[] = [];
+  #early: Uint8Array[] = [];
   #inFlight = 0;
   #closed: string | undefined;
 
   constructor(options: MemoryPathOptions) {
     this.maxMessageBytes = options.maxMessageBytes ?? MAX_MESSAGE_BYTES;
-    this.lanes = options.lanes ?? 1;
     this.#queueBytes = options.queueBytes ?? 256 * 1024;
     this.#carry = options.carry ?? ((deliver) => deliver());
   }
@@ -37,25 +34,21 @@ class MemoryPath implements Path {
     return this.#closed === undefined ? this.#queueBytes - this.#inFlight : 0;
   }
 
-  send(message: Uint8Array, lane = 0): void {
+  send(message: Uint8Array): void {
     if (this.#closed !== undefined) return;
     if (message.length > this.maxMessageBytes) throw new RangeError(`a message of ${message.length} bytes`);
     this.#inFlight += message.length;
-    this.#carry(
-      () => {
-        const blocked = this.capacity() <= 0;
-        this.#inFlight -= message.length;
-        this.#peer?.deliver(message, lane);
-        if (blocked && this.capacity() > 0) this.#events?.drained();
-      },
-      message.length,
-      lane,
-    );
+    this.#carry(() => {
+      const blocked = this.capacity() <= 0;
+      this.#inFlight -= message.length;
+      this.#peer?.deliver(message);
+      if (blocked && this.capacity() > 0) this.#events?.drained();
+    }, message.length);
   }
 
   close(): void {
     this.end('closed');
-    this.#carry(() => this.#peer?.end('closed by the peer'), 0, 0);
+    this.#carry(() => this.#peer?.end('closed by the peer'), 0);
   }
 
   /** Breaks the path as a network does, for this end only. */
@@ -67,14 +60,14 @@ class MemoryPath implements Path {
 
   start(events: PathEvents): void {
     this.#events = events;
-    for (const { message, lane } of this.#early.splice(0)) this.deliver(message, lane);
+    for (const message of this.#early.splice(0)) this.deliver(message);
     if (this.#closed !== undefined) events.closed(this.#closed);
   }
 
-  deliver(message: Uint8Array, lane: number): void {
+  deliver(message: Uint8Array): void {
     if (this.#closed !== undefined) return;
-    if (this.#events === undefined) this.#early.push({ message, lane });
-    else this.#events.message(message, lane);
+    if (this.#events === undefined) this.#early.push(message);
+    else this.#events.message(message);
   }
 }
 

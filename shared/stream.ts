@@ -66,8 +66,8 @@ export class Stream {
   // ---- application ----------------------------------------------------------------------------
 
   /**
-   * Queues `parts` one after the other, which the caller must not change afterwards. The promise is the backpressure: it is pending
-   * while more than 64 kB wait for credit or for the path.
+   * Queues `parts` one after the other, which the caller must not change afterwards. The promise is the backpressure: it
+   * is pending while more than 64 kB wait for credit or for the path.
    * @throws DirectError with the peer's code after STOP_SENDING, or the session's when that has ended.
    */
   write(...parts: readonly Uint8Array[]): Promise<void> {

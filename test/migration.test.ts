@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { Random } from '../shared/test-random.ts';
 import { withoutChromium } from './chromium.ts';
 import { openClientPage } from './client-page.ts';
 import { type LabStack, startLabStack } from './lab-stack.ts';
@@ -25,17 +26,6 @@ const TRANSFER_BYTES_PER_SECOND = 300_000;
 
 /** A run can be repeated: its seed is printed, and taken from here. */
 const SEED = Number(process.env.MIGRATION_SEED ?? Date.now() % 1_000_000);
-
-/** Mulberry32: small, and the same everywhere. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 interface Received {
   status: number;
@@ -118,7 +108,7 @@ async function transfer(page: Page): Promise<Omit<Run, 'kills'>> {
 }
 
 /** Kills paths at random times in random ways, as often as it says. */
-async function kill(lab: NetworkLab, random: () => number): Promise<Record<string, number>> {
+async function kill(lab: NetworkLab, random: Random): Promise<Record<string, number>> {
   const kills: Record<string, number> = {};
   const budgetMs = (TOKENS / TOKENS_PER_SECOND) * 1000 * 0.9;
   const ways: [name: string, upTo: number, act: () => Promise<void>][] = [
@@ -128,7 +118,7 @@ async function kill(lab: NetworkLab, random: () => number): Promise<Record<strin
       0.35,
       async () => {
         lab.cut('udp');
-        await delay(1000 + random() * 4000);
+        await delay(1000 + random.next() * 4000);
       },
     ],
     ['relay reset', 0.6, async () => lab.reset()],
@@ -137,7 +127,7 @@ async function kill(lab: NetworkLab, random: () => number): Promise<Record<strin
       0.8,
       async () => {
         lab.cut('tcp');
-        await delay(500 + random() * 3000);
+        await delay(500 + random.next() * 3000);
       },
     ],
     [
@@ -151,7 +141,7 @@ async function kill(lab: NetworkLab, random: () => number): Promise<Record<strin
   ];
   const started = performance.now();
   for (let i = 1; i <= KILLS; i++) {
-    const pick = random();
+    const pick = random.next();
     const way = ways.find(([, upTo]) => pick < upTo);
     if (way === undefined) throw new Error('the shares do not add up');
     const [name, , act] = way;
@@ -160,7 +150,7 @@ async function kill(lab: NetworkLab, random: () => number): Promise<Record<strin
     lab.restore();
     // Never later than its time, or the tokens would end before the last kill.
     const left = started + (i / KILLS) * budgetMs - performance.now();
-    await delay(Math.max(100, left * (0.5 + random())));
+    await delay(Math.max(100, left * (0.5 + random.next())));
   }
   return kills;
 }
@@ -178,7 +168,7 @@ describe.skipIf(missing)(`50 kills (${missing || `seed ${SEED}`})`, () => {
     const killWhileTheyRun = async () => {
       // A request that is made while there is no path at all goes by HTTPS, which promises nothing.
       await vi.waitFor(() => expect(RUNS.filter((name) => asked(name).length === 0)).toEqual([]), 10_000);
-      return kill(lab, randomOf(SEED));
+      return kill(lab, new Random(SEED));
     };
     try {
       const [result, kills] = await Promise.all([transfer(page), killWhileTheyRun()]);

@@ -3,11 +3,11 @@
  * clients stream, and holds as much after each hour as after the first ones.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Random } from '../../shared/test-random.ts';
 import type { Client } from '../../web/client/node.ts';
 import type { Held } from './agent.ts';
 import { House, type HouseOptions } from './house.ts';
 import { Ledger } from './ledger.ts';
-import { Random } from './random.ts';
 import { Traffic, until } from './traffic.ts';
 import { type Day, hasPath, type Recovery, suffer, TROUBLE_NAMES } from './troubles.ts';
 import { type Verdict, verdictOf } from './verdict.ts';

@@ -1,12 +1,12 @@
 /** What clients ask of the house, each with a check of every byte that comes back. */
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Random } from '../../shared/test-random.ts';
 import { type Client, connect } from '../../web/client/node.ts';
 import { countedTokens } from '../fake-answers.ts';
 import { seededBytes, seededSha256 } from '../seeded-bytes.ts';
 import { HOST_ID, OWNER_TOKEN } from '../stack.ts';
 import { type Entry, type Ledger, WrongBytes } from './ledger.ts';
-import type { Random } from './random.ts';
 
 type Fetch = (path: string, init?: RequestInit) => Promise<Response>;
 

@@ -3,10 +3,10 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { Random } from '../../shared/test-random.ts';
 import type { Client } from '../../web/client/node.ts';
 import type { House } from './house.ts';
 import type { Ledger } from './ledger.ts';
-import type { Random } from './random.ts';
 import { type Traffic, until } from './traffic.ts';
 
 export interface Day {

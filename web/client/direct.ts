@@ -9,7 +9,14 @@ import { type AttemptOptions, attempt } from './attempt.ts';
 import type { SelectedPair } from './candidate-pair.ts';
 import type { DirectPath } from './direct-path.ts';
 import type { Fact } from './report.ts';
-import { attemptError, FINAL_CODES, isNewlyRestarted, MIN_INTERVAL_MS, STABLE_AFTER_MS } from './retry.ts';
+import {
+  attemptError,
+  boundedPause,
+  FINAL_CODES,
+  isNewlyRestarted,
+  MIN_INTERVAL_MS,
+  STABLE_AFTER_MS,
+} from './retry.ts';
 
 /**
  * - `connecting`: an attempt runs, the first one or one in the background.
@@ -317,9 +324,8 @@ export class Direct {
   }
 
   #waitForNext(): void {
-    const pause = pauseMs(this.#failures);
-    const most = this.#options.host.isStranded ? STRANDED_RETRY_MS : pause;
-    this.#wait(this.#woken ? this.#soonestMs() : Math.min(pause, most));
+    const pause = boundedPause(pauseMs(this.#failures), this.#options.host.isStranded);
+    this.#wait(this.#woken ? this.#soonestMs() : pause);
   }
 
   /** Events come in bursts, and attempts do not. */

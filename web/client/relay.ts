@@ -18,7 +18,14 @@ import type { HostTrust } from './host-trust.ts';
 import type { Admission } from './relay-attempt.ts';
 import type { RelayPath } from './relay-path.ts';
 import type { Fact } from './report.ts';
-import { attemptError, FINAL_CODES, isNewlyRestarted, MIN_INTERVAL_MS, STABLE_AFTER_MS } from './retry.ts';
+import {
+  attemptError,
+  boundedPause,
+  FINAL_CODES,
+  isNewlyRestarted,
+  MIN_INTERVAL_MS,
+  STABLE_AFTER_MS,
+} from './retry.ts';
 import { SOCKET_PATIENCE_MS } from './signal-socket.ts';
 import type { Signaling } from './signaling.ts';
 
@@ -96,9 +103,8 @@ export class Relay {
 
   /** The network may have changed, or the page came back. */
   wake(): void {
-    const { now } = this.#options.signaling.environment;
     if (this.#current !== undefined) this.#ask(this.#current.socket, LIVENESS_PROBE_MS);
-    else if (this.#state === 'waiting') this.#wait(this.#startedAt + MIN_INTERVAL_MS - now());
+    else if (this.#state === 'waiting') this.#wait(this.#soonestMs());
   }
 
   /** The path in use does not answer: perhaps another socket does, by another network. */
@@ -119,7 +125,7 @@ export class Relay {
   hurry(): void {
     const { now } = this.#options.signaling.environment;
     if (this.#state !== 'waiting' || this.#attempt !== undefined || this.#retryAt <= now() + STRANDED_RETRY_MS) return;
-    this.#wait(this.#startedAt + MIN_INTERVAL_MS - now());
+    this.#wait(this.#soonestMs());
   }
 
   /** The person who was asked about the host's key has agreed: requests wait for what comes of it. */
@@ -297,8 +303,12 @@ export class Relay {
   #pause(): number {
     const { host, signaling } = this.#options;
     const pause = RELAY_RETRY_DELAYS_MS[Math.min(this.#failures, RELAY_RETRY_DELAYS_MS.length - 1)] ?? 0;
-    const most = host.isStranded ? STRANDED_RETRY_MS : pause;
-    return Math.min(pause, most) * (0.5 + signaling.environment.random() / 2);
+    return boundedPause(pause, host.isStranded) * (0.5 + signaling.environment.random() / 2);
+  }
+
+  /** Events come in bursts, and attempts do not. */
+  #soonestMs(): number {
+    return this.#startedAt + MIN_INTERVAL_MS - this.#options.signaling.environment.now();
   }
 
   #wait(ms: number): void {
