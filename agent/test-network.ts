@@ -6,6 +6,11 @@ import type { NetworkSettings } from './network-settings.ts';
 export const TESTED_ENGINE: EngineSetting =
   ENGINES.find((engine) => engine === process.env.DIRECT_AGENT_ENGINE) ?? 'werift';
 
+/** The setting for an agent under test: whatever is tested, `auto` keeps relay_only with the engine that can. */
+export function testedEngineFor(flags: Readonly<Record<string, unknown>>): EngineSetting {
+  return flags.relayOnly === true ? 'auto' : TESTED_ENGINE;
+}
+
 /** For `describe.skipIf` and `test.skipIf`, with the reason beside it: what is said of werift alone. */
 export const IS_NATIVE = TESTED_ENGINE === 'node-datachannel';
 

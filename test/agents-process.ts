@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { startAgent } from '../agent/agent.ts';
 import { loadConfig } from '../agent/config.ts';
 import { discoverServers } from '../agent/discovery.ts';
+import { testedEngineFor } from '../agent/test-network.ts';
 import { generateHostKeys } from '../shared/host-identity.ts';
 import { startFakeLlm } from './fake-llm.ts';
 import { startForwarder } from './tcp-forwarder.ts';
@@ -37,11 +38,9 @@ await Promise.all(Object.entries(hosts).map(([host, flags]) => start(host, flags
 process.send?.({ up: true } satisfies FromAgents);
 
 async function start(host: string, flags: Record<string, unknown>): Promise<void> {
-  // As in stack.ts: `auto` keeps relay_only with the engine that can.
-  const engine = flags.relayOnly === true ? 'auto' : process.env.DIRECT_AGENT_ENGINE;
   const config = loadConfig({
     flags: { signalingUrl: `${origin}/_direct/h/${host}`, upstream: [upstream.url], logLevel: 'debug', ...flags },
-    env: { DIRECT_AGENT_TOKEN: agentToken, DIRECT_AGENT_ENGINE: engine },
+    env: { DIRECT_AGENT_TOKEN: agentToken, DIRECT_AGENT_ENGINE: testedEngineFor(flags) },
     readFile: () => {
       throw Object.assign(new Error('no file in tests'), { code: 'ENOENT' });
     },

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type AgentOptions, type RunningAgent, startAgent } from '../agent/agent.ts';
 import { loadConfig } from '../agent/config.ts';
 import { discoverServers } from '../agent/discovery.ts';
+import { testedEngineFor } from '../agent/test-network.ts';
 import { type LocalEdge, type LocalEdgeOptions, startEdge } from '../scripts/edge.ts';
 import { encodeBase64url } from '../shared/base64url.ts';
 import { generateHostKeys, type HostKeys, hostKeyBytes } from '../shared/host-identity.ts';
@@ -89,8 +90,6 @@ export class Stack {
     linkTiming: NonNullable<AgentOptions['linkTiming']> = {},
   ): Promise<void> {
     const all = { ...this.#options.flags, ...flags };
-    // Whatever is tested, `auto` keeps relay_only with the engine that can: engine.test.ts.
-    const engine = all.relayOnly === true ? 'auto' : process.env.DIRECT_AGENT_ENGINE;
     const config = loadConfig({
       flags: {
         signalingUrl: this.signalingUrl,
@@ -100,7 +99,7 @@ export class Stack {
         portMapping: false,
         ...all,
       },
-      env: { DIRECT_AGENT_TOKEN: AGENT_TOKEN, DIRECT_AGENT_ENGINE: engine },
+      env: { DIRECT_AGENT_TOKEN: AGENT_TOKEN, DIRECT_AGENT_ENGINE: testedEngineFor(all) },
       readFile: () => {
         throw Object.assign(new Error('no file in tests'), { code: 'ENOENT' });
       },
