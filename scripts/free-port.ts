@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 
 /** `wanted` if it is free at `host`, else any free port; 0 wants any. */
-export async function freePort(wanted: number, host = '127.0.0.1'): Promise<number> {
+export async function freePort(wanted = 0, host = '127.0.0.1'): Promise<number> {
   const listen = (port: number) =>
     new Promise<number>((resolve, reject) => {
       const server = createServer();

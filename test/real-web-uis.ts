@@ -29,7 +29,7 @@ export async function startTiddlyWiki(): Promise<RealWebUi> {
     'exit',
   );
   if (ended !== 0) throw new Error(`TiddlyWiki made no wiki: it ended with ${ended}`);
-  const port = await freePort(0);
+  const port = await freePort();
   return await start([program, folder, '--listen', 'host=127.0.0.1', `port=${port}`], port, root, folder);
 }
 
@@ -48,7 +48,7 @@ export async function startNodeRed(): Promise<RealWebUi> {
   };
   mkdirSync(folder, { recursive: true });
   writeFileSync(settings, `module.exports = ${JSON.stringify(values)};`);
-  const port = await freePort(0);
+  const port = await freePort();
   const args = ['--no-telemetry', '--userDir', folder, '--settings', settings, '--port', `${port}`];
   return await start([programOf('node-red/red.js'), ...args], port, folder, folder);
 }

@@ -1,9 +1,9 @@
 /** Two LLM servers as processes behind one agent and a real edge: one starts later, and is killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { freePort } from '../scripts/free-port.ts';
 import { OWNER_TOKEN, Stack } from './stack.ts';
 
 const WAIT = { timeout: 30_000, interval: 50 };
@@ -21,14 +21,6 @@ afterAll(async () => {
   server?.kill('SIGKILL');
   await stack?.close();
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await new Promise((done) => server.close(done));
-  return port;
-}
 
 async function startLate(): Promise<void> {
   const args = ['test/fake-llm-process.ts', `${port}`];

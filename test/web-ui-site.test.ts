@@ -14,7 +14,7 @@ describe.skipIf(withoutChromium)('a web UI at a host name of its own', () => {
   let site: string;
 
   beforeAll(async () => {
-    const port = await freePort(0);
+    const port = await freePort();
     site = `http://chat.localhost:${port}`;
     [ui, browser] = await Promise.all([startFakeWebUi(), launchChromium()]);
     stack = await Stack.start({

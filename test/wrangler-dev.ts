@@ -30,7 +30,7 @@ export class WranglerDev {
 
   /** `secrets` as `wrangler secret put` would set them. @throws Error with what wrangler printed, if it does not start */
   static async start(secrets: Record<string, string>): Promise<WranglerDev> {
-    const [checkout, port] = await Promise.all([checkOut(), freePort(0)]);
+    const [checkout, port] = await Promise.all([checkOut(), freePort()]);
     const lines = Object.entries(secrets).map(([name, value]) => `${name}=${value}\n`);
     await writeFile(join(checkout.folder, '.dev.vars'), lines.join(''), { mode: 0o600 });
     const flags = ['--port', `${port}`, '--log-level', 'info', '--show-interactive-dev-session', 'false'];

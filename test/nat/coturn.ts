@@ -3,10 +3,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createHmac, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../../scripts/free-port.ts';
 import { findProgram } from '../../scripts/programs.ts';
 import type { IceServer } from '../../shared/signal.ts';
 import { type Certificate, makeCertificate } from './certificate.ts';
@@ -124,16 +125,13 @@ export class Coturn {
     const [program = '', ...rest] = command;
     const child = spawn(program, rest);
     const server = new Coturn({ addresses, port, tlsPort, secret, certificate }, child, folder);
-    const deadline = Date.now() + STARTS_WITHIN_MS;
-    // Its listeners are open by then.
-    while (!server.log.includes('Total General servers')) {
-      if (child.exitCode !== null || Date.now() > deadline) {
-        await server.close();
-        throw new Error(`coturn does not start:\n${server.log}`);
-      }
-      await sleep(20);
+    try {
+      await server.#logs('Total General servers');
+      if (administrator !== undefined) await server.#endExpired(administrator);
+    } catch (error) {
+      await server.close();
+      throw new Error(`coturn does not start:\n${server.log}`, { cause: error });
     }
-    if (administrator !== undefined) await server.#endExpired(administrator);
     return server;
   }
 
@@ -166,7 +164,18 @@ export class Coturn {
     return { urls: transports.map((transport) => this.url(transport)), username, credential };
   }
 
+  /** It logs each of its listeners when it is open. */
+  async #logs(line: string): Promise<void> {
+    const deadline = Date.now() + STARTS_WITHIN_MS;
+    while (!this.log.includes(line)) {
+      if (this.#child.exitCode !== null) throw new Error(`it exits with ${this.#child.exitCode}`);
+      if (Date.now() > deadline) throw new Error(`it does not log “${line}” in ${STARTS_WITHIN_MS} ms`);
+      await sleep(20);
+    }
+  }
+
   async #endExpired({ port, password }: { port: number; password: string }): Promise<void> {
+    await this.#logs('CLI listener opened');
     const socket = connect(port, '127.0.0.1');
     this.#administrator = socket;
     await once(socket, 'connect');
@@ -197,12 +206,4 @@ export class Coturn {
     rmSync(this.#folder, { recursive: true, force: true });
     this.certificate.remove();
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
