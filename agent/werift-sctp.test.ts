@@ -2,7 +2,18 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { RTCDataChannel, RTCDataChannelParameters } from 'werift';
-import { connected, DELAY_MS, type Fate, message, useSimulatedTime } from './test-sctp.ts';
+import {
+  connected,
+  DELAY_MS,
+  data,
+  type Fate,
+  FIRST,
+  LAST,
+  message,
+  packet,
+  typesOf,
+  useSimulatedTime,
+} from './test-sctp.ts';
 
 beforeEach(useSimulatedTime);
 afterEach(() => {
@@ -101,6 +112,21 @@ test('a lost packet is sent again as soon as three later ones have arrived', asy
   // One round trip for the SACKs, half of one for the packet.
   await vi.advanceTimersByTimeAsync(4 * DELAY_MS);
   expect(b.received.map(({ length }) => length)).toEqual([10_000]);
+});
+
+test('every second packet is acknowledged at once, and one alone soon', async () => {
+  const [, b] = await connected();
+  b.channel(0);
+  const first = b.sctp.lastReceivedTsn + 1;
+  const sacks: number[] = [];
+  for (let i = 0; i < 9; i++) {
+    b.take(packet(b, [data({ tsn: first + i, flags: FIRST | LAST, stream: 0, ssn: i, bytes: 100 })]));
+    await vi.advanceTimersByTimeAsync(1);
+    sacks.push(typesOf(b.packets).filter((type) => type === 3).length);
+  }
+  expect(sacks).toEqual([0, 1, 1, 2, 2, 3, 3, 4, 4]);
+  await vi.advanceTimersByTimeAsync(20);
+  expect(typesOf(b.packets)).toEqual([3, 3, 3, 3, 3]);
 });
 
 test('small messages of one turn share packets', async () => {
