@@ -4,22 +4,28 @@
  */
 
 /** Small writes are copied together, so that a token does not keep the 64 kB buffer alive that it came in. */
-const BLOCK_BYTES = 16 * 1024;
+const COPIES_BYTES = 16 * 1024;
 /** From this size on a write is kept by reference: a copy would cost more than the list entry. */
 const BY_REFERENCE_BYTES = 4 * 1024;
 
 interface Block {
   /** Stream offset of the first byte. */
-  offset: number;
-  bytes: Uint8Array;
-  /** Bytes in use; more may be appended up to `bytes.length` if the block is ours. */
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  /** Where the block begins in `bytes`. */
+  readonly start: number;
   length: number;
 }
+
+const NONE = new Uint8Array(0);
 
 export class SendBuffer {
   #blocks: Block[] = [];
   #acknowledged = 0;
   #end = 0;
+  /** Where copies go, and how much of it is used. */
+  #copies = NONE;
+  #copied = 0;
 
   /** Offset after the last byte written. */
   get end(): number {
@@ -35,7 +41,7 @@ export class SendBuffer {
   append(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     if (bytes.length >= BY_REFERENCE_BYTES) {
-      this.#blocks.push({ offset: this.#end, bytes, length: bytes.length });
+      this.#blocks.push({ offset: this.#end, bytes, start: 0, length: bytes.length });
     } else {
       this.#copy(bytes);
     }
@@ -43,15 +49,18 @@ export class SendBuffer {
   }
 
   #copy(bytes: Uint8Array): void {
-    const last = this.#blocks.at(-1);
-    if (last !== undefined && last.bytes.length - last.length >= bytes.length) {
-      last.bytes.set(bytes, last.length);
-      last.length += bytes.length;
-      return;
+    if (this.#copies.length - this.#copied < bytes.length) {
+      this.#copies = new Uint8Array(COPIES_BYTES);
+      this.#copied = 0;
     }
-    const block = new Uint8Array(BLOCK_BYTES);
-    block.set(bytes);
-    this.#blocks.push({ offset: this.#end, bytes: block, length: bytes.length });
+    this.#copies.set(bytes, this.#copied);
+    const last = this.#blocks.at(-1);
+    if (last?.bytes === this.#copies) {
+      last.length += bytes.length;
+    } else {
+      this.#blocks.push({ offset: this.#end, bytes: this.#copies, start: this.#copied, length: bytes.length });
+    }
+    this.#copied += bytes.length;
   }
 
   /** Up to `limit` contiguous bytes from `offset` on, not copied; empty when there are none. */
@@ -61,9 +70,9 @@ export class SendBuffer {
       const block = this.#blocks[i];
       if (block === undefined || block.offset > offset) continue;
       const from = offset - block.offset;
-      return block.bytes.subarray(from, Math.min(block.length, from + limit));
+      return block.bytes.subarray(block.start + from, block.start + Math.min(block.length, from + limit));
     }
-    return new Uint8Array(0);
+    return NONE;
   }
 
   /** Forgets everything before `offset`. */
@@ -80,6 +89,8 @@ export class SendBuffer {
   /** Forgets everything, for a stream that was reset. */
   clear(): void {
     this.#blocks = [];
+    this.#copies = NONE;
+    this.#copied = 0;
     this.#acknowledged = this.#end;
   }
 }
