@@ -298,6 +298,7 @@ test('bytes that were never sent cannot be acknowledged', async () => {
   b.channel(0);
   a.network = ['lost'];
   channel.send(message(0, 500));
+  await vi.advanceTimersByTimeAsync(0);
   a.take(packet(a, [sack(a.sctp.localTsn + 1_000, 1_000_000)]));
   expect(a.sctp.sentQueue).toHaveLength(1);
   await vi.advanceTimersByTimeAsync(5_000);

@@ -153,6 +153,35 @@ test('small messages of one turn share packets', async () => {
   expect(before).toBeLessThan(a.packets.length);
 });
 
+test('short messages of different channels that are sent in one go leave in one packet', async () => {
+  const [a, b] = await connected();
+  const channels = Array.from({ length: 4 }, (_, id) => a.channel(id));
+  for (const { id = 0 } of channels) b.channel(id);
+  for (let turn = 0; turn < 10; turn++) {
+    for (const [index, channel] of channels.entries()) channel.send(message(index, 240));
+    await vi.advanceTimersByTimeAsync(1);
+  }
+  await vi.advanceTimersByTimeAsync(100);
+  expect(b.received).toHaveLength(40);
+  expect(typesOf(a.packets).filter((type) => type === 0)).toHaveLength(40);
+  expect(a.packets).toHaveLength(10);
+});
+
+test('what was sent before the end of its channel or of all arrives', async () => {
+  const [a, b] = await connected();
+  const [first, second] = [a.channel(0), a.channel(1)];
+  for (const { id = 0 } of [first, second]) b.channel(id);
+  first.send(message(0, 500));
+  first.close();
+  await vi.advanceTimersByTimeAsync(100);
+  expect(b.received).toHaveLength(1);
+  expect(first.readyState).toBe('closed');
+  second.send(message(1, 500));
+  void a.transport.stop();
+  await vi.advanceTimersByTimeAsync(100);
+  expect(b.received).toHaveLength(2);
+});
+
 test.each([1, 100])('%i short messages do not wait for long ones of another channel', async (count) => {
   const [a, b] = await connected();
   const [bulk, token] = [a.channel(0), a.channel(1)];
