@@ -6,6 +6,8 @@ import { Stack } from './stack.ts';
 
 const TOKENS = 150;
 const MODEL = `tokens-${TOKENS}-at-40`;
+/** Long enough to be stopped, however slow the machine is. */
+const ENDLESS = 'tokens-5000-at-40';
 const WHOLE = Array.from({ length: TOKENS }, (_, i) => `t${i}`).join(' ');
 
 describe.skipIf(withoutChromium)('an answer that outlives its page', () => {
@@ -24,7 +26,7 @@ describe.skipIf(withoutChromium)('an answer that outlives its page', () => {
   const asked = () => stack.fake.requests.filter(({ url }) => url === '/v1/chat/completions');
 
   /** Asks, and waits until some of the answer is there. */
-  async function begin(page: Page, query = ''): Promise<void> {
+  async function begin(page: Page, query = '', chosen = MODEL): Promise<void> {
     await page.goto(stack.pageUrl.replace('/#', `/${query}#`));
     await page.getByTestId('model').and(page.locator(':enabled')).waitFor();
     // The fake has models of all speeds, and lists a few.
@@ -32,7 +34,7 @@ describe.skipIf(withoutChromium)('an answer that outlives its page', () => {
       select.append(new Option(model));
       select.value = model;
       select.dispatchEvent(new Event('change', { bubbles: true }));
-    }, MODEL);
+    }, chosen);
     await page.getByTestId('prompt').fill('count');
     await page.getByTestId('prompt').press('Enter');
     await expect.poll(() => answer(page)).toContain('t30');
@@ -67,7 +69,7 @@ describe.skipIf(withoutChromium)('an answer that outlives its page', () => {
     await expect.poll(() => answer(page), { timeout: 20_000 }).toBe(WHOLE);
     expect(asked().slice(before)).toMatchObject([{ aborted: false }]);
     const other = await context.newPage();
-    await begin(other, '?no_webrtc=1');
+    await begin(other, '?no_webrtc=1', ENDLESS);
     await other.getByTestId('stop').click();
     await other.getByText('Stopped.').waitFor();
     await expect.poll(() => asked().at(-1)?.aborted).toBe(true);
@@ -106,7 +108,7 @@ describe.skipIf(withoutChromium)('an answer that outlives its page', () => {
   test('ends at the model when it is stopped', async () => {
     const context = await browser.newContext();
     const page = await context.newPage();
-    await begin(page);
+    await begin(page, '', ENDLESS);
     await page.getByTestId('stop').click();
     await page.getByText('Stopped.').waitFor();
     await expect.poll(() => asked().at(-1)?.aborted).toBe(true);

@@ -32,7 +32,7 @@ function request(path: string): Buffer {
 }
 
 describe('a client that breaks the rules loses its session with a code, and the agent lives', () => {
-  const attacks: [name: string, code: ErrorCode, attack: (client: RawClient) => void][] = [
+  const attacks: [name: string, code: ErrorCode, attack: (client: RawClient) => unknown][] = [
     ['text instead of frames', 'E_PROTOCOL', (client) => client.hello().raw('GET / HTTP/1.1')],
     [
       'random bytes',
@@ -59,16 +59,20 @@ describe('a client that breaks the rules loses its session with a code, and the 
       (client) => client.hello().say({ type: 'RESET_STREAM', id: 0, code: 4014, finalSize: 2 ** 30 }),
     ],
     ['a frame ahead of its stream', 'E_PROTOCOL', (client) => client.hello().say(stream(0, 100, new Uint8Array(1)))],
-    ['random bytes in a lane', 'E_PROTOCOL', (client) => client.hello().inStream(5, 53, Buffer.alloc(99, 0xff))],
+    [
+      'random bytes in a lane',
+      'E_PROTOCOL',
+      async (client) => (await client.greet()).inStream(5, 53, Buffer.alloc(99, 0xff)),
+    ],
     [
       'HELLO in a lane',
       'E_PROTOCOL',
-      (client) => client.hello().inStream(5, 53, encodeFrames([{ type: 'HELLO', json: '{}' }])),
+      async (client) => (await client.greet()).inStream(5, 53, encodeFrames([{ type: 'HELLO', json: '{}' }])),
     ],
   ];
   test.each(attacks)('%s', async (_name, code, attack) => {
     const client = await new RawClient(agent).open();
-    attack(client);
+    await attack(client);
     await client.until(() => client.closed);
     const last = client.messages.flatMap((message) => decodeFrames(message)).at(-1);
     expect(last).toMatchObject({ type: 'CONNECTION_CLOSE', code: ERRORS[code].close });
@@ -93,7 +97,7 @@ describe.skipIf(IS_NATIVE)('a client that uses lanes as it should not', () => {
 
   test('is answered where the agent can, and nothing else happens', async () => {
     const client = await new RawClient(agent).open();
-    client.hello();
+    await client.greet();
     // Lanes that are none, of streams that are none; channels that nobody wants to open are another test's.
     for (const lane of [0, 1, 128, 129, 65_535, 2 ** 30]) {
       client.say({ type: 'LANE', id: 0, lane }, { type: 'LANE', id: 77, lane });
@@ -107,7 +111,7 @@ describe.skipIf(IS_NATIVE)('a client that uses lanes as it should not', () => {
 
   test('may send the parts of a stream in several lanes as long as they come in order', async () => {
     const client = await new RawClient(agent).open();
-    client.hello();
+    await client.greet();
     const bytes = request('/v1/models');
     for (const [at, byte] of bytes.entries()) {
       const last = at === bytes.length - 1;

@@ -136,6 +136,13 @@ export class RawClient {
     return this.say(clientHello(hello));
   }
 
+  /** Begins a session, and waits for the agent's answer: what is sent in lanes meanwhile may come first. */
+  async greet(): Promise<this> {
+    this.hello();
+    await this.until(() => this.messages.length > 0);
+    return this;
+  }
+
   say(...frames: Frame[]): this {
     this.raw(encodeFrames(frames));
     return this;
