@@ -32,10 +32,20 @@ export async function recordPeers(page: Page): Promise<void> {
   });
 }
 
-/** The selected pair of the newest connection that has one. @throws Error when none has. */
-export async function usedPair(page: Page): Promise<UsedPair> {
-  const pair = await page.evaluate(async () => {
+interface Used {
+  pair: UsedPair;
+  localSdp: string | undefined;
+  remoteSdp: string | undefined;
+}
+
+/**
+ * The newest connection that has a selected pair and is not closed: one that the client began beside its path, and
+ * ended since the path was heard again, is newer than the path's own. @throws Error when there is none.
+ */
+async function used(page: Page): Promise<Used> {
+  const found = await page.evaluate(async () => {
     for (const peer of globalThis.peers.toReversed()) {
+      if (peer.connectionState === 'closed') continue;
       const entries = new Map<string, Record<string, unknown>>();
       for (const [id, entry] of await peer.getStats()) entries.set(id, entry);
       const transport = [...entries.values()].find(({ selectedCandidatePairId }) => selectedCandidatePairId);
@@ -50,24 +60,31 @@ export async function usedPair(page: Page): Promise<UsedPair> {
           port: Number(port),
         };
       });
-      if (local !== undefined && remote !== undefined) return { local, remote };
+      if (local === undefined || remote === undefined) continue;
+      const [localSdp, remoteSdp] = [peer.localDescription?.sdp, peer.remoteDescription?.sdp];
+      return { pair: { local, remote }, localSdp, remoteSdp };
     }
     return undefined;
   });
-  if (pair === undefined) throw new Error('no connection has a selected pair');
-  return pair;
+  if (found === undefined) throw new Error('no connection has a selected pair');
+  return found;
+}
+
+/** The selected pair. @throws Error when no connection has one. */
+export async function usedPair(page: Page): Promise<UsedPair> {
+  return (await used(page)).pair;
 }
 
 type Candidate = Omit<UsedCandidate, 'relayProtocol'>;
 
-/** What the page said that it can be reached at, of the newest connection. */
+/** What the page said that it can be reached at. @throws Error when no connection is in use. */
 export async function localCandidates(page: Page): Promise<Candidate[]> {
-  return candidatesIn(await page.evaluate(() => globalThis.peers.at(-1)?.localDescription?.sdp));
+  return candidatesIn((await used(page)).localSdp);
 }
 
-/** What the other end said, in its description and after it, to the newest connection. */
+/** What the other end said, in its description and after it. @throws Error when no connection is in use. */
 export async function remoteCandidates(page: Page): Promise<Candidate[]> {
-  return candidatesIn(await page.evaluate(() => globalThis.peers.at(-1)?.remoteDescription?.sdp));
+  return candidatesIn((await used(page)).remoteSdp);
 }
 
 function candidatesIn(sdp = ''): Candidate[] {
