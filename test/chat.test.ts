@@ -329,6 +329,27 @@ it('follows what comes as long as the person is at the end', async () => {
   expect(await page.evaluate(() => document.documentElement.scrollHeight <= innerHeight)).toBe(true);
 });
 
+it('follows what comes also when what is there is laid out anew, which moves nothing by the hand of a person', async () => {
+  const lines = Array.from({ length: 120 }, (_, i) => `line ${i}\n\n`).join('');
+  edge.answer = { deltas: [{ content: lines }], ends: true };
+  const page = await open();
+  await ask(page, 'one');
+  const list = page.locator('#messages');
+  const distance = () => list.evaluate((at) => at.scrollHeight - at.scrollTop - at.clientHeight);
+  await expect.poll(distance).toBeLessThan(5);
+  // As on a slow device between the text of an answer and its Markdown: the browser says that it has scrolled when there
+  // is more again.
+  await list.evaluate(async (at) => {
+    const column = at.firstElementChild as HTMLElement;
+    column.style.cssText = 'height: 100px; overflow: hidden';
+    await new Promise((resolve) => new ResizeObserver(() => setTimeout(resolve)).observe(column));
+    column.style.cssText = '';
+    await new Promise((resolve) => at.addEventListener('scroll', resolve, { once: true }));
+  });
+  await expect.poll(distance).toBeLessThan(5);
+  expect(await page.getByTestId('jump').isVisible()).toBe(false);
+});
+
 it('on a phone the conversations are a drawer, which has the focus while it is open', async () => {
   await newContext({ viewport: PHONE, hasTouch: true, isMobile: true });
   const page = await open();

@@ -65,9 +65,10 @@ export class Rendering {
       if (added.some((label) => mentions(block, label))) this.#render(index);
     }
     this.#labels = definitions.size;
-    for (; this.#rendered < finished.length; this.#rendered++) {
-      if (performance.now() > deadline) return false;
-      this.#render(this.#rendered);
+    while (this.#rendered < finished.length) {
+      // At least one in each step, however slow the device.
+      this.#render(this.#rendered++);
+      if (this.#rendered < finished.length && performance.now() > deadline) return false;
     }
     for (const index of growing.keys()) this.#render(finished.length + index);
     for (let index = finished.length + growing.length; this.#place(index) !== undefined; ) this.#place(index)?.remove();

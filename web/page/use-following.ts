@@ -23,8 +23,14 @@ export function useFollowing(subject: string): Following {
     wanted.current = value;
     setFollowing(value);
   }, []);
+  /** Where it was when last looked at. */
+  const last = useRef(0);
   const toEnd = useCallback(() => {
-    if (list.current !== null && wanted.current) list.current.scrollTop = list.current.scrollHeight;
+    const { current } = list;
+    if (current === null || !wanted.current) return;
+    current.scrollTop = current.scrollHeight;
+    // What has become shorter moves it up, of which its event tells when it may be longer again.
+    last.current = current.scrollTop;
   }, []);
 
   useLayoutEffect(() => want(true), [subject, want]);
@@ -33,12 +39,11 @@ export function useFollowing(subject: string): Following {
   useEffect(() => {
     const { current } = list;
     if (current === null) return;
-    let last = current.scrollTop;
     const look = () => {
       const near = current.scrollHeight - current.scrollTop - current.clientHeight < NEAR_END_PX;
       // What grows pushes the end away; only a person goes up.
-      if (near || current.scrollTop < last) want(near);
-      last = current.scrollTop;
+      if (near || current.scrollTop < last.current) want(near);
+      last.current = current.scrollTop;
     };
     current.addEventListener('scroll', look, { passive: true });
     // The keyboard of a phone, a composer of several lines; an image that was loaded.
