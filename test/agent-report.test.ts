@@ -6,7 +6,7 @@ import { DIRECT_HOLD, DIRECT_RESUME, encodeResume } from '../shared/hold.ts';
 import { type Client, connect } from '../web/client/index.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 
-const PATIENCE = { timeout: 20_000 };
+const PATIENCE = { timeout: 40_000 };
 const TOKENS = 200;
 
 let stack: Stack;

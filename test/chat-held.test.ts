@@ -49,7 +49,7 @@ describe.skipIf(withoutChromium)('an answer that outlives its page', () => {
     const page = await context.newPage();
     await begin(page, query);
     await page.reload();
-    await expect.poll(() => answer(page), { timeout: 20_000 }).toBe(WHOLE);
+    await expect.poll(() => answer(page), { timeout: 40_000 }).toBe(WHOLE);
     await page.getByTestId('regenerate').waitFor();
     expect(asked().slice(before)).toMatchObject([{ aborted: false }]);
     await context.close();
@@ -66,7 +66,7 @@ describe.skipIf(withoutChromium)('an answer that outlives its page', () => {
     await begin(page, '?no_webrtc=1');
     expect(await page.getByTestId('path').textContent()).toContain('tunnel');
     await page.reload();
-    await expect.poll(() => answer(page), { timeout: 20_000 }).toBe(WHOLE);
+    await expect.poll(() => answer(page), { timeout: 40_000 }).toBe(WHOLE);
     expect(asked().slice(before)).toMatchObject([{ aborted: false }]);
     const other = await context.newPage();
     await begin(other, '?no_webrtc=1', ENDLESS);
@@ -83,7 +83,7 @@ describe.skipIf(withoutChromium)('an answer that outlives its page', () => {
     await begin(page);
     await page.getByTestId('path').click();
     await page.getByTestId('no-webrtc').check();
-    await expect.poll(() => answer(page), { timeout: 20_000 }).toBe(WHOLE);
+    await expect.poll(() => answer(page), { timeout: 40_000 }).toBe(WHOLE);
     await expect.poll(() => page.getByTestId('path').textContent()).toContain('relay');
     expect(asked().slice(before)).toMatchObject([{ aborted: false }]);
     await context.close();
@@ -100,7 +100,7 @@ describe.skipIf(withoutChromium)('an answer that outlives its page', () => {
     // Not by the link with its token, which would be another sign-in: what is held is for the one that asked.
     await next.goto(stack.origin);
     await next.getByTestId('conversation').locator('.conversation-open').click();
-    await expect.poll(() => answer(next), { timeout: 20_000 }).toBe(WHOLE);
+    await expect.poll(() => answer(next), { timeout: 40_000 }).toBe(WHOLE);
     expect(asked().slice(before)).toHaveLength(1);
     await context.close();
   });
@@ -128,7 +128,7 @@ describe.skipIf(withoutChromium)('an answer that outlives its page', () => {
     expect(await answer(page)).toContain('t5');
     // By a model that the fake lists.
     await page.getByTestId('regenerate').click();
-    await expect.poll(() => answer(page), { timeout: 20_000 }).toBe('This is the fake answer to: count');
+    await expect.poll(() => answer(page), { timeout: 40_000 }).toBe('This is the fake answer to: count');
     await context.close();
   });
 });

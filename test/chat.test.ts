@@ -35,7 +35,7 @@ const it = test.skipIf(withoutChromium);
 async function newContext(options: Parameters<Browser['newContext']>[0] = {}): Promise<void> {
   await context?.close();
   context = await browser.newContext(options);
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(30_000);
   await context.addCookies([edge.signIn('owner')]);
 }
 

@@ -139,7 +139,7 @@ describe('slots', () => {
     for (const client of clients) client.hello();
     const eleventh = new RawClient(agent);
     await eleventh.offer();
-    await eleventh.until(() => eleventh.refused !== undefined, 1_000);
+    await eleventh.until(() => eleventh.refused !== undefined);
     expect(eleventh.refused?.code).toBe('E_HOST_BUSY');
     await eleventh.close();
     await clients[0]?.close();
@@ -156,12 +156,12 @@ describe('slots', () => {
     await client.until(() => client.answered);
     await client.vanish();
     expect((await agent.measure()).connections).toBe(1);
-    await agent.idle(4_000);
+    await agent.idle();
   });
 
   test('an open channel that never says HELLO frees its slot', async () => {
     const client = await new RawClient(agent).open();
-    await client.until(() => client.closed, 5_000);
+    await client.until(() => client.closed);
     expect(client.refused?.code).toBe('E_HANDSHAKE_TIMEOUT');
     await client.close();
     await agent.idle();

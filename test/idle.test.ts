@@ -45,6 +45,8 @@ interface Wire {
 
 /** What was seen in the idle time, and of the requests after it. */
 interface Seen {
+  /** The WebSockets of agent and page that were open before the idle time. */
+  sockets: CountedSocket[];
   idle: { counts: Counts; wire: Wire };
   woken: { counts: Counts; wire: Wire; answers: { sent: number; received: number } };
 }
@@ -82,6 +84,8 @@ async function openHost(browser: Browser, query: string): Promise<Host> {
 
 const relays = ({ visit }: Host) => visit.sockets.filter(({ path }) => path.endsWith('/relay'));
 const links = ({ uplink }: Host) => uplink.sockets.filter(({ path }) => path.endsWith('/signal'));
+
+const openSockets = (host: Host) => [...links(host), ...relays(host)].filter(({ open }) => open);
 
 const sum = (sockets: readonly CountedSocket[], direction: 'up' | 'down'): Messages =>
   sockets.reduce(
@@ -137,10 +141,12 @@ async function rest(host: Host, wake: () => Promise<unknown>): Promise<Seen> {
   await transfer(page);
   await delay(SETTLED_MS);
   await page.evaluate(() => globalThis.directStates.splice(0));
+  let sockets = openSockets(host);
   let idle = await watch(host, () => delay(IDLE_MS));
   // The direct path may go by a network that another test's lab takes away: then the minute was not idle.
   for (let more = WATCHES - 1; more > 0 && (await unrest(page)) !== undefined; more--) {
     await delay(SETTLED_MS);
+    sockets = openSockets(host);
     idle = await watch(host, () => delay(IDLE_MS));
   }
   let answers = { sent: 0, received: 0 };
@@ -148,7 +154,7 @@ async function rest(host: Host, wake: () => Promise<unknown>): Promise<Seen> {
     await wake();
     answers = await transfer(page);
   });
-  return { idle, woken: { ...woken, answers } };
+  return { sockets, idle, woken: { ...woken, answers } };
 }
 
 const objectsOf = ({ classes }: Counts, name: string) => classes[name] ?? NO_COUNTS;
@@ -237,8 +243,9 @@ describe.skipIf(withoutChromium)(`an idle host with an idle page (${withoutChrom
 
     test('both sockets outlive it, and carry the next requests in both directions', () => {
       const { host, all } = of();
-      // One of each in all that time, and none has closed.
-      expect([links(host), relays(host)]).toMatchObject([[{ open: true }], [{ open: true }]]);
+      // One of each, and they are still those that were there before.
+      expect(all.sockets.map(({ path }) => path.split('/').at(-1))).toEqual(['signal', 'relay']);
+      expect(openSockets(host)).toEqual(all.sockets);
       const { wire } = all.woken;
       for (const { binaries } of [wire.agentUp, wire.agentDown, wire.pageUp, wire.pageDown]) {
         expect(binaries).toBeGreaterThan(1);

@@ -16,7 +16,7 @@ beforeAll(async () => {
     token: OWNER_TOKEN,
     environment: { RTCPeerConnection },
   });
-  await vi.waitUntil(() => client.path === 'direct', { timeout: 15_000 });
+  await vi.waitUntil(() => client.path === 'direct', { timeout: 30_000 });
 });
 afterAll(async () => {
   client?.close();

@@ -42,12 +42,15 @@ async function direct(): Promise<Client> {
 
 let runs = 0;
 
-/** A turn of three seconds, read to its end. */
-function turn(client: Client) {
+/** Of a turn that ends with its client or its agent. */
+const ENDLESS = 1_000_000;
+
+/** A turn, of three seconds unless `tokens` says otherwise, read to its end. */
+function turn(client: Client, tokens = 300) {
   const run = `run=${++runs}`;
   const seen = { bytes: 0 };
   const read = async () => {
-    const body = JSON.stringify({ model: 'tokens-300-at-100', stream: true, messages: MESSAGES });
+    const body = JSON.stringify({ model: `tokens-${tokens}-at-100`, stream: true, messages: MESSAGES });
     const response = await client.fetch(`/v1/chat/completions?${run}`, { method: 'POST', body });
     const hash = createHash('sha256');
     for await (const part of response.body ?? []) {
@@ -113,7 +116,7 @@ describe('the agent is restarted', () => {
 
   test('and says goodbye: running requests end with E_HOST_RESTARTED, and later ones are answered', async () => {
     const client = byRelay();
-    const running = turn(client);
+    const running = turn(client, ENDLESS);
     await running.begun();
     await stack.stopAgent();
     await expect(running.sha256).rejects.toMatchObject(restarted);
@@ -127,7 +130,7 @@ describe('the agent is restarted', () => {
 
   test('without a word: what ran ends, what was never sent is sent, and of the rest only what is safe', async () => {
     const client = byRelay();
-    const running = turn(client);
+    const running = turn(client, ENDLESS);
     await running.begun();
     const asked = stack.fake.requests.length;
     const get = client.fetch('/v1/test/hang');

@@ -77,7 +77,7 @@ describe.skipIf(missing).each(TRANSPORTS)(`TURN over %s (${missing || 'real'})`,
     expect(await page.evaluate(() => globalThis.client.path)).toBe('turn');
     // The agent knows it as well, whoever's relay it is.
     const paths = () => stack.agent?.report().sessions.flatMap(({ path }) => (path === 'tunnel' ? [] : [path]));
-    await expect.poll(paths, { timeout: 20_000 }).toEqual(['turn']);
+    await expect.poll(paths, { timeout: 40_000 }).toEqual(['turn']);
     await page.context().close();
   });
 });

@@ -55,7 +55,7 @@ describe.skipIf(withoutChromium)(`the script of web UIs in Chromium (${withoutCh
         await page.evaluate((path) => fetch(path).then((response) => response.text()), path);
         expect(https.some((url) => url.endsWith(path))).toBe(false);
       },
-      { timeout: 15_000 },
+      { timeout: 30_000 },
     );
 
   beforeAll(async () => {
@@ -198,7 +198,7 @@ describe.skipIf(withoutChromium)(`the script of web UIs in Chromium (${withoutCh
         expect((await echoed(fetchText(page, path, { headers }))).get('authorization')).toBe('Bearer of the UI');
         expect(wentByHttps(path)).toBe(true);
       },
-      { timeout: 15_000 },
+      { timeout: 30_000 },
     );
     const path = '/v1/test/echo?tunnel-xhr';
     expect((await echoed(xhrText(page, path, headers))).get('authorization')).toBe('Bearer of the UI');
