@@ -143,8 +143,7 @@ describe('slots', () => {
     expect(eleventh.refused?.code).toBe('E_HOST_BUSY');
     await eleventh.close();
     await clients[0]?.close();
-    await agent.measure();
-    await new Promise((resolve) => setTimeout(resolve, 700));
+    await expect.poll(async () => (await agent.measure()).connections).toBe(9);
     const next = await new RawClient(agent).open();
     await Promise.all([next, ...clients].map((client) => client.close()));
     await agent.idle();

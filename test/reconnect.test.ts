@@ -1,7 +1,7 @@
 /** What becomes of running requests when a part of the way is taken away and comes back. The client runs in Node. */
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { RTCPeerConnection } from 'werift';
 import { type Client, type ConnectOptions, connect } from '../web/client/index.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
@@ -16,6 +16,11 @@ beforeAll(async () => {
   uplink = await startForwarder(stack.edge.url);
   await stack.stopAgent();
   await stack.startAgent({ signalingUrl: `${uplink.url}/_direct/h/${HOST_ID}` });
+});
+beforeEach(async () => {
+  // The test before may have sent it away.
+  const ask = () => fetch(`${stack.edge.url}/v1/models`, { headers: { authorization: `Bearer ${OWNER_TOKEN}` } });
+  await expect.poll(async () => (await ask()).status).toBe(200);
 });
 afterEach(() => {
   for (const client of clients.splice(0)) client.close();
@@ -52,6 +57,7 @@ function turn(client: Client, tokens = 300) {
   const read = async () => {
     const body = JSON.stringify({ model: `tokens-${tokens}-at-100`, stream: true, messages: MESSAGES });
     const response = await client.fetch(`/v1/chat/completions?${run}`, { method: 'POST', body });
+    expect(response.status).toBe(200);
     const hash = createHash('sha256');
     for await (const part of response.body ?? []) {
       seen.bytes += part.length;
