@@ -70,6 +70,15 @@ function makeHost(environment: Record<string, string> = {}): LoggedInHost {
   return host;
 }
 
+/** What doctor finds; it is run again if this machine was too busy for a path within the seconds that it has. */
+async function examine(host: LoggedInHost): Promise<Run> {
+  for (let left = 2; ; left--) {
+    const run = await host.run(doctor);
+    if (left === 0 || !run.stdout.includes('no connection in time')) return run;
+    console.log('a path was not there in time: once more');
+  }
+}
+
 /** No output may hold one of them. */
 async function expectNoSecrets(host: LoggedInHost, { stdout, stderr }: Run): Promise<void> {
   const { token } = host.store.credentials() ?? {};
@@ -89,7 +98,7 @@ describe.skipIf(without)(`a host with everything (${without || 'real'})`, () => 
     agent.stderr?.on('data', (text) => {
       log += text;
     });
-    const run = await host.run(doctor);
+    const run = await examine(host);
     const all = report(run);
     expect(all.findings.filter(({ state }) => state === 'failure')).toEqual([]);
     for (const check of [
@@ -153,7 +162,7 @@ describe.skipIf(without)(`a host with everything (${without || 'real'})`, () => 
   test('without a running agent one is started for the test, and ended again', async () => {
     const host = makeHost();
     const id = await host.logIn(edge.url);
-    const all = report(await host.run(doctor));
+    const all = report(await examine(host));
     expect(of(all, 'host.presence')).toMatchObject([{ state: 'warning', data: { online: false } }]);
     expect(of(all, 'path')).toMatchObject([{ state: 'ok' }]);
     for (const check of ['path.direct', 'path.turn-udp', 'path.relay', 'path.tunnel']) {
@@ -168,7 +177,7 @@ describe.skipIf(without)(`a host with everything (${without || 'real'})`, () => 
     const host = makeHost({ DIRECT_AGENT_ACCESS: 'paired' });
     await host.logIn(edge.url);
     await host.up();
-    const run = await host.run(doctor);
+    const run = await examine(host);
     const all = report(run);
     for (const check of ['path.direct', 'path.turn-udp', 'path.relay']) {
       expect(of(all, check), check).toMatchObject([{ state: 'ok', data: { status: 200 } }]);
@@ -177,7 +186,7 @@ describe.skipIf(without)(`a host with everything (${without || 'real'})`, () => 
     expect(await listDevices(host.folder)).toEqual([]);
     // A link that waits for a phone stays.
     const { secret } = await createPairing(host.folder);
-    const second = report(await host.run(doctor));
+    const second = report(await examine(host));
     expect(of(second, 'path')).toMatchObject([
       { state: 'skipped', what: expect.stringContaining('a pairing link waits') },
     ]);
@@ -187,7 +196,7 @@ describe.skipIf(without)(`a host with everything (${without || 'real'})`, () => 
   test('such a host without a running agent', async () => {
     const host = makeHost({ DIRECT_AGENT_ACCESS: 'paired' });
     await host.logIn(edge.url);
-    const all = report(await host.run(doctor));
+    const all = report(await examine(host));
     for (const check of ['path.direct', 'path.relay']) expect(states(all, check), check).toEqual(['ok']);
     expect(await listDevices(host.folder)).toEqual([]);
   });
@@ -200,7 +209,7 @@ describe.skipIf(without)(`a host with everything (${without || 'real'})`, () => 
       const host = makeHost();
       await host.logIn(other.url);
       await host.up();
-      const run = await host.run(doctor);
+      const run = await examine(host);
       const all = report(run);
       for (const check of ['turn.udp', 'turn.tcp', 'turn.tls']) {
         expect(of(all, check), check).toMatchObject([
