@@ -14,13 +14,19 @@ export default defineConfig({
         test: {
           name: 'unit',
           env,
-          testTimeout: 30_000,
+          testTimeout: 90_000,
+          expect: { poll: { timeout: 20_000 } },
           include: ['shared/*.test.ts', 'agent/**/*.test.ts', 'web/**/*.test.{ts,tsx}', 'bench/*.test.ts'],
         },
       },
       {
         plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
-        test: { name: 'edge', include: ['workers/**/*.test.ts'], testTimeout: 30_000 },
+        test: {
+          name: 'edge',
+          include: ['workers/**/*.test.ts'],
+          testTimeout: 90_000,
+          expect: { poll: { timeout: 20_000 } },
+        },
       },
       {
         test: {

@@ -11,6 +11,9 @@ import { Connections } from './connections.ts';
 import type { PeerEvents } from './peer.ts';
 import { nodeEnvironment } from './runtime.ts';
 
+/** Vitest by itself waits for a second, which a busy machine may need. */
+const PATIENCE = { timeout: 20_000 };
+
 /** The answering end without WebRTC: its path leads to the test. */
 class FakePeer {
   readonly path: Path;
@@ -106,7 +109,7 @@ describe('what is counted', () => {
     clock.time += 120;
     peers[0]?.events.kind?.('turn');
     connectTo(peers[0] as FakePeer, 'one');
-    await vi.waitFor(() => expect(opened).toEqual([['turn', 120]]));
+    await vi.waitFor(() => expect(opened).toEqual([['turn', 120]]), PATIENCE);
     expect(sessions.all.map(({ session }) => session.active?.kind)).toEqual(['turn']);
     // ICE finds a better pair later.
     peers[0]?.events.kind?.('direct');
@@ -122,7 +125,7 @@ describe('what is counted', () => {
     offer('two');
     offer('three');
     expect(failed).toEqual(['E_HOST_BUSY']);
-    await vi.waitFor(() => expect(connections.size).toBe(0));
+    await vi.waitFor(() => expect(connections.size).toBe(0), PATIENCE);
     expect([failed, opened]).toEqual([['E_HOST_BUSY', 'E_HANDSHAKE_TIMEOUT', 'E_HANDSHAKE_TIMEOUT'], []]);
   });
 });
@@ -143,7 +146,7 @@ describe('what the first peer needs', () => {
     expect([peers.length, connections.size]).toEqual([0, 0]);
     ready.resolve();
     // Each is signed in its own time.
-    await vi.waitFor(() => expect(sent.map(({ session_id }) => session_id).sort()).toEqual(['one', 'two']));
+    await vi.waitFor(() => expect(sent.map(({ session_id }) => session_id).sort()).toEqual(['one', 'two']), PATIENCE);
     expect(peers[0]?.candidates).toEqual([candidate]);
     offer('three');
     expect(connections.size).toBe(3);
@@ -156,10 +159,13 @@ describe('what the first peer needs', () => {
     });
     const { connections, sent, offer, log } = rig({ prepare });
     offer('one');
-    await vi.waitFor(() => expect(sent).toMatchObject([{ session_id: 'one', type: 'error', code: 'E_INTERNAL' }]));
+    await vi.waitFor(
+      () => expect(sent).toMatchObject([{ session_id: 'one', type: 'error', code: 'E_INTERNAL' }]),
+      PATIENCE,
+    );
     expect(log.join()).toContain('not today');
     offer('two');
-    await vi.waitFor(() => expect(sent.at(-1)).toMatchObject({ session_id: 'two', type: 'answer' }));
+    await vi.waitFor(() => expect(sent.at(-1)).toMatchObject({ session_id: 'two', type: 'answer' }), PATIENCE);
     expect(connections.size).toBe(1);
   });
 
@@ -167,7 +173,7 @@ describe('what the first peer needs', () => {
     const { sent, offer, log } = rig({ prepare: async () => {}, broken: ['one'] });
     offer('one');
     offer('two');
-    await vi.waitFor(() => expect(sent).toMatchObject([{ session_id: 'two', type: 'answer' }]));
+    await vi.waitFor(() => expect(sent).toMatchObject([{ session_id: 'two', type: 'answer' }]), PATIENCE);
     expect(log.join()).toContain('not like this');
   });
 
@@ -178,7 +184,7 @@ describe('what the first peer needs', () => {
     offer('two', { grant: { subject: 'owner' } });
     connections.revoke('key:k1');
     ready.resolve();
-    await vi.waitFor(() => expect(sent.map(({ session_id }) => session_id)).toEqual(['two']));
+    await vi.waitFor(() => expect(sent.map(({ session_id }) => session_id)).toEqual(['two']), PATIENCE);
     const later = Promise.withResolvers<void>();
     const closing = rig({ prepare: () => later.promise });
     closing.offer('three');
@@ -195,13 +201,13 @@ describe('offers', () => {
     offer('abcdefghijk');
     await vi.waitFor(() => {
       expect(sent).toEqual([{ session_id: 'abcdefghijk', type: 'answer', sdp: 'v=0 answer', ...SIGNED }]);
-    });
+    }, PATIENCE);
     expect(signed).toEqual([{ sessionId: 'abcdefghijk', offer: 'v=0 offer', answer: 'v=0 answer' }]);
     const client = connectTo(peers[0] as FakePeer, 'abcdefghijk');
     void client.openStream().write(Buffer.from('x'));
-    await vi.waitFor(() => expect(streams.length).toBe(1));
+    await vi.waitFor(() => expect(streams.length).toBe(1), PATIENCE);
     client.close('E_GOING_AWAY', 'the page closes');
-    await vi.waitFor(() => expect(connections.size).toBe(0));
+    await vi.waitFor(() => expect(connections.size).toBe(0), PATIENCE);
     expect(log.at(-1)).toBe('webrtc: closed: E_GOING_AWAY: the page closes for session abcdefgh…');
     expect(log.join('\n')).not.toContain('abcdefghi');
   });
@@ -214,9 +220,9 @@ describe('offers', () => {
     offer('three', { grant: { subject: 'owner' } });
     const client = connectTo(peers[0] as FakePeer, 'one');
     void client.openStream().write(Buffer.from('x'));
-    await vi.waitFor(() => expect(grants).toEqual([grant]));
+    await vi.waitFor(() => expect(grants).toEqual([grant]), PATIENCE);
     sessions.revoke('key:k1');
-    await vi.waitFor(() => expect([client.error?.code, connections.size]).toEqual(['E_UNAUTHORIZED', 1]));
+    await vi.waitFor(() => expect([client.error?.code, connections.size]).toEqual(['E_UNAUTHORIZED', 1]), PATIENCE);
     expect(peers.map(({ closedWith }) => closedWith)).toEqual(['E_UNAUTHORIZED', 'E_UNAUTHORIZED', undefined]);
   });
 
@@ -231,7 +237,7 @@ describe('offers', () => {
     offer('four');
     await vi.waitFor(() => {
       expect(sent.find(({ session_id }) => session_id === 'four')).toMatchObject({ type: 'answer' });
-    });
+    }, PATIENCE);
   });
 
   test('that cannot be answered get an error and free their slot', async () => {
@@ -239,7 +245,7 @@ describe('offers', () => {
     offer('bad');
     await vi.waitFor(() => {
       expect(sent).toMatchObject([{ session_id: 'bad', type: 'error', code: 'E_BAD_REQUEST' }]);
-    });
+    }, PATIENCE);
     expect(connections.size).toBe(0);
   });
 
@@ -247,14 +253,14 @@ describe('offers', () => {
     const { connections, peers, offer, sent } = rig();
     offer('again');
     offer('again');
-    await vi.waitFor(() => expect(sent).toHaveLength(1));
+    await vi.waitFor(() => expect(sent).toHaveLength(1), PATIENCE);
     expect([connections.size, peers[0]?.closedWith !== undefined, peers[1]?.closedWith]).toEqual([1, true, undefined]);
   });
 
   test('that are repeated are answered once: the first answer would pass for one to the second offer', async () => {
     const { connections, signed, sent } = rig();
     for (const sdp of ['v=0 one', 'v=0 two']) connections.handle({ session_id: 'again', type: 'offer', sdp });
-    await vi.waitFor(() => expect(sent.length).toBeGreaterThan(0));
+    await vi.waitFor(() => expect(sent.length).toBeGreaterThan(0), PATIENCE);
     await settle();
     expect(signed).toMatchObject([{ offer: 'v=0 one' }, { offer: 'v=0 two' }]);
     expect(sent.filter(({ type }) => type === 'answer')).toHaveLength(1);
@@ -265,7 +271,7 @@ describe('offers', () => {
     const { peers, sent, sessions, offer } = rig();
     const accept = vi.spyOn(sessions, 'accept');
     offer('bound');
-    await vi.waitFor(() => expect(sent).toHaveLength(1));
+    await vi.waitFor(() => expect(sent).toHaveLength(1), PATIENCE);
     expect(accept.mock.calls[0]?.[1].binding?.()).toEqual(await directBinding('v=0 offer', 'v=0 answer'));
     (peers[0] as FakePeer).close('done');
   });
@@ -275,7 +281,7 @@ describe('an abandoned handshake', () => {
   test('frees its slot after the time-out and says so', async () => {
     const { connections, sent, offer } = rig({ handshakeTimeoutMs: 20 });
     offer('silent');
-    await vi.waitFor(() => expect(connections.size).toBe(0));
+    await vi.waitFor(() => expect(connections.size).toBe(0), PATIENCE);
     expect(sent.at(-1)).toMatchObject({ type: 'error', code: 'E_HANDSHAKE_TIMEOUT' });
   });
 
@@ -289,7 +295,7 @@ describe('an abandoned handshake', () => {
     const other = (peers[0] as FakePeer).other;
     other.start({ message: () => {}, drained: () => {}, closed: () => {} });
     other.send(Buffer.from('GET / HTTP/1.1\r\n\r\n'));
-    await vi.waitFor(() => expect(connections.size).toBe(0));
+    await vi.waitFor(() => expect(connections.size).toBe(0), PATIENCE);
     expect(log.at(-1)).toContain('E_PROTOCOL');
   });
 
@@ -297,7 +303,7 @@ describe('an abandoned handshake', () => {
     const { connections, peers, offer, log } = rig();
     offer('expected');
     connectTo(peers[0] as FakePeer, 'guessed');
-    await vi.waitFor(() => expect(connections.size).toBe(0));
+    await vi.waitFor(() => expect(connections.size).toBe(0), PATIENCE);
     expect(log.at(-1)).toContain('E_SESSION_UNKNOWN');
   });
 

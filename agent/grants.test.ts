@@ -17,6 +17,9 @@ import { nodeEnvironment } from './runtime.ts';
 import { type Asked, begin } from './test-request.ts';
 import { oneUpstream } from './test-upstreams.ts';
 
+/** Vitest by itself waits for a second, which a busy machine may need. */
+const PATIENCE = { timeout: 20_000 };
+
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
@@ -252,7 +255,7 @@ describe('models', () => {
     expect([first.status, first.headers.find(([name]) => name === 'retry-after')?.[1]]).toEqual([429, '1']);
     for (const exchange of open) exchange.abort('E_CANCELLED');
     await Promise.allSettled(replies);
-    await vi.waitUntil(async () => (await ask(session, CHAT, { body: '{"model":"one"}' })).status === 200);
+    await vi.waitUntil(async () => (await ask(session, CHAT, { body: '{"model":"one"}' })).status === 200, PATIENCE);
   });
 
   test('are the only ones in lists, however the upstream encodes them', async () => {

@@ -18,6 +18,9 @@ import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { oneUpstream } from './test-upstreams.ts';
 
+/** Vitest by itself waits for a second, which a busy machine may need. */
+const PATIENCE = { timeout: 20_000 };
+
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
@@ -247,7 +250,7 @@ describe('a response that fails', () => {
     await exchange.sendData(Buffer.from('{"model":'));
     const entry = await until(1);
     page.close('E_GOING_AWAY');
-    await vi.waitUntil(() => entry.lost);
+    await vi.waitUntil(() => entry.lost, PATIENCE);
     expect(await outcome(resume(client(), id, 0))).toEqual([404, 'E_NOT_FOUND']);
   });
 });
@@ -264,7 +267,7 @@ describe('a response that nobody wants', () => {
     await read(first, 3);
     const released = resume(page, id, 0, { method: 'DELETE' });
     expect(await outcome(released)).toEqual([204, undefined]);
-    await vi.waitUntil(() => entry.lost);
+    await vi.waitUntil(() => entry.lost, PATIENCE);
     expect(await codeOf(first.readData())).toBe('E_CANCELLED');
     for (const method of ['GET', 'DELETE']) {
       expect(await outcome(resume(page, id, 0, { method }))).toEqual([404, 'E_NOT_FOUND']);
@@ -281,9 +284,9 @@ describe('a response that nobody wants', () => {
     entry.response.write('one');
     await first.readHead();
     page.close('E_GOING_AWAY');
-    await vi.waitUntil(() => clock.pending === 1);
+    await vi.waitUntil(() => clock.pending === 1, PATIENCE);
     await clock.advance(SESSION_SURVIVAL_MS);
-    await vi.waitUntil(() => entry.lost);
+    await vi.waitUntil(() => entry.lost, PATIENCE);
     expect(await outcome(resume(client(), id, 0))).toEqual([404, 'E_NOT_FOUND']);
   });
 
@@ -293,7 +296,7 @@ describe('a response that nobody wants', () => {
     const exchange = begin(page, { path: '/v1/models' });
     const entry = await until(1);
     exchange.abort('E_CANCELLED');
-    await vi.waitUntil(() => entry.lost);
+    await vi.waitUntil(() => entry.lost, PATIENCE);
   });
 });
 
@@ -336,12 +339,12 @@ describe('a grant', () => {
     const tunnel = client('in-heads');
     const grant: [string, string] = ['direct-grant', encodeGrant({ subject })];
     const waiting = resume(tunnel, id, 0, { headers: [grant] });
-    await vi.waitUntil(() => tunnel.streamCount === 1);
+    await vi.waitUntil(() => tunnel.streamCount === 1, PATIENCE);
     await new Promise((resolve) => setTimeout(resolve, 20));
     sessions.revoke(subject);
     proxy.revoke(subject);
     expect(await outcome(waiting)).toEqual([401, 'E_UNAUTHORIZED']);
-    await vi.waitUntil(() => entry.lost);
+    await vi.waitUntil(() => entry.lost, PATIENCE);
     expect(await outcome(resume(client({ subject }), id, 0))).toEqual([404, 'E_NOT_FOUND']);
   });
 });
@@ -353,7 +356,7 @@ test('an agent that stops ends what it holds', async () => {
   const entry = await until(1);
   page.close('E_GOING_AWAY');
   await proxy.close();
-  await vi.waitUntil(() => entry.lost);
+  await vi.waitUntil(() => entry.lost, PATIENCE);
 });
 
 test('the fields of the tunnel never reach an upstream', async () => {

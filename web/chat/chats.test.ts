@@ -6,6 +6,9 @@ import type { Locks } from './locks.ts';
 import { type Change, MemoryRecords, type Records } from './records.ts';
 import { event, failure, TestHost } from './test-host.ts';
 
+/** Vitest by itself waits for a second, which a busy machine may need. */
+const PATIENCE = { timeout: 20_000 };
+
 /** As the browser’s, for tabs that are objects here. */
 class TestLocks implements Locks {
   readonly #last = new Map<string, Promise<unknown>>();
@@ -272,7 +275,7 @@ test('a question that is asked otherwise stays in its conversation, whichever is
   await until(() => asked() === 3);
   host.end();
   const answerThere = async () => (await tab.messagesOf(first?.conversation ?? '')).at(-1);
-  await vi.waitFor(async () => expect(await answerThere()).toMatchObject({ state: 'done' }));
+  await vi.waitFor(async () => expect(await answerThere()).toMatchObject({ state: 'done' }), PATIENCE);
   expect((await tab.messagesOf(first?.conversation ?? '')).map(({ text }) => text)).toEqual(['A', '']);
   expect(said(tab)).toEqual(['user: c', 'assistant: d']);
   expect(await tab.messagesOf(other)).toHaveLength(2);

@@ -2,6 +2,9 @@ import { getEventListeners } from 'node:events';
 import { expect, test, vi } from 'vitest';
 import { eventSourceClass } from './event-source.ts';
 
+/** Vitest by itself waits for a second, which a busy machine may need. */
+const PATIENCE = { timeout: 20_000 };
+
 /** A stream that the test writes to, and every request for it. */
 function server() {
   const requests: RequestInit[] = [];
@@ -29,9 +32,9 @@ function open(fetch: (url: string, init: RequestInit) => Promise<Response>) {
 test('characters and lines may come in pieces, and a second byte order mark is data', async () => {
   const { fetch, write } = server();
   const { source, heard } = open(fetch);
-  await vi.waitFor(() => expect(heard).toEqual(['open']));
+  await vi.waitFor(() => expect(heard).toEqual(['open']), PATIENCE);
   for (const byte of new TextEncoder().encode('\ufeffdata: ü😀\r\n\r\ndata: \ufeffb\n\n')) write(Uint8Array.of(byte));
-  await vi.waitFor(() => expect(heard).toEqual(['open', 'ü😀', '\ufeffb']));
+  await vi.waitFor(() => expect(heard).toEqual(['open', 'ü😀', '\ufeffb']), PATIENCE);
   expect(source.url).toBe('https://edge.example/ui/events');
   source.close();
 });
@@ -39,11 +42,11 @@ test('characters and lines may come in pieces, and a second byte order mark is d
 test('the last id is named in UTF-8 when the stream is asked for again', async () => {
   const { fetch, requests, streams, write } = server();
   const { source, heard } = open(fetch);
-  await vi.waitFor(() => expect(streams.length).toBe(1));
+  await vi.waitFor(() => expect(streams.length).toBe(1), PATIENCE);
   write('retry: 1\nid: ü\ndata: a\n\n');
-  await vi.waitFor(() => expect(heard).toContain('a'));
+  await vi.waitFor(() => expect(heard).toContain('a'), PATIENCE);
   streams[0]?.close();
-  await vi.waitFor(() => expect(requests.length).toBe(2));
+  await vi.waitFor(() => expect(requests.length).toBe(2), PATIENCE);
   expect(heard).toEqual(expect.arrayContaining(['open', 'a', 'error 0']));
   expect(new Headers(requests[1]?.headers).get('last-event-id')).toBe('\u00c3\u00bc');
   source.close();
@@ -55,7 +58,7 @@ test('a network that is gone is asked again; who has closed is not', async () =>
     asked += 1;
     throw new TypeError('no network');
   });
-  await vi.waitFor(() => expect(heard).toEqual(['error 0']));
+  await vi.waitFor(() => expect(heard).toEqual(['error 0']), PATIENCE);
   source.close();
   expect(source.readyState).toBe(2);
   expect(asked).toBe(1);
@@ -65,11 +68,11 @@ test('a stream that is asked for again and again leaves nothing behind each time
   const { fetch, requests, streams, write } = server();
   const { source } = open(fetch);
   for (let round = 1; round <= 4; round++) {
-    await vi.waitFor(() => expect(streams.length).toBe(round));
+    await vi.waitFor(() => expect(streams.length).toBe(round), PATIENCE);
     write('retry: 1\n\n');
     streams.at(-1)?.close();
   }
-  await vi.waitFor(() => expect(requests.length).toBe(5));
+  await vi.waitFor(() => expect(requests.length).toBe(5), PATIENCE);
   expect(getEventListeners(requests[0]?.signal as AbortSignal, 'abort').length).toBeLessThanOrEqual(1);
   source.close();
 });
@@ -81,9 +84,9 @@ test('what was closed in an event hears no other one, and its request is given u
     heard.push(data);
     source.close();
   };
-  await vi.waitFor(() => expect(heard).toEqual(['open']));
+  await vi.waitFor(() => expect(heard).toEqual(['open']), PATIENCE);
   write('data: a\n\ndata: b\n\n');
-  await vi.waitFor(() => expect(heard).toEqual(['open', 'a']));
+  await vi.waitFor(() => expect(heard).toEqual(['open', 'a']), PATIENCE);
   await new Promise((resolve) => setTimeout(resolve, 20));
   expect(heard).toEqual(['open', 'a']);
   expect(requests[0]?.signal?.aborted).toBe(true);
