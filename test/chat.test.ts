@@ -311,7 +311,8 @@ it('a browser that keeps nothing is chatted with all the same, and says so', asy
   await expect.poll(() => titles(page)).toEqual(['one']);
 });
 
-it('follows what comes as long as the person is at the end', async () => {
+/** A page at the end of an answer that is longer than it; `distance` of the list from its end, in CSS pixels. */
+async function openLongAnswer() {
   const lines = Array.from({ length: 120 }, (_, i) => `line ${i}\n\n`).join('');
   edge.answer = { deltas: [{ content: lines }], ends: true };
   const page = await open();
@@ -319,6 +320,11 @@ it('follows what comes as long as the person is at the end', async () => {
   const list = page.locator('#messages');
   const distance = () => list.evaluate((at) => at.scrollHeight - at.scrollTop - at.clientHeight);
   await expect.poll(distance).toBeLessThan(5);
+  return { page, list, distance };
+}
+
+it('follows what comes as long as the person is at the end', async () => {
+  const { page, list, distance } = await openLongAnswer();
   await list.evaluate((at) => {
     at.scrollTop = 100;
   });
@@ -330,13 +336,7 @@ it('follows what comes as long as the person is at the end', async () => {
 });
 
 it('follows what comes also when what is there is laid out anew, which moves nothing by the hand of a person', async () => {
-  const lines = Array.from({ length: 120 }, (_, i) => `line ${i}\n\n`).join('');
-  edge.answer = { deltas: [{ content: lines }], ends: true };
-  const page = await open();
-  await ask(page, 'one');
-  const list = page.locator('#messages');
-  const distance = () => list.evaluate((at) => at.scrollHeight - at.scrollTop - at.clientHeight);
-  await expect.poll(distance).toBeLessThan(5);
+  const { page, list, distance } = await openLongAnswer();
   // As on a slow device between the text of an answer and its Markdown: the browser says that it has scrolled when there
   // is more again.
   await list.evaluate(async (at) => {
