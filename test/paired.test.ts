@@ -69,7 +69,7 @@ describe('a device that the host does not know', () => {
     const given = await options();
     const code = given.pairing === undefined ? 'E_DEVICE_UNKNOWN' : 'E_PAIRING';
     const stranger = client(given);
-    await vi.waitUntil(() => stranger.error?.code === code, { timeout: 15_000 });
+    await vi.waitUntil(() => stranger.error?.code === code, { timeout: 30_000 });
     for (const request of [stranger.fetch('/v1/models'), stranger.fetch('/v1/x', { method: 'POST', body: '{}' })]) {
       expect(await failure(request)).toBe(code);
     }
@@ -171,7 +171,7 @@ describe('a device that the host was shown a link of', () => {
     });
     expect((await mine.fetch('/v1/models')).status).toBe(200);
     Recorder.mayOpen.resolve();
-    await vi.waitUntil(() => mine.path === 'direct', { timeout: 15_000 });
+    await vi.waitUntil(() => mine.path === 'direct', { timeout: 30_000 });
     expect((await mine.fetch('/v1/models')).status).toBe(200);
     expect((await listDevices(stack.folder)).map(({ name }) => name)).toEqual(['a phone']);
     expect(seen()).toEqual(['/v1/models', '/v1/models']);
@@ -205,7 +205,7 @@ describe('a device that the host was shown a link of', () => {
       await vi.waitUntil(
         async () => (await fetch(stack.signalingUrl, { headers: authorization })).ok && (await online()),
         {
-          timeout: 15_000,
+          timeout: 30_000,
           interval: 100,
         },
       );
@@ -240,7 +240,7 @@ describe('a device that the host was shown a link of', () => {
 
   test('that is removed loses its session soon, and is a stranger', async () => {
     const mine = client({ device: 'auto', environment: { RTCPeerConnection, deviceKeys } });
-    await vi.waitUntil(() => mine.path === 'direct', { timeout: 15_000 });
+    await vi.waitUntil(() => mine.path === 'direct', { timeout: 30_000 });
     const trickle = await mine.fetch('/v1/test/trickle?ms=50&n=100000');
     const started = performance.now();
     await removeDevice(stack.folder, 'a phone');

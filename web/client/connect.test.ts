@@ -219,6 +219,33 @@ describe('requests', () => {
     expect(client.path).toBe(fate === 'slow' ? 'relay' : 'tunnel');
   });
 
+  test.each<[string, Partial<ConnectOptions>]>([
+    ['of a paired device', { device: 'auto', pairing: 'A'.repeat(43) }],
+    ['of who wants no tunnel', { tunnel: false }],
+  ])('%s wait for a slow relay, since no HTTPS takes its place', async (_, options) => {
+    const edge = new TestEdge();
+    edge.outcome = 'silence';
+    edge.relayFate = 'slow';
+    const client = connected(edge, { ...options, webrtc: false });
+    const response = client.fetch('/v1/x');
+    await edge.clock.advance(SOCKET_PATIENCE_MS + 2 * SECOND);
+    expect([await (await response).text(), client.path]).toEqual(['over the path', 'relay']);
+  });
+
+  test('of a paired device fail when the relay does, and not sooner', async () => {
+    const edge = new TestEdge();
+    edge.relayFate = 'silent';
+    const client = connected(edge, { device: 'auto', pairing: 'A'.repeat(43), webrtc: false });
+    let code: string | undefined;
+    client.fetch('/v1/x').catch((error: Error) => {
+      code = (error.cause as { code: string }).code;
+    });
+    await edge.clock.advance(HANDSHAKE_TIMEOUT_MS - 1);
+    expect(code).toBeUndefined();
+    await edge.clock.advance(1);
+    expect([code, client.path]).toEqual(['E_PATH_LOST', 'offline']);
+  });
+
   test('without a token wait for the direct path, which alone may work', async () => {
     const edge = new TestEdge();
     const client = connect({ url: `${ORIGIN}/_direct/h/home`, environment: edge.environment });

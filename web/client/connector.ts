@@ -139,7 +139,14 @@ export class Connector {
     const host = this.#host;
     const sessionId = environment.newId();
     const ids = [sessionId];
-    this.#relay = new Relay({ signaling, diagnostics, host, trust, changed: () => this.#relayChanged() });
+    this.#relay = new Relay({
+      signaling,
+      diagnostics,
+      host,
+      trust,
+      mayTunnel: () => this.#mayTunnel,
+      changed: () => this.#relayChanged(),
+    });
     this.#direct = new Direct({
       signaling,
       diagnostics,
@@ -247,9 +254,14 @@ export class Connector {
     // Nothing goes to a host by any way before the person has answered.
     if (this.#trust.isAsking) return true;
     if (this.#relay.state === 'connecting' || this.#host.isBetweenPaths) return true;
-    // Where there is no relay, and the tunnel is not wanted or would refuse, the direct path is the only one.
+    // Where there is no relay and no tunnel, the direct path is the only one.
+    return !this.#mayTunnel && !this.#isDecided && this.#direct.state === 'connecting';
+  }
+
+  /** Whether requests may go by HTTPS: it is wanted, the edge would take them, and may read them. */
+  get #mayTunnel(): boolean {
     const { signaling, tunnel } = this.#options;
-    return !(tunnel && isIdentified(signaling)) && !this.#isDecided && this.#direct.state === 'connecting';
+    return tunnel && !this.#isPaired && isIdentified(signaling);
   }
 
   /** Somebody lies about the host, the person does not believe it, or the host wants no such device: no path is tried again, the tunnel neither. */

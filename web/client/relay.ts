@@ -50,6 +50,8 @@ export interface RelayOptions {
   diagnostics: Diagnostics;
   host: HostSession;
   trust: HostTrust;
+  /** Whether requests may go by HTTPS meanwhile. */
+  mayTunnel(): boolean;
   /** The state has changed. */
   changed(): void;
 }
@@ -173,6 +175,7 @@ export class Relay {
     this.#held = false;
     this.#endAttempt(new DirectError('E_CANCELLED', 'another attempt took its place'));
     const cancelPatience = timer(SOCKET_PATIENCE_MS, () => {
+      if (!this.#options.mayTunnel()) return;
       // Requests need not wait any longer; the attempt goes on.
       attempt.awaited = false;
       if (this.#state === 'connecting') this.#enter('waiting');
