@@ -28,6 +28,8 @@ describe.skipIf(missing)(`the connection on the chat page (${missing || 'real'})
     const page = await context.newPage();
     await page.goto(stack.pageUrl);
     await untilPath(page, 'direct');
+    // Before that nothing can be asked.
+    await page.getByTestId('model').and(page.locator(':enabled')).waitFor();
     return page;
   }
 
