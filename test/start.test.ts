@@ -54,6 +54,7 @@ describe('npm start', () => {
       const page = await browser.newPage();
       await page.goto(output.stdout.trim());
       await expect.poll(() => page.getByTestId('path').textContent()).toContain('⚡ direct');
+      await page.getByTestId('model').and(page.locator(':enabled')).waitFor();
       await page.getByTestId('prompt').fill('is anyone there?');
       await page.getByTestId('prompt').press('Enter');
       await expect.poll(() => page.getByTestId('message-assistant').last().textContent()).toContain('demo');
