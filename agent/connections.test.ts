@@ -6,13 +6,11 @@ import { Sessions } from '../shared/sessions.ts';
 import type { Candidate, OfferSignal, SessionSignal } from '../shared/signal.ts';
 import { directBinding } from '../shared/signed-answer.ts';
 import type { Stream } from '../shared/stream.ts';
+import { PATIENCE } from '../shared/test-patience.ts';
 import { clientSession } from '../shared/test-sessions.ts';
 import { Connections } from './connections.ts';
 import type { PeerEvents } from './peer.ts';
 import { nodeEnvironment } from './runtime.ts';
-
-/** Vitest by itself waits for a second, which a busy machine may need. */
-const PATIENCE = { timeout: 20_000 };
 
 /** The answering end without WebRTC: its path leads to the test. */
 class FakePeer {

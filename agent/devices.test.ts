@@ -14,10 +14,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { MAX_DEVICES } from '../shared/limits.ts';
+import { PATIENCE } from '../shared/test-patience.ts';
 import { Devices, listDevices, removeDevice } from './devices.ts';
-
-/** Vitest by itself waits for a second, which a busy machine may need. */
-const PATIENCE = { timeout: 20_000 };
 
 const HOUR = 60 * 60_000;
 const key = (seed: number) => Buffer.alloc(32, seed).toString('base64url');

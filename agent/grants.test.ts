@@ -1,4 +1,5 @@
 /** What a grant allows, request by request, with a real upstream behind the agent. */
+
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
@@ -11,14 +12,12 @@ import type { HeaderList, RequestHead } from '../shared/head.ts';
 import { memoryPaths } from '../shared/memory-path.ts';
 import type { Session } from '../shared/session.ts';
 import { type SessionGrant, Sessions } from '../shared/sessions.ts';
+import { PATIENCE } from '../shared/test-patience.ts';
 import { clientSession } from '../shared/test-sessions.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { type Asked, begin } from './test-request.ts';
 import { oneUpstream } from './test-upstreams.ts';
-
-/** Vitest by itself waits for a second, which a busy machine may need. */
-const PATIENCE = { timeout: 20_000 };
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {

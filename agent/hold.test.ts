@@ -1,4 +1,5 @@
 /** Held responses from the client's stream to the upstream: what the proxy makes of `hold` and `resume`. */
+
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
@@ -13,13 +14,11 @@ import { newId } from '../shared/new-id.ts';
 import type { Session } from '../shared/session.ts';
 import { type SessionGrant, Sessions } from '../shared/sessions.ts';
 import { TestClock } from '../shared/test-clock.ts';
+import { PATIENCE } from '../shared/test-patience.ts';
 import { clientSession } from '../shared/test-sessions.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
 import { oneUpstream } from './test-upstreams.ts';
-
-/** Vitest by itself waits for a second, which a busy machine may need. */
-const PATIENCE = { timeout: 20_000 };
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {

@@ -1,13 +1,11 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { PATIENCE } from '../../shared/test-patience.ts';
 import { Clients } from './chat-client.ts';
 import { Chats } from './chats.ts';
 import type { Answer, Message } from './conversation.ts';
 import type { Locks } from './locks.ts';
 import { type Change, MemoryRecords, type Records } from './records.ts';
 import { event, failure, TestHost } from './test-host.ts';
-
-/** Vitest by itself waits for a second, which a busy machine may need. */
-const PATIENCE = { timeout: 20_000 };
 
 /** As the browser’s, for tabs that are objects here. */
 class TestLocks implements Locks {

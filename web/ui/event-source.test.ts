@@ -1,9 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { expect, test, vi } from 'vitest';
+import { PATIENCE } from '../../shared/test-patience.ts';
 import { eventSourceClass } from './event-source.ts';
-
-/** Vitest by itself waits for a second, which a busy machine may need. */
-const PATIENCE = { timeout: 20_000 };
 
 /** A stream that the test writes to, and every request for it. */
 function server() {
