@@ -26,6 +26,8 @@ class FakeClient {
   error: DirectError | undefined;
   closed = false;
   ready: Promise<Client['path']> = Promise.resolve('direct');
+  /** Those that came with the edge's first answer. */
+  ice: object | undefined;
   readonly #listeners: [string, (value: never) => void][] = [];
 
   constructor(options: ConnectOptions) {
@@ -47,6 +49,10 @@ class FakeClient {
     const question = { host, hostKey, fingerprint: '3f2a 91bc' };
     if (await confirmHostKey?.(question).catch(() => false)) this.tell('hostKey', hostKey);
     else this.fail('E_HOST_KEY_UNCONFIRMED');
+  }
+
+  async report(): Promise<{ ice: object | undefined }> {
+    return { ice: this.ice };
   }
 
   fail(code: ErrorCode, path: Client['path'] = 'offline'): void {
@@ -328,6 +334,28 @@ test('a host that is offline is kept; an edge that was never reached may be mist
   client?.tell('path', 'relay');
   await expect.poll(() => unreached.saved(), PATIENCE).toMatchObject([{ name: 'home' }]);
   expect(unreached.told).toContain('home: relay, 12 ms');
+});
+
+test('while an edge is slow to answer nothing is printed or remembered, then what came of it', async () => {
+  const made = (client: FakeClient) => {
+    client.path = 'tunnel';
+    client.state = 'connecting';
+  };
+  const [laptop, wrong] = [new Laptop([LINK], { made }), new Laptop([LINK], { made })];
+  for (const { clients } of [laptop, wrong]) {
+    await vi.waitUntil(() => clients.length === 1, PATIENCE);
+    clients[0]?.tell('report', undefined);
+  }
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect([laptop.process.stdout, laptop.saved(), wrong.process.stdout, wrong.saved()]).toEqual([[], [], [], []]);
+  // It lets this machine in, and no better path than the tunnel comes of it.
+  Object.assign(laptop.clients[0] as FakeClient, { ice: {} }).tell('report', undefined);
+  await laptop.urls();
+  expect(laptop.told).toContain('home: tunnel');
+  expect(laptop.saved()).toMatchObject([{ name: 'home' }]);
+  wrong.clients[0]?.fail('E_UNAUTHORIZED', 'tunnel');
+  expect(await wrong.exit).toEqual([69]);
+  expect([wrong.process.stdout, wrong.saved()]).toEqual([[], []]);
 });
 
 test('paths are told once they have lasted, each once', async () => {

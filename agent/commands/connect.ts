@@ -7,7 +7,7 @@ import { folderOf } from '../config.ts';
 import { ConnectDisplay } from '../connect/connect-display.ts';
 import { type ConnectSettings, connectSettings, DEFAULT_PORT } from '../connect/connect-settings.ts';
 import { type Destination, oneHost } from '../connect/host-client.ts';
-import { HostConnection, type HostState } from '../connect/host-connection.ts';
+import { HostConnection, type HostState, isOfSession } from '../connect/host-connection.ts';
 import { laptopNetwork } from '../connect/laptop-network.ts';
 import { deviceKeys, LaptopStore, type SavedConnection } from '../connect/laptop-store.ts';
 import { LocalServer } from '../connect/local-server.ts';
@@ -231,7 +231,7 @@ class Run {
       const state = this.#connections.find((one) => one.saved === saved)?.state;
       if (this.#refused.has(name) || state === undefined) continue;
       // The address may be mistyped.
-      if (before === undefined && !isReached(state)) {
+      if (before === undefined && !state.reached) {
         this.#unproven.set(name, saved);
         this.#display.note(`${name} is remembered when it is reached for the first time.`);
       } else if (JSON.stringify(saved) !== JSON.stringify(before)) await store.save(saved);
@@ -240,9 +240,9 @@ class Run {
 
   #changed(name: string, state: HostState): void {
     this.#display.state(name, state);
-    if (state.path !== 'tunnel' && state.path !== 'offline') this.#reached.add(name);
+    if (isOfSession(state.path)) this.#reached.add(name);
     const saved = this.#unproven.get(name);
-    if (saved === undefined || !isReached(state)) return;
+    if (saved === undefined || !state.reached) return;
     this.#unproven.delete(name);
     this.#options.store.save(saved).catch((error: unknown) => this.#display.note(String(error)));
   }
@@ -304,11 +304,6 @@ class Run {
 }
 
 /** The edge knows the host, and lets us in. */
-function isReached({ path, error }: HostState): boolean {
-  if (path !== 'tunnel' && path !== 'offline') return true;
-  return error === undefined || error.code === 'E_HOST_OFFLINE' || error.code === 'E_HOST_BUSY';
-}
-
 function isLie({ code }: DirectError): boolean {
   return code === 'E_HOST_KEY' || code === 'E_HOST_KEY_CHANGED';
 }

@@ -11,6 +11,8 @@ export interface HostState {
   rtt: number | undefined;
   /** Why the host is not reached, or not by a better path. */
   error: DirectError | undefined;
+  /** The edge has let this machine in, so its address and the key are right, whichever way requests go. */
+  reached: boolean;
 }
 
 export interface HostConnectionOptions {
@@ -40,6 +42,9 @@ const BROKEN: readonly ErrorCode[] = [
 /** From one path to the next there may be a moment without any, and a round trip is measured soon. */
 const SETTLE_MS = 1_000;
 
+/** What an edge says of the host to those whom it lets in. */
+const OF_THE_HOST: readonly ErrorCode[] = ['E_HOST_OFFLINE', 'E_HOST_BUSY'];
+
 export class HostConnection {
   readonly saved: SavedConnection;
   readonly client: Client;
@@ -48,6 +53,8 @@ export class HostConnection {
   #cancelSettling: (() => void) | undefined;
   #refusal: DirectError | undefined;
   #told = '';
+  #reached = false;
+  readonly #answered = Promise.withResolvers<void>();
 
   constructor(options: HostConnectionOptions) {
     const { saved, open } = options;
@@ -66,26 +73,34 @@ export class HostConnection {
       this.client.on('path', look),
       this.client.on('state', look),
       this.client.on('hostKey', (hostKey) => options.pinned(hostKey)),
+      this.client.on('report', () => void this.#hear()),
     ];
   }
 
   get state(): HostState {
-    const { path, rtt, error } = this.client;
-    return { path, rtt, error: error && failureOf(error) };
+    const { path, rtt } = this.client;
+    const error = this.client.error && failureOf(this.client.error);
+    const isKnown = error !== undefined && OF_THE_HOST.includes(error.code);
+    return { path, rtt, error, reached: this.#reached || isOfSession(path) || isKnown };
   }
 
   /** Why nothing goes to the host until a person has done something. */
   get refusal(): DirectError | undefined {
     if (this.#refusal !== undefined) return this.#refusal;
     const { path, error } = this.state;
-    if (error === undefined || !['tunnel', 'offline'].includes(path)) return undefined;
+    if (error === undefined || isOfSession(path)) return undefined;
     const isFinal = FINAL.includes(error.code) || (path === 'offline' && BROKEN.includes(error.code));
     return isFinal ? error : undefined;
   }
 
-  /** Resolves when requests need not wait any longer; `changed` or `refused` has been called then. */
+  /**
+   * Resolves when requests need not wait any longer, and it is known whether the edge lets this machine in, or why that
+   * is not known; `changed` or `refused` has been called then.
+   */
   async ready(): Promise<void> {
     await this.client.ready;
+    this.#lookForAnswer();
+    await this.#answered.promise;
     if (!this.#tellRefusal()) this.#tell();
   }
 
@@ -100,7 +115,22 @@ export class HostConnection {
     this.client.close();
   }
 
+  /** The client has more to report: perhaps that the edge has answered for the first time. */
+  async #hear(): Promise<void> {
+    if (this.#reached) return;
+    const { ice } = await this.client.report();
+    if (ice === undefined || this.#reached) return;
+    this.#reached = true;
+    this.#look();
+  }
+
+  #lookForAnswer(): void {
+    const { reached, error } = this.state;
+    if (reached || error !== undefined || this.client.state === 'off') this.#answered.resolve();
+  }
+
   #look(): void {
+    this.#lookForAnswer();
     if (this.#tellRefusal()) return;
     this.#cancelSettling?.();
     this.#cancelSettling = this.#options.timer(SETTLE_MS, () => this.#tell());
@@ -118,11 +148,16 @@ export class HostConnection {
 
   #tell(): void {
     const { state } = this;
-    const key = `${state.path} ${state.path === 'offline' ? state.error?.code : ''}`;
+    const key = `${state.path} ${state.reached} ${state.path === 'offline' ? state.error?.code : ''}`;
     if (key === this.#told) return;
     this.#told = key;
     this.#options.changed(state);
   }
+}
+
+/** Whether a host has proved itself on the path. */
+export function isOfSession(path: Client['path']): boolean {
+  return path !== 'tunnel' && path !== 'offline';
 }
 
 /** What a person does about an error, on this machine. */
