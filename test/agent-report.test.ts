@@ -1,9 +1,10 @@
 /** What a running agent counts and tells of itself, with real clients on each path. */
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { RTCPeerConnection } from 'werift';
 import { DIRECT_HOLD, DIRECT_RESUME, encodeResume } from '../shared/hold.ts';
 import { type Client, connect } from '../web/client/index.ts';
+import { onPath } from './on-path.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 
 const PATIENCE = { timeout: 40_000 };
@@ -14,7 +15,7 @@ let client: Client;
 beforeAll(async () => {
   stack = await Stack.start();
   client = connect({ url: stack.edge.url, host: HOST_ID, token: OWNER_TOKEN, environment: { RTCPeerConnection } });
-  await vi.waitUntil(() => client.path === 'direct', PATIENCE);
+  await onPath(client, 'direct');
 });
 afterAll(async () => {
   client?.close();

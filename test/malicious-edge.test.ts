@@ -17,6 +17,8 @@ import {
 import { signAnswer } from '../shared/signed-answer.ts';
 import { type Client, type ConnectOptions, connect } from '../web/client/index.ts';
 import { type Lies, MaliciousEdge, type Signal } from './malicious-edge.ts';
+import { onPath } from './on-path.ts';
+import { SLOW_CLOCK } from './slow-clock.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 
 const PATIENCE = { timeout: 20_000, interval: 20 };
@@ -61,7 +63,7 @@ function connected(options: Partial<ConnectOptions> = {}): Client {
     host: HOST_ID,
     token: OWNER_TOKEN,
     hostKey,
-    environment: { RTCPeerConnection: Watched },
+    environment: { ...SLOW_CLOCK, RTCPeerConnection: Watched },
     ...options,
   });
   clients.push(client);
@@ -114,7 +116,7 @@ const inAnnouncements = (
 
 test('an edge that does not lie is believed by the same client', async () => {
   const client = connected();
-  await vi.waitUntil(() => client.path === 'direct', PATIENCE);
+  await onPath(client, 'direct');
   expect((await ask(client)).status).toBe(200);
   expect([used, asked(), edge.tunnelled, client.hostKey]).toEqual([['answer'], 1, [], hostKey]);
 });
@@ -152,7 +154,7 @@ describe('an edge that, on the direct path,', () => {
     const earlier: Signal = {};
     edge.lies = inAnswers((signal) => void Object.assign(earlier, signal));
     const honest = connected();
-    await vi.waitUntil(() => honest.path === 'direct', PATIENCE);
+    await onPath(honest, 'direct');
     honest.close();
     used = [];
     edge.lies = inAnswers((signal) => void Object.assign(signal, earlier, { session_id: signal.session_id }));

@@ -1,8 +1,9 @@
 import { Ollama } from 'ollama';
 import OpenAI from 'openai';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { RTCPeerConnection } from 'werift';
 import { type Client, connect } from '../web/client/index.ts';
+import { onPath } from './on-path.ts';
 import { useOllama, useOpenAi } from './packages.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 
@@ -16,7 +17,7 @@ beforeAll(async () => {
     token: OWNER_TOKEN,
     environment: { RTCPeerConnection },
   });
-  await vi.waitUntil(() => client.path === 'direct', { timeout: 30_000 });
+  await onPath(client, 'direct');
 });
 afterAll(async () => {
   client?.close();

@@ -18,6 +18,8 @@ import { type Client, type ConnectOptions, connect } from '../web/client/index.t
 import { RelayPath } from '../web/client/relay-path.ts';
 import { launchChromium, withoutChromium } from './chromium.ts';
 import { openLibraryPage } from './client-page.ts';
+import { onPath } from './on-path.ts';
+import { SLOW_CLOCK } from './slow-clock.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 
 let stack: Stack;
@@ -33,13 +35,13 @@ afterEach(() => {
 });
 afterAll(() => stack?.close());
 
-function client(options: Partial<ConnectOptions> = {}): Client {
+function client({ environment, ...options }: Partial<ConnectOptions> = {}): Client {
   const made = connect({
     url: stack.edge.url,
     host: HOST_ID,
     token: OWNER_TOKEN,
     // Each with keys of its own, as on devices of their own.
-    environment: { RTCPeerConnection, deviceKeys: memoryDeviceKeys() },
+    environment: { ...SLOW_CLOCK, RTCPeerConnection, deviceKeys: memoryDeviceKeys(), ...environment },
     ...options,
   });
   clients.push(made);
@@ -62,7 +64,7 @@ describe('a device that the host does not know', () => {
   test.each<[what: string, options: () => Promise<Partial<ConnectOptions>>]>([
     ['the direct path and the relay', async () => ({})],
     ['the relay alone', async () => ({ webrtc: false })],
-    ['the direct path alone', async () => ({ environment: { RTCPeerConnection, WebSocket: undefined } })],
+    ['the direct path alone', async () => ({ environment: { WebSocket: undefined } })],
     ['a key of its own', async () => ({ device: await generateHostKeys() })],
     ['a link that nobody made', async () => ({ pairing: randomBytes(32).toString('base64url') })],
   ])('is refused with %s, and every request says why', async (_what, options) => {
@@ -171,7 +173,7 @@ describe('a device that the host was shown a link of', () => {
     });
     expect((await mine.fetch('/v1/models')).status).toBe(200);
     Recorder.mayOpen.resolve();
-    await vi.waitUntil(() => mine.path === 'direct', { timeout: 30_000 });
+    await onPath(mine, 'direct');
     expect((await mine.fetch('/v1/models')).status).toBe(200);
     expect((await listDevices(stack.folder)).map(({ name }) => name)).toEqual(['a phone']);
     expect(seen()).toEqual(['/v1/models', '/v1/models']);
@@ -186,7 +188,7 @@ describe('a device that the host was shown a link of', () => {
 
   test('is known from then on, without the link', async () => {
     for (const webrtc of [true, false]) {
-      const mine = client({ device: 'auto', webrtc, environment: { RTCPeerConnection, deviceKeys } });
+      const mine = client({ device: 'auto', webrtc, environment: { deviceKeys } });
       expect((await mine.fetch('/v1/models')).status).toBe(200);
     }
   });
@@ -239,8 +241,8 @@ describe('a device that the host was shown a link of', () => {
   });
 
   test('that is removed loses its session soon, and is a stranger', async () => {
-    const mine = client({ device: 'auto', environment: { RTCPeerConnection, deviceKeys } });
-    await vi.waitUntil(() => mine.path === 'direct', { timeout: 30_000 });
+    const mine = client({ device: 'auto', environment: { deviceKeys } });
+    await onPath(mine, 'direct');
     const trickle = await mine.fetch('/v1/test/trickle?ms=50&n=100000');
     const started = performance.now();
     await removeDevice(stack.folder, 'a phone');
@@ -254,7 +256,7 @@ describe('a device that the host was shown a link of', () => {
     before = stack.fake.requests.length;
     expect(await failure(mine.fetch('/v1/models'))).toBe('E_DEVICE_UNKNOWN');
     expect([mine.error?.code, mine.path, seen()]).toEqual(['E_DEVICE_UNKNOWN', 'offline', []]);
-    const again = client({ device: 'auto', environment: { RTCPeerConnection, deviceKeys } });
+    const again = client({ device: 'auto', environment: { deviceKeys } });
     expect(await failure(again.fetch('/v1/models'))).toBe('E_DEVICE_UNKNOWN');
   });
 });
@@ -272,7 +274,15 @@ describe.skipIf(withoutChromium)(`a browser (${withoutChromium || 'Chromium'})`,
     page.evaluate(
       async ({ host, token, pairing }) => {
         const device = pairing === undefined ? {} : { pairing };
-        const client = globalThis.library.connect({ url: location.origin, host, token, device: 'auto', ...device });
+        const client = globalThis.library.connect({
+          url: location.origin,
+          host,
+          token,
+          device: 'auto',
+          // A request waits for the relay, and not for two seconds at most.
+          tunnel: false,
+          ...device,
+        });
         const code = await client.fetch('/v1/models').then(
           (response) => response.status,
           (error: { cause: { code: string } }) => error.cause.code,

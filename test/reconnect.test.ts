@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { RTCPeerConnection } from 'werift';
 import { type Client, type ConnectOptions, connect } from '../web/client/index.ts';
+import { onPath } from './on-path.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 import { type Forwarder, startForwarder } from './tcp-forwarder.ts';
 
@@ -38,12 +39,8 @@ function open(options: Partial<ConnectOptions>): Client {
   return client;
 }
 
-const byRelay = () => open({ webrtc: false });
-async function direct(): Promise<Client> {
-  const client = open({ environment: { RTCPeerConnection } });
-  await expect.poll(() => client.path).toBe('direct');
-  return client;
-}
+const byRelay = () => onPath(open({ webrtc: false }), 'relay');
+const direct = () => onPath(open({ environment: { RTCPeerConnection } }), 'direct');
 
 let runs = 0;
 
@@ -92,7 +89,7 @@ describe('the agent’s WebSocket is cut', () => {
   });
 
   test('for three seconds', async () => {
-    const running = turn(byRelay());
+    const running = turn(await byRelay());
     await running.begun();
     uplink.refuses = true;
     uplink.cut();
@@ -121,7 +118,7 @@ describe('the agent is restarted', () => {
   const restarted = { cause: { code: 'E_HOST_RESTARTED' } };
 
   test('and says goodbye: running requests end with E_HOST_RESTARTED, and later ones are answered', async () => {
-    const client = byRelay();
+    const client = await byRelay();
     const running = turn(client, ENDLESS);
     await running.begun();
     await stack.stopAgent();
@@ -130,12 +127,12 @@ describe('the agent is restarted', () => {
     expect([offline.status, offline.headers.get('retry-after')]).toEqual([503, '2']);
     await restart();
     await expect.poll(async () => (await client.fetch('/v1/models')).status).toBe(200);
-    await expect.poll(() => client.path).toBe('relay');
+    await onPath(client, 'relay');
     expect(running.requests().length).toBe(1);
   });
 
   test('without a word: what ran ends, what was never sent is sent, and of the rest only what is safe', async () => {
-    const client = byRelay();
+    const client = await byRelay();
     const running = turn(client, ENDLESS);
     await running.begun();
     const asked = stack.fake.requests.length;

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { RTCPeerConnection } from 'werift';
 import { type Client, connect } from '../web/client/index.ts';
 import { AgentCommand } from './agent-command.ts';
+import { onPath } from './on-path.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 
 const BYTES = 200_000_000;
@@ -61,8 +62,7 @@ async function connected(path: 'relay' | 'direct'): Promise<Client> {
     path === 'relay' ? { ...common, webrtc: false } : { ...common, environment: { RTCPeerConnection } },
   );
   clients.push(client);
-  await expect.poll(() => client.path).toBe(path);
-  return client;
+  return await onPath(client, path);
 }
 
 async function reader(path: 'relay' | 'direct'): Promise<Read> {

@@ -1,6 +1,7 @@
 /** `client.WebSocket` beside Node’s own: the same table over a session, through the tunnel and without either. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Client, connect } from '../web/client/index.ts';
+import { onPath } from './on-path.ts';
 import { BEHAVIOURS, type Behaviour, endOfKilled, endOfUnchosen, type SocketClass } from './socket-behaviours.ts';
 import { HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 
@@ -19,8 +20,7 @@ beforeAll(async () => {
   const options = { url: stack.edge.url, host: HOST_ID, token: OWNER_TOKEN, webrtc: false };
   overSession = connect(options);
   throughTunnel = connect({ ...options, environment: { WebSocket: TunnelOnly } });
-  // Requests wait two seconds for a relay, which a busy machine may pass.
-  await expect.poll(() => overSession.path).toBe('relay');
+  await onPath(overSession, 'relay');
   expect(await throughTunnel.ready).toBe('tunnel');
 });
 afterAll(async () => {

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { RTCPeerConnection } from 'werift';
 import { type Client, connect } from '../web/client/index.ts';
 import { Inspector } from './inspector.ts';
+import { onPath } from './on-path.ts';
 import { AGENT_TOKEN, HOST_ID, OWNER_TOKEN, Stack } from './stack.ts';
 
 const RESPONSE_BYTES = 300_000_000;
@@ -103,8 +104,7 @@ const tunnel: Ask = async (bytes) => {
 
 async function connected(path: 'relay' | 'direct'): Promise<Ask> {
   const client = path === 'relay' ? open({ webrtc: false }) : open({ environment: { RTCPeerConnection } });
-  await expect.poll(() => client.path).toBe(path);
-  return over(client);
+  return over(await onPath(client, path));
 }
 
 test.each([
