@@ -77,8 +77,9 @@ describe.skipIf(missing)(`the connection on the chat page (${missing || 'real'})
     await expect.poll(() => text(page, 'measured')).toMatch(/⚡ direct [\d.]+ ms, ☁ tunnel [\d.]+ ms/);
     const plot = page.getByTestId('latency-plot');
     await expect.poll(() => plot.locator('.mark-direct').count()).toBeGreaterThanOrEqual(5);
-    await expect.poll(() => plot.locator('.mark-tunnel').count()).toBe(5);
-    expect(await plot.getAttribute('aria-label')).toMatch(/direct .* median of \d.*; tunnel .* median of 5/);
+    // Where the relay was late, the page's first requests are among them.
+    await expect.poll(() => plot.locator('.mark-tunnel').count()).toBeGreaterThanOrEqual(5);
+    expect(await plot.getAttribute('aria-label')).toMatch(/direct .* median of \d.*; tunnel .* median of \d/);
     await page.context().close();
   });
 

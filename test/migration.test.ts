@@ -7,7 +7,7 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Random } from '../shared/test-random.ts';
 import { withoutChromium } from './chromium.ts';
-import { openClientPage } from './client-page.ts';
+import { openClientPage, untilPath } from './client-page.ts';
 import { type LabStack, startLabStack } from './lab-stack.ts';
 import { type NetworkLab, networkLabMissing } from './network-lab.ts';
 import { seededSha256 } from './seeded-bytes.ts';
@@ -165,6 +165,7 @@ describe.skipIf(missing)(`50 kills (${missing || `seed ${SEED}`})`, () => {
     const { lab, browser } = labStack;
     ({ stack } = labStack);
     const { page, console: lines } = await openClientPage(browser, stack, '?webrtc_diag=1');
+    await untilPath(page, 'direct');
     const killWhileTheyRun = async () => {
       // A request that is made while there is no path at all goes by HTTPS, which promises nothing.
       await vi.waitFor(() => expect(RUNS.filter((name) => asked(name).length === 0)).toEqual([]), 60_000);

@@ -48,7 +48,7 @@ describe.skipIf(missing)(`a page without WebRTC (${missing || 'real'})`, () => {
 
   test('stays on the relay, whose resets its streams survive', async () => {
     const page = await open('?no_webrtc=1');
-    expect(await page.evaluate(() => globalThis.client.path)).toBe('relay');
+    await untilPath(page, 'relay');
     const turn = await beginTurn(page, { tokens: 600, perSecond: 50 });
     for (let resets = 0; resets < 3; resets++) {
       lab.reset();

@@ -1,4 +1,6 @@
+import type { BrowserContext } from 'playwright-core';
 import type { SessionEnvironment } from '../shared/path-link.ts';
+import { SOCKET_PATIENCE_MS } from '../web/client/signal-socket.ts';
 
 const FACTOR = 10;
 
@@ -13,3 +15,16 @@ export const SLOW_CLOCK: Pick<SessionEnvironment, 'now' | 'timer'> = {
     return () => clearTimeout(timer);
   },
 };
+
+/** The same in pages, for the time that their requests wait for the relay before they go by plain HTTPS. */
+export async function waitForRelay(context: BrowserContext): Promise<void> {
+  await context.addInitScript(
+    ({ patienceMs, factor }) => {
+      const { setTimeout } = globalThis;
+      const slow = (run: TimerHandler, ms?: number, ...values: unknown[]) =>
+        setTimeout(run, ms === patienceMs ? ms * factor : ms, ...values);
+      globalThis.setTimeout = slow as typeof setTimeout;
+    },
+    { patienceMs: SOCKET_PATIENCE_MS, factor: FACTOR },
+  );
+}

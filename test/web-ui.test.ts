@@ -10,6 +10,7 @@ import { launchChromium, withoutChromium } from './chromium.ts';
 import { type FakeWebUi, startFakeWebUi, USER } from './fake-web-ui.ts';
 import { logIn, serveWebUi } from './log-in.ts';
 import { type RealWebUi, startNodeRed, startTiddlyWiki } from './real-web-uis.ts';
+import { waitForRelay } from './slow-clock.ts';
 import { OWNER_TOKEN, Stack } from './stack.ts';
 
 describe.skipIf(withoutChromium)('a web UI in Chromium', () => {
@@ -42,6 +43,8 @@ describe.skipIf(withoutChromium)('a web UI in Chromium', () => {
     await serveWebUi(stack, login, { webUi, ...flags });
     context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
     context.setDefaultTimeout(20_000);
+    // What a UI asks for at once goes end to end then.
+    await waitForRelay(context);
     const ask = async (method: string, path: string, data: object) => {
       const headers = { origin: stack.origin };
       const answer = await context.request.fetch(`${stack.origin}/_direct/api${path}`, { method, headers, data });
