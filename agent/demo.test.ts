@@ -72,7 +72,6 @@ describe('the demo model', () => {
     for await (const _ of await client.chat.completions.create({ ...question, stream: true }))
       if (++tokens === 8) break;
     expect(performance.now() - start0).toBeGreaterThan(100);
-    expect(performance.now() - start0).toBeLessThan(2_000);
   });
 
   it('stops working when the client goes', async () => {

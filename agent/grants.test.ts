@@ -110,7 +110,7 @@ async function ask(session: Session, path: string, asked: Asked = {}) {
 const tagged = (grant: Grant, more: HeaderList = []): Asked => ({
   headers: [['direct-grant', encodeGrant(grant)], ...more],
 });
-const until = (condition: () => boolean) => vi.waitUntil(condition, { timeout: 2_000, interval: 2 });
+const until = (condition: () => boolean) => vi.waitUntil(condition, { ...PATIENCE, interval: 2 });
 const CHAT = '/v1/chat/completions';
 const FORBIDDEN = { status: 403, code: 'E_FORBIDDEN' };
 

@@ -65,7 +65,7 @@ async function rig() {
     return proxy.close();
   });
   const until = async (count: number) => {
-    await vi.waitUntil(() => asked.length === count, { timeout: 2_000, interval: 2 });
+    await vi.waitUntil(() => asked.length === count, { ...PATIENCE, interval: 2 });
     return asked[count - 1] as (typeof asked)[number];
   };
   return { asked, until, clock, log, proxy, sessions, client };

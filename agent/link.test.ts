@@ -6,6 +6,7 @@ import { BATCH_TYPE, decodeBatch, encodePart, type LinkMessage } from '../shared
 import { DirectError, errorBody } from '../shared/errors.ts';
 import { MAX_ENVELOPE_BYTES } from '../shared/limits.ts';
 import type { SessionSignal } from '../shared/signal.ts';
+import { PATIENCE } from '../shared/test-patience.ts';
 import type { LinkSocket } from './channels.ts';
 import { Link, type LinkOptions, type Transport } from './link.ts';
 
@@ -132,7 +133,7 @@ function makeLink(edge: FakeEdge, options: Partial<LinkOptions> = {}) {
   return { link, ups, downs, signals, refused, seen, sockets };
 }
 
-const until = (condition: () => boolean) => vi.waitUntil(condition, { timeout: 3_000, interval: 2 });
+const until = (condition: () => boolean) => vi.waitUntil(condition, { ...PATIENCE, interval: 2 });
 
 const offer = (session_id: string) => JSON.stringify({ session_id, type: 'offer', sdp: 'v=0' });
 const answer = (session_id: string): SessionSignal => ({ session_id, type: 'answer', sdp: 'v=0' });

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { BATCH_TYPE, decodeBatch, encodePart, type LinkMessage } from '../shared/channel.ts';
 import { DirectError, errorBody } from '../shared/errors.ts';
 import { MAX_BATCH_BYTES } from '../shared/limits.ts';
+import { PATIENCE } from '../shared/test-patience.ts';
 import { PollConnection } from './poll-connection.ts';
 
 interface Sent {
@@ -43,7 +44,7 @@ function rig(options: { intervalMs?: number } = {}) {
   return { connection, polls, posts, ended, done, send };
 }
 
-const until = (condition: () => boolean) => vi.waitUntil(condition, { timeout: 3_000, interval: 1 });
+const until = (condition: () => boolean) => vi.waitUntil(condition, { ...PATIENCE, interval: 1 });
 const accepted = () => new Response(null, { status: 204 });
 const refused = (code: 'E_SESSION_UNKNOWN' | 'E_UNAUTHORIZED' | 'E_PROTOCOL') =>
   Response.json(errorBody(new DirectError(code)), { status: new DirectError(code).entry.http });

@@ -90,9 +90,9 @@ describe.each([
       router.silent = true;
     }
     mapper.map(LOCAL);
-    await expect.poll(isMapped, { timeout: 10_000 }).toBe(true);
+    await expect.poll(isMapped).toBe(true);
     await mapper.close();
-    await expect.poll(() => router.mappings.size, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => router.mappings.size).toBe(0);
   });
 
   test('the end does not wait for a router that is silent', async () => {

@@ -8,6 +8,7 @@ import { ClientExchange } from '../shared/exchange.ts';
 import type { HeaderList, ResponseHead } from '../shared/head.ts';
 import { memoryPaths } from '../shared/memory-path.ts';
 import type { Session } from '../shared/session.ts';
+import { PATIENCE } from '../shared/test-patience.ts';
 import { agentSession, clientSession } from '../shared/test-sessions.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
@@ -94,7 +95,7 @@ function errorOf(body: Buffer): { code: string; message: string } {
 }
 const valuesOf = (head: ResponseHead, wanted: string) =>
   head.headers.filter(([name]) => name === wanted).map(([, value]) => value);
-const until = (condition: () => boolean) => vi.waitUntil(condition, { timeout: 2_000, interval: 2 });
+const until = (condition: () => boolean) => vi.waitUntil(condition, { ...PATIENCE, interval: 2 });
 
 test('a request and its response pass with method, path, query, status and body', async () => {
   const { ask, log } = await rig(async (request, response) => {

@@ -11,6 +11,7 @@ import type { HeaderList } from '../shared/head.ts';
 import { memoryPaths } from '../shared/memory-path.ts';
 import type { Session } from '../shared/session.ts';
 import { type SessionGrant, Sessions } from '../shared/sessions.ts';
+import { PATIENCE } from '../shared/test-patience.ts';
 import { clientSession } from '../shared/test-sessions.ts';
 import type { ServerKind } from './discovery.ts';
 import { type ProxyOptions, UpstreamProxy } from './proxy.ts';
@@ -341,7 +342,7 @@ test('bodies are not kept while their answers last', async () => {
   for (const response of server.open) response.write('begun');
   for (const exchange of all) await exchange.readHead();
   server.seen.length = 0;
-  await vi.waitUntil(() => used() - before < 12, { timeout: 10_000, interval: 100 });
+  await vi.waitUntil(() => used() - before < 12, { ...PATIENCE, interval: 100 });
   for (const response of server.open) response.end();
 });
 

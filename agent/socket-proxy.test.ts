@@ -10,6 +10,7 @@ import type { HeaderList, ResponseHead } from '../shared/head.ts';
 import { INITIAL_STREAM_CREDIT, MAX_SOCKET_MESSAGE_BYTES } from '../shared/limits.ts';
 import { memoryPaths } from '../shared/memory-path.ts';
 import type { SocketMessage } from '../shared/socket-exchange.ts';
+import { PATIENCE } from '../shared/test-patience.ts';
 import { agentSession, clientSession } from '../shared/test-sessions.ts';
 import { UpstreamProxy } from './proxy.ts';
 import { nodeEnvironment } from './runtime.ts';
@@ -87,7 +88,7 @@ const binary = (bytes: Uint8Array): SocketMessage => ({ type: 'binary', bytes })
 const echo = (socket: WebSocket) => socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
 const valuesOf = (head: ResponseHead, wanted: string) =>
   head.headers.filter(([name]) => name === wanted).map(([, value]) => value);
-const until = (condition: () => boolean) => vi.waitUntil(condition, { timeout: 5_000, interval: 2 });
+const until = (condition: () => boolean) => vi.waitUntil(condition, { ...PATIENCE, interval: 2 });
 /** The code of the error that `promise` rejects with. */
 const codeOf = (promise: Promise<unknown>) =>
   promise.then(
@@ -303,16 +304,13 @@ test('a client that reads slowly stops the upstream after the stream’s credit'
   const socket = await open();
   // What the kernel takes for the connection goes first; then it stands still.
   let before = -1;
-  await vi.waitUntil(
-    async () => {
-      await delay(50);
-      const now = server?.bufferedAmount ?? 0;
-      const still = now === before;
-      before = now;
-      return still;
-    },
-    { timeout: 5_000 },
-  );
+  await vi.waitUntil(async () => {
+    await delay(50);
+    const now = server?.bufferedAmount ?? 0;
+    const still = now === before;
+    before = now;
+    return still;
+  }, PATIENCE);
   expect(before).toBeGreaterThan(10_000_000);
   expect(agent.heldBytes).toBeLessThan(INITIAL_STREAM_CREDIT + 4 * 64 * 1024);
   for (let i = 0; i < 3000; i++) {
@@ -338,15 +336,12 @@ test('an upstream that reads slowly stops the client after the stream’s credit
     for (; sent < count; sent++) await socket.send(binary(new Uint8Array(10_000)));
   })();
   let before = -1;
-  await vi.waitUntil(
-    async () => {
-      await delay(50);
-      const still = sent === before;
-      before = sent;
-      return still;
-    },
-    { timeout: 5_000 },
-  );
+  await vi.waitUntil(async () => {
+    await delay(50);
+    const still = sent === before;
+    before = sent;
+    return still;
+  }, PATIENCE);
   expect(sent).toBeLessThan(count);
   server?.resume();
   await until(() => received === count);

@@ -68,7 +68,7 @@ async function echo(channel: TestChannel, count = 20): Promise<void> {
   const { unSubscribe } = channel.onMessage.subscribe((message) => void received.push(String(message)));
   const sent = Array.from({ length: count }, (_, i) => `message ${i}`);
   for (const text of sent) channel.send(Buffer.from(text));
-  await expect.poll(() => received, { timeout: 15_000 }).toEqual(sent);
+  await expect.poll(() => received).toEqual(sent);
   unSubscribe();
 }
 

@@ -5,6 +5,7 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type RTCPeerConnection, StunProtocol } from 'werift';
+import { PATIENCE } from '../shared/test-patience.ts';
 import { decodeStun } from './stun.ts';
 import { garbage, handshake, kindsOfGarbage, record, stun } from './test-garbage.ts';
 import { IS_NATIVE } from './test-network.ts';
@@ -55,13 +56,13 @@ function send(datagram: Buffer): void {
 
 async function open(): Promise<void> {
   channel = await negotiate(client, agent);
-  await vi.waitUntil(() => channel.readyState === 'open', { timeout: 10_000 });
+  await vi.waitUntil(() => channel.readyState === 'open', PATIENCE);
 }
 
 /** The agent has the message `text`, and all before it. */
 async function arrives(text: string): Promise<void> {
   channel.send(Buffer.from(text));
-  await vi.waitUntil(() => received.some((message) => Buffer.from(message).toString() === text), { timeout: 10_000 });
+  await vi.waitUntil(() => received.some((message) => Buffer.from(message).toString() === text), PATIENCE);
 }
 
 const settle = () => new Promise((resolve) => setTimeout(resolve, 20));
@@ -92,7 +93,7 @@ test.skipIf(IS_NATIVE)('a connection is made in the midst of garbage', async () 
     if (channel.readyState !== 'open') for (const [, datagram] of kinds) send(datagram);
     await original(data);
   };
-  await vi.waitUntil(() => channel.readyState === 'open', { timeout: 15_000 });
+  await vi.waitUntil(() => channel.readyState === 'open', PATIENCE);
   await arrives('it works');
   expect(agent.closed).toEqual([]);
 });
@@ -185,7 +186,7 @@ test.skipIf(IS_NATIVE)(
   async () => {
     await open();
     client.createDataChannel('mine');
-    await vi.waitUntil(() => agent.closed.length > 0, { timeout: 10_000 });
+    await vi.waitUntil(() => agent.closed.length > 0, PATIENCE);
     expect(agent.closed).toEqual(['the client has opened another data channel']);
   },
 );
@@ -197,7 +198,7 @@ test.skipIf(IS_NATIVE)('a client that sends a message without end is closed, wit
     enqueue(stream: number, protocol: number, message: Buffer, options: { ordered: boolean }): void;
   };
   sctp.enqueue(5, 53, Buffer.alloc(70_000), { ordered: true });
-  await vi.waitUntil(() => agent.closed.length > 0, { timeout: 10_000 });
+  await vi.waitUntil(() => agent.closed.length > 0, PATIENCE);
   expect(agent.closed).toEqual(['the client broke SCTP: a message over the greatest size']);
 });
 

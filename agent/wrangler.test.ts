@@ -23,7 +23,7 @@ test('who stops it waits until it has ended, so that it writes nothing afterward
     () => 'ended',
     (error: Error) => error.name,
   );
-  await expect.poll(() => existsSync(join(folder, 'ready')), { timeout: 10_000 }).toBe(true);
+  await expect.poll(() => existsSync(join(folder, 'ready'))).toBe(true);
   ending.abort();
   expect([await outcome, existsSync(join(folder, 'last'))]).toEqual(['AbortError', true]);
 });

@@ -21,7 +21,7 @@ describe.skipIf(withoutChromium)('the account’s pages with a real edge', () =>
   });
   beforeEach(async () => {
     context = await browser.newContext();
-    context.setDefaultTimeout(15_000);
+    context.setDefaultTimeout(20_000);
   });
   afterEach(() => context?.close());
 

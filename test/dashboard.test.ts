@@ -24,7 +24,7 @@ describe.skipIf(withoutChromium)('the dashboard in Chromium', () => {
     fillAccount(edge);
     complaints = [];
     context = await browser.newContext({ permissions: ['clipboard-read', 'clipboard-write'] });
-    context.setDefaultTimeout(10_000);
+    context.setDefaultTimeout(20_000);
     context.on('request', (request) => {
       if (new URL(request.url()).origin !== edge.origin) complaints.push(`request to ${request.url()}`);
     });
@@ -514,7 +514,7 @@ describe.skipIf(withoutChromium)('the dashboard in Chromium', () => {
       edge.failNext = 'E_INTERNAL';
       const page = await open('/', 'owner');
       await page.locator('#status', { hasText: ERRORS.E_INTERNAL.message }).waitFor();
-      await expect.poll(() => page.getByTestId('host').inputValue(), { timeout: 15_000 }).toBe('home');
+      await expect.poll(() => page.getByTestId('host').inputValue()).toBe('home');
     });
   });
 });

@@ -101,7 +101,7 @@ describe.skipIf(withoutChromium)('a new user', () => {
     const context = await browser.newContext();
     traffic.watch(context);
     page = await context.newPage();
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(20_000);
     await addAuthenticator(page);
   });
   afterAll(async () => {

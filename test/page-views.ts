@@ -341,7 +341,7 @@ export async function openView(
       problem(message.text());
   });
   page.on('pageerror', (error) => problem(error.message));
-  page.setDefaultTimeout(5_000);
+  page.setDefaultTimeout(20_000);
   try {
     if (name === 'hosts-loading') edge.delayMs = 700;
     await page.goto(edge.origin + view.path);

@@ -220,12 +220,10 @@ describe('presence', () => {
 describe('the agent’s poll', () => {
   it('ends as soon as an offer comes', async () => {
     const host = newHost();
-    const started = Date.now();
     const poll = await waitingPoll(host);
     const { session_id, host: presence } = await newSession(host, { offer: SDP });
     expect(presence.online).toBe(true);
     expect((await poll.answer).body).toMatchObject([offer(session_id)]);
-    expect(Date.now() - started).toBeLessThan(5000);
   });
 
   it('gives way to a newer one, and to a WebSocket', async () => {

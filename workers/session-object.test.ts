@@ -207,12 +207,10 @@ describe('a client’s WebSocket', () => {
 describe('a client’s poll', () => {
   it('ends as soon as a message comes', async () => {
     const { host, agent, id } = await connected();
-    const started = Date.now();
     const poll = clientPoll(host, id, '', { env: { POLL_HOLD_MS: '9000' } });
     await polling(id);
     agent.send(answer(id));
     expect(await poll).toEqual({ status: 200, body: answer(id) });
-    expect(Date.now() - started).toBeLessThan(5000);
   });
 
   it('gives way to a newer one', async () => {

@@ -73,7 +73,7 @@ function openTab(
 
 const said = (tab: Chats) => tab.state.messages.map(({ role, text }) => `${role}: ${text}`);
 const lastAnswer = (tab: Chats) => tab.state.messages.at(-1) as Answer;
-const until = (check: () => unknown) => vi.waitUntil(check, { timeout: 5_000, interval: 2 });
+const until = (check: () => unknown) => vi.waitUntil(check, { ...PATIENCE, interval: 2 });
 const asked = () => host.responses.length;
 
 async function answered(tab: Chats, question: string, answer: string): Promise<void> {
