@@ -303,7 +303,6 @@ class Run {
   }
 }
 
-/** The edge knows the host, and lets us in. */
 function isLie({ code }: DirectError): boolean {
   return code === 'E_HOST_KEY' || code === 'E_HOST_KEY_CHANGED';
 }
