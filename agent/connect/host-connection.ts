@@ -126,6 +126,7 @@ export class HostConnection {
 
   #lookForAnswer(): void {
     const { reached, error } = this.state;
+    this.#reached = reached;
     if (reached || error !== undefined || this.client.state === 'off') this.#answered.resolve();
   }
 
