@@ -27,7 +27,7 @@ export class AgentCommand {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     const agent = new AgentCommand(child);
-    await vi.waitFor(() => expect(agent.said).toContain('connected to the edge'), 15_000);
+    await vi.waitFor(() => expect(agent.said).toContain('connected to the edge'), 40_000);
     return agent;
   }
 
