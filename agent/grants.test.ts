@@ -1,5 +1,4 @@
 /** What a grant allows, request by request, with a real upstream behind the agent. */
-
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';

@@ -1,5 +1,4 @@
 /** Held responses from the client's stream to the upstream: what the proxy makes of `hold` and `resume`. */
-
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';

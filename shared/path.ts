@@ -9,6 +9,11 @@
 /** The ways between client and agent, best first: P2P, P2P through TURN, through HostObject. */
 export type PathKind = 'direct' | 'turn' | 'relay';
 
+/** Whether what goes this way goes by a path, on which the host has proved itself, and not by plain HTTPS. */
+export function isPathKind(way: string): way is PathKind {
+  return way === 'direct' || way === 'turn' || way === 'relay';
+}
+
 export interface Path {
   /** The longest message that the path carries, in bytes. */
   readonly maxMessageBytes: number;

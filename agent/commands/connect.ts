@@ -2,12 +2,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client, ConnectOptions, HostKeyQuestion } from '#client';
 import type { DirectError } from '../../shared/errors.ts';
+import { isPathKind } from '../../shared/path.ts';
 import { CommandError, EXIT, type ExitCode, plain } from '../command-error.ts';
 import { folderOf } from '../config.ts';
 import { ConnectDisplay } from '../connect/connect-display.ts';
 import { type ConnectSettings, connectSettings, DEFAULT_PORT } from '../connect/connect-settings.ts';
 import { type Destination, oneHost } from '../connect/host-client.ts';
-import { HostConnection, type HostState, isOfSession } from '../connect/host-connection.ts';
+import { HostConnection, type HostState } from '../connect/host-connection.ts';
 import { laptopNetwork } from '../connect/laptop-network.ts';
 import { deviceKeys, LaptopStore, type SavedConnection } from '../connect/laptop-store.ts';
 import { LocalServer } from '../connect/local-server.ts';
@@ -231,7 +232,7 @@ class Run {
       const state = this.#connections.find((one) => one.saved === saved)?.state;
       if (this.#refused.has(name) || state === undefined) continue;
       // The address may be mistyped.
-      if (before === undefined && !state.reached) {
+      if (before === undefined && !state.admitted) {
         this.#unproven.set(name, saved);
         this.#display.note(`${name} is remembered when it is reached for the first time.`);
       } else if (JSON.stringify(saved) !== JSON.stringify(before)) await store.save(saved);
@@ -240,9 +241,9 @@ class Run {
 
   #changed(name: string, state: HostState): void {
     this.#display.state(name, state);
-    if (isOfSession(state.path)) this.#reached.add(name);
+    if (isPathKind(state.path)) this.#reached.add(name);
     const saved = this.#unproven.get(name);
-    if (saved === undefined || !state.reached) return;
+    if (saved === undefined || !state.admitted) return;
     this.#unproven.delete(name);
     this.#options.store.save(saved).catch((error: unknown) => this.#display.note(String(error)));
   }

@@ -2,6 +2,7 @@
 import type { Client, ConnectOptions } from '#client';
 import { HINTS } from '../../shared/error-hints.ts';
 import type { DirectError, ErrorCode } from '../../shared/errors.ts';
+import { isPathKind } from '../../shared/path.ts';
 import { failureOf } from './host-client.ts';
 import type { SavedConnection } from './laptop-store.ts';
 
@@ -12,7 +13,7 @@ export interface HostState {
   /** Why the host is not reached, or not by a better path. */
   error: DirectError | undefined;
   /** The edge has let this machine in, so its address and the key are right, whichever way requests go. */
-  reached: boolean;
+  admitted: boolean;
 }
 
 export interface HostConnectionOptions {
@@ -53,7 +54,7 @@ export class HostConnection {
   #cancelSettling: (() => void) | undefined;
   #refusal: DirectError | undefined;
   #told = '';
-  #reached = false;
+  #admitted = false;
   readonly #answered = Promise.withResolvers<void>();
 
   constructor(options: HostConnectionOptions) {
@@ -81,14 +82,14 @@ export class HostConnection {
     const { path, rtt } = this.client;
     const error = this.client.error && failureOf(this.client.error);
     const isKnown = error !== undefined && OF_THE_HOST.includes(error.code);
-    return { path, rtt, error, reached: this.#reached || isOfSession(path) || isKnown };
+    return { path, rtt, error, admitted: this.#admitted || isPathKind(path) || isKnown };
   }
 
   /** Why nothing goes to the host until a person has done something. */
   get refusal(): DirectError | undefined {
     if (this.#refusal !== undefined) return this.#refusal;
     const { path, error } = this.state;
-    if (error === undefined || isOfSession(path)) return undefined;
+    if (error === undefined || isPathKind(path)) return undefined;
     const isFinal = FINAL.includes(error.code) || (path === 'offline' && BROKEN.includes(error.code));
     return isFinal ? error : undefined;
   }
@@ -117,17 +118,17 @@ export class HostConnection {
 
   /** The client has more to report: perhaps that the edge has answered for the first time. */
   async #hear(): Promise<void> {
-    if (this.#reached) return;
+    if (this.#admitted) return;
     const { ice } = await this.client.report();
-    if (ice === undefined || this.#reached) return;
-    this.#reached = true;
+    if (ice === undefined || this.#admitted) return;
+    this.#admitted = true;
     this.#look();
   }
 
   #lookForAnswer(): void {
-    const { reached, error } = this.state;
-    this.#reached = reached;
-    if (reached || error !== undefined || this.client.state === 'off') this.#answered.resolve();
+    const { admitted, error } = this.state;
+    this.#admitted = admitted;
+    if (admitted || error !== undefined || this.client.state === 'off') this.#answered.resolve();
   }
 
   #look(): void {
@@ -149,16 +150,11 @@ export class HostConnection {
 
   #tell(): void {
     const { state } = this;
-    const key = `${state.path} ${state.reached} ${state.path === 'offline' ? state.error?.code : ''}`;
+    const key = `${state.path} ${state.admitted} ${state.path === 'offline' ? state.error?.code : ''}`;
     if (key === this.#told) return;
     this.#told = key;
     this.#options.changed(state);
   }
-}
-
-/** Whether a host has proved itself on the path. */
-export function isOfSession(path: Client['path']): boolean {
-  return path !== 'tunnel' && path !== 'offline';
 }
 
 /** What a person does about an error, on this machine. */

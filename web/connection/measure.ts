@@ -1,4 +1,5 @@
 /** A few small requests by the way in use and by the tunnel, one beside the other. */
+import { isPathKind } from '../../shared/path.ts';
 import { type Client, DirectError } from '../client/index.ts';
 import { median } from './latency.ts';
 
@@ -19,7 +20,7 @@ export interface Measurement {
 
 export async function measure(client: Pick<Client, 'fetch' | 'path'>, now: () => number): Promise<Measurement> {
   const way = client.path;
-  const isBeside = way !== 'tunnel' && way !== 'offline';
+  const isBeside = isPathKind(way);
   const times: Record<'current' | 'tunnel', number[]> = { current: [], tunnel: [] };
   const problems: { current?: string; tunnel?: string } = {};
   const ask = async (name: 'current' | 'tunnel', init: RequestInit) => {

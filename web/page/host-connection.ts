@@ -1,5 +1,6 @@
 /** The connection to one host: follows it, and finds out which models there are, until it is closed. */
 import type { ServedUpstream, UsableHost } from '../../shared/account-api.ts';
+import { isPathKind } from '../../shared/path.ts';
 import { warnOfChangedKey } from '../access/changed-key.ts';
 import { codeOf, errorLine } from '../access/error-text.ts';
 import type { Pins } from '../access/pins.ts';
@@ -118,7 +119,7 @@ export class HostConnection {
   #welcome(): string {
     const { client, info, pairing } = this.#options;
     // An answer of the host by a path of its own: it has accepted this browser.
-    const paired = pairing && client.path !== 'tunnel' && client.path !== 'offline';
+    const paired = pairing && isPathKind(client.path);
     return paired ? `This browser is paired with “${info.name}” now.` : '';
   }
 
